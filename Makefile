@@ -1,0 +1,47 @@
+# What continuous integration runs is exactly what people run: see .ci/run.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+RUN ?= demo-run
+
+.PHONY: demo test lint check-types pytest bench bench-bounds clean
+
+## demo: set up, certify the bundled digits with the bundled network, write a report
+demo: $(VENV)/.installed
+	$(BIN)/smoothcert demo --out $(RUN)
+
+## test: set up, then lint, types and tests
+test: lint check-types pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+check-types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+pytest: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(or $(WORKERS),2)
+
+## bench: speed and memory, as ratios measured side by side
+bench: $(VENV)/.installed-dev
+	$(BIN)/python -m bench
+
+## bench-bounds: how much each bound certifies, side by side at equal budgets
+bench-bounds: $(VENV)/.installed
+	$(BIN)/python bench/bounds.py
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	touch $@
+
+# torchvision is installed without its dependencies: it would pull in another build of torch.
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable ".[dev]"
+	$(PIP) --no-deps torchvision timm
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(RUN)

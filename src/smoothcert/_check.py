@@ -1,0 +1,78 @@
+"""Argument checks shared by the public functions: each names the argument, what was expected and what came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from smoothcert.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from smoothcert.typing import FloatArray
+
+
+def check_alpha(alpha: float, *, at_most: float = 0.5) -> float:
+    """Return ``alpha`` as a float in ``(0, at_most]``, or raise ``InvalidArgumentError``."""
+    value = _number("alpha", alpha)
+    if not 0.0 < value <= at_most:
+        raise InvalidArgumentError(
+            f"alpha must be a failure probability in (0, {at_most:g}], for example 0.001; got {alpha!r}"
+        )
+    return value
+
+
+def check_sigma(sigma: float) -> float:
+    """Return ``sigma`` as a finite positive float, or raise ``InvalidArgumentError``."""
+    value = _number("sigma", sigma)
+    if not (math.isfinite(value) and value > 0.0):
+        raise InvalidArgumentError(
+            f"sigma must be a positive finite noise level in input units, for example 0.25; got {sigma!r}"
+        )
+    return value
+
+
+def check_count(name: str, value: int, *, at_least: int = 1) -> int:
+    """Return ``value`` as an int that is at least ``at_least``, or raise ``InvalidArgumentError``."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
+        raise InvalidArgumentError(f"{name} must be an integer, at least {at_least}; got {value!r}")
+    return int(value)
+
+
+def check_radii(radii: float | Sequence[float] | FloatArray) -> FloatArray:
+    """Return finite, non-negative radii as a 1-D float64 array, or raise ``InvalidArgumentError``."""
+    try:
+        values = np.atleast_1d(np.asarray(radii, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"radii must be numbers; got {radii!r}") from error
+    if values.ndim != 1 or values.size == 0:
+        raise InvalidArgumentError(f"radii must be one number or a flat, non-empty list; got shape {values.shape}")
+    if not np.all(np.isfinite(values)) or np.any(values < 0.0):
+        raise InvalidArgumentError(f"radii must be finite and at least 0; got {radii!r}")
+    return values
+
+
+def check_threshold(threshold: float) -> float:
+    """Return ``threshold`` as a finite float, or raise ``InvalidArgumentError``."""
+    value = _number("threshold", threshold)
+    if not math.isfinite(value):
+        raise InvalidArgumentError(f"threshold must be finite; got {threshold!r}")
+    return value
+
+
+def check_choice(name: str, value: str, known: Sequence[str]) -> str:
+    """Return ``value`` if it is one of ``known``, or raise ``InvalidArgumentError`` listing them."""
+    if value not in known:
+        raise InvalidArgumentError(f"{name} must be one of {', '.join(known)}; got {value!r}")
+    return value
+
+
+def _number(name: str, value: float) -> float:
+    if isinstance(value, bool):
+        raise InvalidArgumentError(f"{name} must be a number; got {value!r}")
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"{name} must be a number; got {value!r}") from error

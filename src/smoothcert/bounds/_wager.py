@@ -1,0 +1,85 @@
+"""Capital won against the claim "the certificate is at most c", and the largest claim it refutes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from smoothcert.bounds._tangent import Tangent
+from smoothcert.typing import FloatArray
+
+SMALLEST_FACTOR = 1e-100  # at the largest claim a factor is 0; one more such sample never refutes anything
+
+
+@dataclass(frozen=True)
+class Wager:
+    """Bets of fixed size on groups of samples, group after group.
+
+    Under the claim ``Theta_r(S) <= c`` the mean deficit of every group is at least ``u = (ceiling - c) / scale``; the
+    product of ``1 + bet (u - deficit)`` over the samples has expectation at most 1 as long as tangents and bets depend
+    on earlier samples only, and no factor can be negative. By Markov it reaches ``1 / alpha`` with probability at most
+    ``alpha``. It decreases in ``c``, so the claims it refutes are an interval.
+
+    Args:
+        tangents: One a group.
+        bets: One a group, non-negative, shape ``(inputs, radii)``.
+        samples: Samples at the knots, one array a group, shape ``(inputs, 1, knots)``.
+    """
+
+    tangents: Sequence[Tangent]
+    bets: Sequence[FloatArray]
+    samples: Sequence[FloatArray]
+
+    def log_capital(self, claim: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Logarithm of the capital against each claim, and its derivative; both shape ``(inputs, radii)``.
+
+        Args:
+            claim: Values ``c``, shape ``(inputs, radii)``, at most :meth:`largest_claim`.
+        """
+        value, slope = np.zeros(claim.shape), np.zeros(claim.shape)
+        for tangent, bet, samples in zip(self.tangents, self.bets, self.samples, strict=True):
+            u = (tangent.ceiling - claim) / tangent.scale
+            factor = np.maximum(1.0 + bet[..., None] * (u[..., None] - tangent.deficit), SMALLEST_FACTOR)
+            value += np.sum(samples * np.log(factor), axis=-1)
+            with np.errstate(over="ignore", invalid="ignore"):  # the slope only guides the search
+                slope -= np.sum(samples / factor, axis=-1) * (bet / tangent.scale)
+        return value, slope
+
+    def largest_claim(self) -> FloatArray:
+        """Largest claim for which no factor can be negative, shape ``(inputs, radii)``."""
+        with np.errstate(divide="ignore"):  # nothing bet: no limit
+            limits = [
+                tangent.ceiling - tangent.scale * (1.0 - 1.0 / bet)
+                for tangent, bet in zip(self.tangents, self.bets, strict=True)
+            ]
+        return np.asarray(np.min(limits, axis=0))
+
+    def largest_refuted(self, log_target: float, *, lower: float, upper: float, start: FloatArray) -> FloatArray:
+        """Largest claim whose capital reaches the target, approached from below.
+
+        Args:
+            log_target: Logarithm of the capital that refutes a claim: ``log(1 / alpha)``.
+            lower: Returned where no claim above it is refuted.
+            upper: Largest value to return.
+            start: Where to start searching, shape ``(inputs, radii)``.
+        """
+        margin = 1e-10 * (upper - lower)
+        last = np.maximum(np.minimum(self.largest_claim(), upper) - margin, lower)
+        inside, outside = np.full(start.shape, lower), last
+        claim = np.clip(start, lower, last)
+        # The logarithm of the capital is concave in the claim, so a tangent meets the target at or above the answer:
+        # Newton steps close in from above, and the answer is the last claim seen to be refuted a little below them.
+        for step in range(80):
+            value, slope = self.log_capital(claim)
+            refuted = value >= log_target
+            inside = np.where(refuted, np.maximum(inside, claim), inside)
+            outside = np.where(refuted, outside, np.minimum(outside, claim))
+            with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+                root = claim - (value - log_target) / slope
+            outside = np.where(root < outside, np.maximum(root, inside), outside)
+            if np.all(outside - inside <= 2.0 * margin):
+                break
+            claim = np.maximum(outside - margin, inside) if step < 20 else 0.5 * (inside + outside)
+        return inside

@@ -1,0 +1,153 @@
+"""One measure of one input: every certified statement about it, from two histograms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from smoothcert._check import check_alpha, check_choice, check_radii, check_sigma, check_threshold
+from smoothcert.bounds._search import largest_shift_above
+from smoothcert.bounds.cdf import cdf_lower
+from smoothcert.bounds.dual import dual_lower, dual_shift_above
+from smoothcert.bounds.hoeffding import hoeffding_lower
+from smoothcert.errors import InvalidArgumentError
+from smoothcert.histogram import ScoreHistogram
+from smoothcert.typing import FloatArray
+
+BOUNDS = ("dual", "cdf", "hoeffding", "clopper_pearson")
+
+
+@dataclass(frozen=True)
+class ScoreCertificate:
+    """Certified bounds on the smoothed value of one measure, at any radius and threshold.
+
+    A certificate is a statement about the smoothed classifier ``E[h(x + delta + eps)]`` for every ``delta`` with L2
+    norm at most the radius. Each call makes statements that hold with probability at least ``1 - alpha`` over the
+    ``n`` estimation samples; what a call is simultaneous over depends on the bound:
+
+    ==================  ============================================================
+    ``dual``            each radius on its own; all of them with ``joint=True``
+    ``cdf``             all radii and thresholds at once (one band)
+    ``hoeffding``       all radii and thresholds at once (one mean)
+    ``clopper_pearson`` all radii and thresholds at once (one band)
+    ==================  ============================================================
+
+    Args:
+        pilot: Scores that chose the class and tune the dual bound; none of the estimation samples.
+        sample: Scores of the estimation samples, at least one.
+        sigma: Standard deviation of the noise, in input units.
+        alpha: Failure probability in ``(0, 1/2]``.
+
+    Raises:
+        InvalidArgumentError: If the histograms differ in range or levels, there is no estimation sample, or ``sigma``
+            or ``alpha`` is outside its domain.
+
+    References:
+        Kumar et al. (2020), https://arxiv.org/abs/2009.08061, for ``hoeffding`` and ``cdf``.
+    """
+
+    pilot: ScoreHistogram
+    sample: ScoreHistogram
+    sigma: float
+    alpha: float
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        check_sigma(self.sigma)
+        check_alpha(self.alpha)
+        self.sample.merge(self.pilot)  # raises unless range and levels agree
+        if self.sample.n == 0:
+            raise InvalidArgumentError("sample must hold at least one estimation sample; it is empty")
+
+    @property
+    def mean(self) -> float:
+        """Mean of the estimation samples, rounded down to the grid: an estimate, not a certified bound."""
+        return self.sample.mean
+
+    def lower(
+        self, radii: float | Sequence[float] | FloatArray, bound: str = "dual", *, joint: bool = False
+    ) -> FloatArray:
+        """Certified lower bounds: no shift within the radius brings the smoothed value below them.
+
+        Args:
+            radii: L2 radii in input units, one or a flat list.
+            bound: One of ``"dual"``, ``"cdf"``, ``"hoeffding"``, ``"clopper_pearson"``.
+            joint: Whether all the returned bounds hold together with probability ``1 - alpha``. The dual bound pays
+                with ``alpha / len(radii)`` each; the others are joint at no cost.
+
+        Returns:
+            Shape ``(radii,)``, in the range of the measure, float64.
+
+        Raises:
+            InvalidArgumentError: If a radius is negative or not finite, or the bound is unknown.
+        """
+        return _lower(self.pilot, self.sample, self._shifts(radii), self.alpha, bound, joint)
+
+    def upper(
+        self, radii: float | Sequence[float] | FloatArray, bound: str = "dual", *, joint: bool = False
+    ) -> FloatArray:
+        """Certified upper bounds: no shift within the radius brings the smoothed value above them.
+
+        The mirror of :meth:`lower`, with the same arguments.
+        """
+        pilot, sample = self.pilot.mirrored(), self.sample.mirrored()
+        total = self.sample.lower + self.sample.upper
+        return total - _lower(pilot, sample, self._shifts(radii), self.alpha, bound, joint)
+
+    def interval(
+        self, radii: float | Sequence[float] | FloatArray, bound: str = "dual", *, joint: bool = False
+    ) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper bounds that hold together: ``alpha / 2`` for each side.
+
+        Returns:
+            Two arrays of shape ``(radii,)``: no shift within the radius brings the smoothed value outside them.
+        """
+        half = self.with_alpha(self.alpha / 2)
+        return half.lower(radii, bound, joint=joint), half.upper(radii, bound, joint=joint)
+
+    def radius(self, threshold: float, bound: str = "dual") -> float:
+        """Certified radius of a threshold: the smoothed value stays above it under every shift within the radius.
+
+        One statement, true with probability at least ``1 - alpha``. For the dual bound radii are tested upward from 0
+        and the first failure ends the search, which costs no alpha.
+
+        Args:
+            threshold: The value to stay above.
+            bound: One of ``"dual"``, ``"cdf"``, ``"hoeffding"``, ``"clopper_pearson"``.
+
+        Returns:
+            Largest certified radius in input units, from below; 0.0 if not even the value at radius 0 is certified to
+            be above the threshold, and ``inf`` if the threshold lies below the range of the measure.
+
+        Raises:
+            InvalidArgumentError: If the threshold is not finite or the bound is unknown.
+        """
+        check_choice("bound", bound, BOUNDS)
+        level = check_threshold(threshold)
+        if level < self.sample.lower:
+            return float("inf")
+        if bound == "dual":
+            return self.sigma * dual_shift_above(level, pilot=self.pilot, sample=self.sample, alpha=self.alpha)
+        return self.sigma * largest_shift_above(
+            lambda r: _lower(self.pilot, self.sample, r, self.alpha, bound, False), level
+        )
+
+    def with_alpha(self, alpha: float) -> ScoreCertificate:
+        """The same samples at another failure probability."""
+        return ScoreCertificate(self.pilot, self.sample, self.sigma, alpha)
+
+    def _shifts(self, radii: float | Sequence[float] | FloatArray) -> FloatArray:
+        return check_radii(radii) / self.sigma
+
+
+def _lower(
+    pilot: ScoreHistogram, sample: ScoreHistogram, r: FloatArray, alpha: float, bound: str, joint: bool
+) -> FloatArray:
+    check_choice("bound", bound, BOUNDS)
+    if bound == "hoeffding":
+        return hoeffding_lower(sample, r=r, alpha=alpha)
+    if bound == "cdf":
+        return cdf_lower(sample, r=r, alpha=alpha)
+    if bound == "clopper_pearson":
+        return cdf_lower(sample, r=r, alpha=alpha, band="clopper_pearson", placement="all")
+    return dual_lower(pilot, sample, r=r, alpha=alpha / r.size if joint else alpha)
