@@ -46,29 +46,26 @@ def bare_loop(module: nn.Module, batches: list[Tensor]) -> Callable[[], None]:
     return run
 
 
-def measure(rows: dict[str, Callable[[], object]], repeats: int) -> dict[str, list[float]]:
+def measure(rows: dict[str, Callable[[], object]], repeats: int, clock: Callable[[], float]) -> dict[str, list[float]]:
     """Seconds of every row, repeat by repeat, after a round that is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     for repeat in range(repeats + 1):
         for name, run in rows.items():
-            start = time.perf_counter()
+            start = clock()
             run()
             if repeat:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--model", default="resnet20", help="resnet20, linear, or the name of a timm model at 224"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="resnet20", help="resnet20, linear, or the name of a timm model at 224")
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--cpu-time", action="store_true", help="for a shared machine; with --threads 1")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -76,9 +73,7 @@ def main() -> None:
     module, shape, num_classes = build(args.model)
     module.to(args.device)
     x = torch.rand(shape)
-    ready = [
-        (x + 0.25 * torch.randn(args.batch_size, *shape)).to(args.device) for _ in range(min(args.batches, 4))
-    ]
+    ready = [(x + 0.25 * torch.randn(args.batch_size, *shape)).to(args.device) for _ in range(min(args.batches, 4))]
     loop = [ready[i % len(ready)] for i in range(args.batches)]
     loop_channels_last = [batch.contiguous(memory_format=torch.channels_last) for batch in ready]
     loop_channels_last = [loop_channels_last[i % len(ready)] for i in range(args.batches)]
@@ -91,10 +86,9 @@ def main() -> None:
             SAMPLER: lambda: sampler.sample(x, n0=args.batch_size, n=n, seed=0),
         },
         args.repeats,
+        time.process_time if args.cpu_time else time.perf_counter,
     )
-    print(
-        f"{args.model} on {args.device}, batch {args.batch_size}, {args.threads} threads, {args.repeats} repeats"
-    )
+    print(f"{args.model} on {args.device}, batch {args.batch_size}, {args.threads} threads, {args.repeats} repeats")
     for name, own in seconds.items():
         rate = args.batch_size * args.batches / statistics.median(own)
         ratios = [reference / mine for reference, mine in zip(seconds[BARE], own, strict=True)]

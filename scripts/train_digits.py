@@ -114,9 +114,7 @@ def main() -> None:
         "torch": torch.__version__,
     }
     write(out, net, metadata)
-    print(
-        f"accuracy on {len(labels)} test images: {clean:.4f} clean, {noisy:.4f} under noise of sigma {SIGMA}"
-    )
+    print(f"accuracy on {len(labels)} test images: {clean:.4f} clean, {noisy:.4f} under noise of sigma {SIGMA}")
     print(f"wrote {out} ({out.stat().st_size:,} bytes)")
 
 

@@ -48,17 +48,18 @@ def project(cells: IntArray, counts: FloatArray, knots: IntArray) -> FloatArray:
     """Samples at grid cells as fractions at the knots around them, keeping number and mean.
 
     Args:
-        cells: Grid indices, shape ``(cells,)``.
+        cells: Grid indices, ascending, shape ``(cells,)``.
         counts: Samples in each, shape ``(groups, cells)``.
         knots: Ascending grid indices that enclose the cells, shape ``(knots,)``; repeats allowed at the end.
 
     Returns:
         Shape ``(groups, knots)``.
     """
-    left = np.minimum(np.searchsorted(knots, cells, side="right") - 1, np.searchsorted(knots, knots[-1]) - 1)
-    fraction = (cells - knots[left]) / (knots[left + 1] - knots[left])
     out = np.zeros((counts.shape[0], knots.size))
-    for group, row in zip(out, counts, strict=True):
-        group += np.bincount(left, row * (1.0 - fraction), minlength=knots.size)
-        group += np.bincount(left + 1, row * fraction, minlength=knots.size)
+    if cells.size:
+        left = np.minimum(np.searchsorted(knots, cells, side="right") - 1, np.searchsorted(knots, knots[-1]) - 1)
+        right_share = counts * ((cells - knots[left]) / (knots[left + 1] - knots[left]))
+        starts = np.flatnonzero(np.diff(left, prepend=-1))
+        out[:, left[starts]] += np.add.reduceat(counts - right_share, starts, axis=1)
+        out[:, left[starts] + 1] += np.add.reduceat(right_share, starts, axis=1)
     return out

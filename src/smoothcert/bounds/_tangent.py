@@ -17,15 +17,15 @@ from smoothcert.bounds._shift import log_slope
 from smoothcert.typing import FloatArray
 
 SMALLEST_MASS = 1e-15  # an event of this probability is the rarest one float64 can tell from 0 next to 1
-NEWTON_STEPS = 4
+NEWTON_STEPS = 3
 
 
 @dataclass(frozen=True)
 class Tangent:
     """A tangent of the shift function along the grid, integrated.
 
-    ``Theta_r(S) >= ceiling - scale * E[deficit(X)]`` for every distribution of the score. The deficit is 1 at the lowest
-    knot, 0 at the highest and linear between knots. Written downward from the top because there the
+    ``Theta_r(S) >= ceiling - scale * E[deficit(X)]`` for every distribution of the score. The deficit is 1 at the
+    lowest knot, 0 at the highest and linear between knots. Written downward from the top because there the
     terms are small; upward, the constant and the mean are large numbers that nearly cancel.
 
     Args:

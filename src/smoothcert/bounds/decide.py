@@ -26,8 +26,8 @@ class SequentialTest:
 
     ``Theta_r(S)`` is the certificate with the distribution ``S`` of the score known. Whatever rule stops the sampling,
     the probability over the samples that the answer is wrong is at most ``alpha``: ``"certified"`` where the
-    certificate is not above the threshold, or ``"refuted"`` where it is. Only one of the two can be wrong for a given input, so
-    they do not share ``alpha``.
+    certificate is not above the threshold, or ``"refuted"`` where it is. Only one of the two can be wrong for a given
+    input, so they do not share ``alpha``.
 
     Certifying bets against "at most the threshold" with a tangent of the convex shift function, as the dual bound does.
     Refuting bets against "above the threshold" with its chord over a confidence band; the bands spend a quarter of

@@ -1,0 +1,38 @@
+"""From runs to tables and curves: NumPy and SciPy only, no torch, so that stored results can be read anywhere."""
+
+from smoothcert.analysis.bootstrap import Estimate
+from smoothcert.analysis.bounds_table import BoundsTable, Inputs, SkippedInput
+from smoothcert.analysis.calibration import Calibration, ReliabilityBin, calibration
+from smoothcert.analysis.certified_accuracy import (
+    CertifiedAccuracy,
+    certified_accuracy,
+    certified_fraction,
+    class_certified_accuracy,
+)
+from smoothcert.analysis.correlation import RadiusCorrelation, radius_correlation
+from smoothcert.analysis.proportion import Proportion, proportion, proportion_interval
+from smoothcert.analysis.sampled_bounds import SampledBounds, bounds_table
+from smoothcert.analysis.summary import RunSummary, summary
+
+__all__ = [
+    "BoundsTable",
+    "Calibration",
+    "CertifiedAccuracy",
+    "Estimate",
+    "Inputs",
+    "Proportion",
+    "RadiusCorrelation",
+    "ReliabilityBin",
+    "RunSummary",
+    "SampledBounds",
+    "SkippedInput",
+    "bounds_table",
+    "calibration",
+    "certified_accuracy",
+    "certified_fraction",
+    "class_certified_accuracy",
+    "proportion",
+    "proportion_interval",
+    "radius_correlation",
+    "summary",
+]

@@ -1,0 +1,94 @@
+"""A run in one row: how often it is right, how often it abstains, how far its classes are certified, what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from smoothcert.analysis.bootstrap import Estimate, bootstrap_estimate
+from smoothcert.analysis.bounds_table import BoundsTable, SkippedInput
+from smoothcert.analysis.proportion import Proportion, proportion
+from smoothcert.analysis.sampled_bounds import RunLike, bounds_table
+from smoothcert.typing import AnyArray, FloatArray
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a run found, over its inputs. Proportions carry exact 95% intervals, means and medians bootstrap ones.
+
+    Args:
+        inputs: Certified inputs.
+        skipped: Inputs that could not be read, and why.
+        unlabelled: Certified inputs without a label; they count nowhere a label is needed.
+        sigma: Standard deviation of the noise, in input units.
+        alpha: Probability that a certificate is wrong, over the sampling noise.
+        n0: Pilot samples an input.
+        n: Estimation samples an input.
+        accuracy: Fraction of labelled inputs classified right, abstentions counted as wrong; ``None`` without labels.
+        abstention: Fraction of inputs the smoothed classifier abstains on.
+        mean_class_radius: Mean over inputs, 0 for abstentions.
+        median_class_radius: Median over inputs, 0 for abstentions.
+        mean_score: Mean smoothed score of the prediction.
+        mean_margin: Mean smoothed margin of the prediction.
+        seconds: Sampling time of all inputs together.
+        samples_per_second: Noisy samples, pilot included, over that time; ``None`` where no time was recorded.
+    """
+
+    inputs: int
+    skipped: tuple[SkippedInput, ...]
+    unlabelled: int
+    sigma: float
+    alpha: float
+    n0: int
+    n: int
+    accuracy: Proportion | None
+    abstention: Proportion
+    mean_class_radius: Estimate
+    median_class_radius: Estimate
+    mean_score: Estimate
+    mean_margin: Estimate
+    seconds: float
+    samples_per_second: float | None
+
+
+def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | None = None) -> RunSummary:
+    """Summarize a run.
+
+    Args:
+        run: The run; it may still be going on.
+        alpha: Instead of the run's own.
+        table: The run's bounds table, if there is one already.
+
+    Raises:
+        InvalidArgumentError: If ``alpha`` is outside ``(0, 1/2]``.
+        DataError: If the run holds no certified input.
+    """
+    table = bounds_table(run if table is None else table, alpha=alpha)
+    table.require_inputs()
+    inputs = table.inputs
+    labelled = int(inputs.labelled.sum())
+    class_radius = table.class_radius()
+    return RunSummary(
+        inputs=len(inputs),
+        skipped=inputs.skipped,
+        unlabelled=len(inputs) - labelled,
+        sigma=table.sigma,
+        alpha=table.alpha,
+        n0=int(run.config.n0),
+        n=int(run.config.n),
+        accuracy=proportion(int(inputs.right.sum()), inputs=labelled) if labelled else None,
+        abstention=proportion(int(inputs.abstained.sum()), inputs=len(inputs)),
+        mean_class_radius=_estimate(np.mean, class_radius),
+        median_class_radius=_estimate(np.median, class_radius),
+        mean_score=_estimate(np.mean, table.smoothed("score")),
+        mean_margin=_estimate(np.mean, table.smoothed("margin")),
+        seconds=table.seconds,
+        samples_per_second=table.drawn / table.seconds if table.seconds > 0.0 else None,
+    )
+
+
+def _estimate(statistic: Callable[[AnyArray], np.floating], values: FloatArray) -> Estimate:
+    estimate = bootstrap_estimate(lambda chosen: float(statistic(values[chosen])), inputs=values.size)
+    return Estimate(float(statistic(values)), None, None) if estimate is None else estimate

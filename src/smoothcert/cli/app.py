@@ -1,0 +1,55 @@
+"""The application: which commands there are, and what becomes of an error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from smoothcert._version import __version__
+from smoothcert.cli.certify import certify
+from smoothcert.cli.demo import demo
+from smoothcert.cli.query import query
+from smoothcert.cli.report import report
+from smoothcert.errors import SmoothcertError
+
+app = typer.Typer(
+    name="smoothcert",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (demo, certify, query, report):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"smoothcert {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Certified confidence for any classifier, by randomized smoothing."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and end in ``SystemExit``.
+
+    A user's mistake is one line on standard error and code 2.
+
+    Args:
+        arguments: Instead of those of the process.
+    """
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="smoothcert")
+    except SmoothcertError as error:
+        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+        raise SystemExit(2) from None

@@ -1,0 +1,52 @@
+"""``smoothcert query``: certified accuracies of stored runs, or everything certified about one input."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from smoothcert.cli.options import Format, Runs, names, numbers
+
+
+def query(
+    runs: Runs,
+    measure: Annotated[str, typer.Option(help="score, margin or both, separated by commas.")] = "score,margin",
+    bound: Annotated[str, typer.Option(help="Some of dual, cdf, hoeffding, clopper_pearson.")] = "dual,cdf,hoeffding",
+    radii: Annotated[str, typer.Option(help="L2 radii in input units.")] = "0,0.25,0.5",
+    thresholds: Annotated[str, typer.Option(help="Confidences that must be kept.")] = "0.5,0.7,0.9",
+    alpha: Annotated[float | None, typer.Option(help="Instead of the run's own.")] = None,
+    input: Annotated[str | None, typer.Option(help="One input, by its id or index, instead of them all.")] = None,
+    format: Annotated[Format, typer.Option(help="Table for people; csv and json hold exact numbers.")] = Format.table,
+) -> None:
+    """Answer from stored samples: certified accuracy over the inputs, or the certificates of one input.
+
+    Certified accuracy is the fraction of all inputs, abstentions counted as wrong, whose prediction is right
+    and whose certified lower bound at the radius is above the threshold; its interval is a 95% one over the
+    inputs.
+    """
+    from smoothcert.cli import answers, printing
+    from smoothcert.runs import Run
+
+    question = answers.Question(
+        measures=names("measure", measure),
+        bounds=names("bound", bound),
+        radii=numbers("radii", radii),
+        thresholds=numbers("thresholds", thresholds),
+        alpha=alpha,
+    )
+    opened = [Run.open(path) for path in runs]
+    if input is not None:
+        found = [answers.input_answer(run, question, input) for run in opened]
+        texts = map(printing.input_text, found)
+        json_value, rows = found, [row for answer in found for row in answers.input_rows(answer)]
+    else:
+        tables = [answers.accuracy_rows(run, question) for run in opened]
+        texts = map(printing.accuracy_text, opened, tables)
+        rows = json_value = [row for table in tables for row in table]
+    if format is Format.json:
+        typer.echo(printing.as_json(json_value))
+    elif format is Format.csv:
+        typer.echo(printing.as_csv(rows))
+    else:
+        typer.echo("\n\n".join(texts))

@@ -1,0 +1,50 @@
+"""What the commands that sample share: progress, warnings as lines, an interrupt that says how to go on."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from smoothcert.runs.progress import Reporter
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells give it."""
+
+
+@contextmanager
+def sampling_session(out: Path, *, quiet: bool) -> Iterator[Reporter]:
+    """Enclose the sampling of a run into ``out``; gives the reporter that suits standard error."""
+    from smoothcert.runs.progress import reporter_for
+
+    reporter = reporter_for(sys.stderr, quiet=quiet)
+    with warnings.catch_warnings():
+        warnings.showwarning = _show
+        try:
+            yield reporter
+        except KeyboardInterrupt:
+            typer.echo(_interrupted(out), err=True)
+            raise typer.Exit(INTERRUPTED) from None
+
+
+def _show(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
+    """A warning as one line, without the place in the code it came from."""
+    typer.echo(f"warning: {message}", err=True)
+
+
+def _interrupted(out: Path) -> str:
+    from smoothcert.errors import RunError
+    from smoothcert.runs import Run
+
+    try:
+        run = Run.open(out)
+    except RunError:
+        return "interrupted before the first input"
+    stored = f"{len(run)} of {run.config.inputs} inputs are stored in {out}"
+    return f"interrupted: {stored}; the same command goes on from there"

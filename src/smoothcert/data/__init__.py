@@ -1,0 +1,6 @@
+"""Inputs by name: indexed images in ``[0, 1]`` with labels. NumPy only; importing this needs no torch."""
+
+from smoothcert.data.dataset import Dataset, Example, Source
+from smoothcert.data.names import DATA_NAMES, load_data
+
+__all__ = ["DATA_NAMES", "Dataset", "Example", "Source", "load_data"]

@@ -1,0 +1,63 @@
+"""``digits``: scikit-learn's 1,797 handwritten digits, grey 8x8, in a fixed training and test split."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import numpy.typing as npt
+
+from smoothcert._check import check_choice
+from smoothcert.data.preprocess import Preprocess
+from smoothcert.errors import InvalidArgumentError
+
+TRAIN_SIZE = 1197
+"""The first 1,197 images are for training, the last 600 for testing.
+
+They come writer after writer, so the split is between people rather than between images of one person.
+"""
+
+
+class DigitsSource:
+    """The bundled images; indices are those of ``sklearn.datasets.load_digits``, whichever the split.
+
+    Args:
+        split: ``train`` or ``test``.
+        preprocess: Must leave 8x8 images as they are.
+
+    Raises:
+        InvalidArgumentError: The split is another, or another image size is asked for.
+    """
+
+    name = "digits"
+    class_names: tuple[str, ...] | None = tuple("0123456789")
+
+    def __init__(self, *, split: str = "test", preprocess: Preprocess | None = None) -> None:
+        from sklearn.datasets import load_digits
+
+        check_choice("split", split, ("train", "test"))
+        if preprocess is not None and (preprocess.crop not in (None, (8, 8)) or preprocess.resize not in (None, 8)):
+            raise InvalidArgumentError(
+                f"image_size and resize must be 8 or absent for digits, which are 8x8; "
+                f"got {preprocess.image_size} and {preprocess.resize}"
+            )
+        bunch = load_digits()
+        self._images = (bunch.images[:, None] / 16.0).astype(np.float32)
+        self._labels = bunch.target.astype(np.int64)
+        self.indices = list(range(TRAIN_SIZE) if split == "train" else range(TRAIN_SIZE, len(self._labels)))
+        self.fingerprint = hashlib.sha256(
+            self._images[self.indices].tobytes() + self._labels[self.indices].tobytes()
+        ).hexdigest()
+
+    def id(self, index: int) -> str:
+        """Return ``digits:INDEX``."""
+        return f"{self.name}:{index}"
+
+    def label(self, index: int) -> int:
+        """Return the digit."""
+        return int(self._labels[index])
+
+    def image(self, index: int) -> npt.NDArray[np.float32]:
+        """Return the image, shape ``(1, 8, 8)``: its 17 grey levels divided by 16."""
+        image: npt.NDArray[np.float32] = self._images[index].copy()
+        return image

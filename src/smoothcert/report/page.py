@@ -1,0 +1,241 @@
+"""One self-contained HTML page from one or more runs: answers first, then figures, then every input."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from smoothcert._check import check_count, check_radii
+from smoothcert._version import __version__
+from smoothcert.analysis import RunSummary, bounds_table, summary
+from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS, DEFAULT_MEASURES, check_thresholds
+from smoothcert.analysis.sampled_bounds import RunLike
+from smoothcert.bounds import ceil_decimals
+from smoothcert.errors import InvalidArgumentError
+from smoothcert.report import charts, tables
+from smoothcert.report.style import BOUND_LABELS
+from smoothcert.report.wording import SIMULTANEOUS, count_words
+from smoothcert.runs.config import RunConfig
+
+# Thresholds that mean the same between two classes: margin = 2 score - 1.
+DEFAULT_THRESHOLDS: Mapping[str, tuple[float, ...]] = {"score": (0.5, 0.7, 0.9), "margin": (0.0, 0.4, 0.8)}
+ASKED_THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(20))
+RADIUS_POINTS = 21
+
+
+@dataclass(frozen=True)
+class RunView:
+    """Everything the page shows about one run."""
+
+    key: str
+    name: str
+    config: RunConfig
+    found: RunSummary
+    inputs: int
+    labelled: bool
+    headline: tables.Share
+    asked: dict[str, Any]
+    expected_wrong: str
+    key_tables: dict[str, list[tables.Share]]
+    all_shares: list[tables.Share]
+    charts: list[charts.Chart]
+    summary: list[tuple[str, str, str]]
+    columns: list[tables.Column]
+    rows: list[tables.InputRow]
+    provenance: list[tuple[str, str]]
+
+
+def write_report(
+    runs: Sequence[RunLike],
+    out: Path | str,
+    *,
+    radii: Sequence[float] | None = None,
+    thresholds: Sequence[float] | None = None,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    bounds: Sequence[str] = DEFAULT_BOUNDS,
+    alpha: float | None = None,
+    max_inputs: int = 1_000,
+    title: str = "Certified confidence",
+) -> Path:
+    """Write one HTML page about one or more runs.
+
+    The page loads nothing: style, script, drawings and data are inside it. The first bound and the first measure
+    named are the ones its first sentence and its per-input table use.
+
+    Args:
+        runs: Runs, each with at least one certified input.
+        out: File to write; replaced in one step if it exists.
+        radii: Radii in input units; by default 0 to 4 sigma in steps of sigma.
+        thresholds: Thresholds for both measures; by default 0.5, 0.7, 0.9 for scores and 0, 0.4, 0.8 for margins.
+        measures: ``"score"``, ``"margin"`` or both.
+        bounds: Some of :data:`smoothcert.bounds.BOUNDS`.
+        alpha: Instead of each run's own. To claim several statements together, divide by their number.
+        max_inputs: Rows of the per-input table at most; the page says what it leaves out.
+        title: Title of the page.
+
+    Returns:
+        ``out`` as a path.
+
+    Raises:
+        InvalidArgumentError: If an argument is outside its domain.
+        DataError: If a run holds no certified input.
+    """
+    target = Path(out)
+    if target.is_dir():
+        raise InvalidArgumentError(f"out must be a file, for example report.html; got the folder {str(out)!r}")
+    for name, given in (("runs", runs), ("measures", measures), ("bounds", bounds)):
+        if not given:
+            raise InvalidArgumentError(f"{name} must name at least one; got none")
+    distances = sorted({float(r) for r in (check_radii(radii) if radii is not None else _default_radii(runs))})
+    cuts = {
+        measure: sorted({float(t) for t in check_thresholds(thresholds or DEFAULT_THRESHOLDS[measure])})
+        for measure in measures
+    }
+    rows = check_count("max_inputs", max_inputs, at_least=0)
+    views = [
+        _view(run, f"run{i}", _name(run, i), distances, cuts, tuple(bounds), alpha, rows) for i, run in enumerate(runs)
+    ]
+    _write(
+        target,
+        _render(views, title=title, measures=measures, bounds=bounds, radii=distances, thresholds=cuts),
+    )
+    return target
+
+
+def _default_radii(runs: Sequence[RunLike]) -> list[float]:
+    sigmas = sorted({float(run.config.sigma) for run in runs})
+    steps = (0.0, 1.0, 2.0, 3.0, 4.0) if len(sigmas) == 1 else (0.0, 1.0, 2.0)
+    return [step * sigma for sigma in sigmas for step in steps]
+
+
+def _name(run: RunLike, position: int) -> str:
+    path = getattr(run, "path", None)
+    return Path(path).name if path is not None else f"run {position + 1}"
+
+
+def _view(
+    run: RunLike,
+    key: str,
+    name: str,
+    radii: list[float],
+    thresholds: dict[str, list[float]],
+    bounds: tuple[str, ...],
+    alpha: float | None,
+    max_inputs: int,
+) -> RunView:
+    table = bounds_table(run, alpha=alpha)
+    found = summary(run, table=table)
+    measures, bound = tuple(thresholds), bounds[0]
+    first = measures[0]
+    radius = next((r for r in radii if r > 0.0), radii[0])
+    threshold = 0.5 if 0.5 in thresholds[first] else thresholds[first][0]
+    labelled = bool(table.inputs.labelled.any())
+    every = {
+        measure: {
+            b: tables.shares(table, measure=measure, bound=b, radii=radii, thresholds=thresholds[measure])
+            for b in bounds
+        }
+        for measure in measures
+    }
+    headline = next(s for s in every[first][bound] if (s.radius, s.threshold) == (radius, threshold))
+    grid = np.linspace(0.0, radii[-1] if radii[-1] > 0.0 else 4.0 * table.sigma, RADIUS_POINTS)
+    drawn = []
+    if labelled:
+        drawn += [
+            charts.threshold_chart(table, name=f"{key}-threshold", measures=measures, bounds=bounds, radii=radii),
+            charts.radius_chart(table, name=f"{key}-radius", thresholds=thresholds, bounds=bounds, radii=grid),
+        ]
+    drawn += [
+        charts.distribution_chart(table, name=f"{key}-spread", measures=measures, bound=bound, radii=grid),
+        charts.correlation_chart(table, name=f"{key}-correlation", measures=measures),
+    ]
+    if labelled:
+        drawn.append(charts.calibration_chart(table, name=f"{key}-calibration"))
+    return RunView(
+        key=key,
+        name=name,
+        config=run.config,
+        found=found,
+        inputs=found.inputs - found.unlabelled if labelled else found.inputs,
+        labelled=labelled,
+        headline=headline,
+        asked=_asked(table, measures, bounds, radii, headline),
+        expected_wrong=ceil_decimals(table.alpha * found.inputs, 2),
+        key_tables={measure: every[measure][bound] for measure in measures},
+        all_shares=[share for measure in measures for b in bounds for share in every[measure][b]],
+        charts=drawn,
+        summary=tables.summary_rows(found, expected=run.config.inputs),
+        columns=tables.input_columns(measures=measures, radii=radii, radius=radius, threshold=threshold),
+        rows=tables.input_rows(
+            table,
+            measures=measures,
+            bound=bound,
+            radii=radii,
+            radius=radius,
+            threshold=threshold,
+            class_names=run.config.class_names,
+            at_most=max_inputs,
+        ),
+        provenance=tables.provenance_rows(run.config, alpha=table.alpha),
+    )
+
+
+def _asked(
+    table: Any, measures: Sequence[str], bounds: Sequence[str], radii: list[float], headline: tables.Share
+) -> dict[str, Any]:
+    """Answers to every question the first screen's fields can ask."""
+    cuts = sorted({*ASKED_THRESHOLDS, headline.threshold})
+    answers = {
+        f"{measure}|{bound}": [
+            [share.value, share.interval]
+            for share in tables.shares(table, measure=measure, bound=bound, radii=radii, thresholds=cuts)
+        ]
+        for measure in measures
+        for bound in bounds
+    }
+    return {
+        "radii": radii,
+        "thresholds": cuts,
+        "answers": answers,
+        "scopes": {bound: SIMULTANEOUS[bound] for bound in bounds},
+        "start": [headline.measure, headline.bound, headline.radius, headline.threshold],
+    }
+
+
+def _render(views: list[RunView], **shared: Any) -> str:
+    folder = files("smoothcert.report") / "templates"
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
+    return template.render(
+        runs=views,
+        version=__version__,
+        bound_labels=BOUND_LABELS,
+        simultaneous=SIMULTANEOUS,
+        count_words=count_words,
+        style=Markup((folder / "report.css").read_text(encoding="utf-8")),
+        script=Markup((folder / "report.js").read_text(encoding="utf-8")),
+        **shared,
+    )
+
+
+def _write(target: Path, text: str) -> None:
+    """Write beside the target and rename, so that a reader never sees half a page."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

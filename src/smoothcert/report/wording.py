@@ -1,0 +1,92 @@
+"""Numbers and sentences for people: what is certified from below is floored, what bounds from above is ceiled."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from smoothcert.analysis import CertifiedAccuracy, Estimate, Proportion
+from smoothcert.bounds import ceil_decimals, floor_decimals
+
+SIMULTANEOUS = {
+    "dual": "for each input and radius by itself, and for all thresholds at that radius together",
+    "cdf": "for each input by itself, for all radii and thresholds together",
+    "hoeffding": "for each input by itself, for all radii and thresholds together",
+    "clopper_pearson": "for each input by itself, for all radii and thresholds together",
+}
+
+
+def percent(count: int, inputs: int) -> str:
+    """``count / inputs`` as a percentage, rounded down from the exact ratio.
+
+    Example:
+        >>> percent(29, 100), percent(1999, 2000)
+        ('29.0%', '99.9%')
+    """
+    tenths = 1000 * count // inputs
+    return f"{tenths // 10}.{tenths % 10}%"
+
+
+def percent_interval(low: float, high: float) -> str:
+    """The ends of an interval as percentages, rounded outward.
+
+    Example:
+        >>> percent_interval(0.7979, 0.8811)
+        '79.7–88.2%'
+    """
+    ends = [Decimal(floor_decimals(low, 3)) * 100, Decimal(ceil_decimals(high, 3)) * 100]
+    return f"{ends[0]:.1f}–{ends[1]:.1f}%"
+
+
+def proportion_words(found: Proportion) -> str:
+    """A proportion with its interval.
+
+    Example:
+        >>> from smoothcert.analysis import proportion
+        >>> proportion_words(proportion(41, inputs=60))
+        '68.3% (55.0–79.8%)'
+    """
+    return f"{percent(found.count, found.inputs)} ({percent_interval(found.ci_low, found.ci_high)})"
+
+
+def accuracy_words(row: CertifiedAccuracy) -> tuple[str, str]:
+    """A certified accuracy and its interval, as percentages."""
+    count = round(row.certified_accuracy * row.inputs)
+    return percent(count, row.inputs), percent_interval(row.ci_low, row.ci_high)
+
+
+def estimate_words(found: Estimate | None) -> str:
+    """An estimate, rounded down, with its interval rounded outward; a dash where it is not defined."""
+    if found is None:
+        return "—"
+    value = floor_decimals(found.value)
+    if found.ci_low is None or found.ci_high is None:
+        return value
+    return f"{value} ({floor_decimals(found.ci_low)} to {ceil_decimals(found.ci_high)})"
+
+
+def radius_words(radius: float) -> str:
+    """A certified radius, rounded down; words where every radius is certified."""
+    return "any" if radius == float("inf") else floor_decimals(radius)
+
+
+def duration_words(seconds: float) -> str:
+    """A time in the largest unit that fits.
+
+    Example:
+        >>> duration_words(5430.0), duration_words(12.34)
+        ('1 h 30 min', '12.3 s')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def count_words(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    Example:
+        >>> count_words(1, "input"), count_words(1200, "input")
+        ('1 input', '1,200 inputs')
+    """
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

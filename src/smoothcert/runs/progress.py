@@ -1,0 +1,174 @@
+"""What a person sees while a run goes on: a bar on a terminal, lines elsewhere, or nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+BAR_WINDOW = 60.0
+"""Seconds over which the rate of the bar is averaged."""
+
+
+class Reporter:
+    """Says nothing: the default in Python. The base of those that do."""
+
+    def note(self, message: str) -> None:
+        """Show one line about what is about to happen."""
+
+    @contextmanager
+    def sampling(self, *, inputs: int, samples: int) -> Iterator[None]:
+        """Enclose the sampling of ``inputs`` inputs with ``samples`` samples altogether."""
+        yield
+
+    def advance(self, samples: int) -> None:
+        """Count samples that were drawn."""
+
+    def finish(self) -> None:
+        """Count one input that is stored."""
+
+    def skip(self, samples: int) -> None:
+        """Count one input that cannot be read, and the samples it would have taken."""
+
+
+class LineReporter(Reporter):
+    """Plain lines now and then, for logs.
+
+    Args:
+        stream: Where they go.
+        every: Seconds between lines.
+        notes: Whether notes are shown too.
+    """
+
+    def __init__(self, stream: TextIO, *, every: float = 10.0, notes: bool = True) -> None:
+        self._stream = stream
+        self._every = every
+        self._notes = notes
+
+    def note(self, message: str) -> None:
+        """Write the line, unless notes are off."""
+        if self._notes:
+            self._write(message)
+
+    @contextmanager
+    def sampling(self, *, inputs: int, samples: int) -> Iterator[None]:
+        """Start counting."""
+        self._inputs, self._left = inputs, samples
+        self._done = self._drawn = 0
+        self._start = self._last = time.monotonic()
+        yield
+
+    def advance(self, samples: int) -> None:
+        """Count, and write a line when it is time."""
+        self._drawn += samples
+        self._left -= samples
+        moment = time.monotonic()
+        if moment - self._last >= self._every:
+            self._last = moment
+            rate = self._drawn / (moment - self._start)
+            left = duration(self._left / rate) if rate else "unknown time"
+            self._write(f"{self._done} of {self._inputs} inputs, {rate:,.0f} samples/s, {left} left")
+
+    def finish(self) -> None:
+        """Count."""
+        self._done += 1
+
+    def skip(self, samples: int) -> None:
+        """Count, without its samples entering the rate."""
+        self._done += 1
+        self._left -= samples
+
+    def _write(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        self._stream.flush()
+
+
+class BarReporter(Reporter):
+    """A progress bar with inputs, rate and remaining time.
+
+    Args:
+        console: The terminal.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar: Progress | None = None
+
+    def note(self, message: str) -> None:
+        """Print the line, above the bar if there is one."""
+        self._console.print(message, markup=False, highlight=False)
+
+    @contextmanager
+    def sampling(self, *, inputs: int, samples: int) -> Iterator[None]:
+        """Show the bar."""
+        columns = (
+            TextColumn("{task.fields[done]} of {task.fields[inputs]} inputs"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            _RateColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console, speed_estimate_period=BAR_WINDOW) as bar:
+            self._bar = bar
+            self._task = bar.add_task("", total=samples, done=0, inputs=inputs)
+            try:
+                yield
+            finally:
+                self._bar = None
+
+    def advance(self, samples: int) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.advance(self._task, samples)
+
+    def finish(self) -> None:
+        """Count the input."""
+        if self._bar is not None:
+            self._bar.update(self._task, done=self._bar.tasks[0].fields["done"] + 1)
+
+    def skip(self, samples: int) -> None:
+        """Count the input and take its samples off the total, so that they do not look drawn."""
+        if self._bar is not None:
+            self._bar.update(self._task, total=(self._bar.tasks[0].total or 0) - samples)
+        self.finish()
+
+
+class _RateColumn(TextColumn):
+    """Samples a second."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def render(self, task: Task) -> Text:
+        """The rate, once there is one."""
+        return Text("" if task.speed is None else f"{task.speed:,.0f} samples/s")
+
+
+def reporter_for(stream: TextIO, *, quiet: bool = False) -> Reporter:
+    """A bar on a terminal, a line every ten seconds elsewhere, one a minute if quiet."""
+    console = Console(file=stream)
+    if quiet:
+        return LineReporter(stream, every=60.0, notes=False)
+    return BarReporter(console) if console.is_terminal else LineReporter(stream)
+
+
+def duration(seconds: float) -> str:
+    """A time for people.
+
+    Example:
+        >>> duration(12.3), duration(80), duration(5000), duration(200_000)
+        ('12 s', '1 min 20 s', '1 h 23 min', '2 d 7 h')
+    """
+    whole = max(0, round(seconds))
+    units = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
+    for (size, name), (smaller, detail) in pairwise(units):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {name} {rest} {detail}" if rest else f"{whole // size} {name}"
+    return f"{whole} s"

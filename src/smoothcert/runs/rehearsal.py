@@ -1,0 +1,128 @@
+"""A short look before a long run: how fast it will be, and whether it can certify anything.
+
+Nothing drawn here enters a record: it has a seed of its own.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from smoothcert.errors import DataError
+from smoothcert.runs.prepare import naming
+
+if TYPE_CHECKING:
+    from smoothcert.data import Dataset, Example
+    from smoothcert.samples import Samples
+    from smoothcert.sampling import Sampler
+
+_SEED = 0x5EED
+_INPUTS = 32
+_SAMPLES = 64
+_FEWEST_INPUTS = 8  # below, nothing can be told from chance
+_SHARE = 0.01  # of the run's own cost, at most
+_TIMING_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What the look found.
+
+    Args:
+        rate: Noisy samples a second.
+        accuracy: Fraction of noisy samples classified right, over the inputs looked at that have a label; or
+            None.
+        inputs: Number of inputs looked at.
+    """
+
+    rate: float
+    accuracy: float | None
+    inputs: int
+
+
+def rehearse(sampler: Sampler, data: Dataset, *, num_classes: int, samples: int) -> Rehearsal:
+    """Sample some of the inputs a little; warn if the base classifier is at chance under the noise.
+
+    Args:
+        sampler: The sampler of the run.
+        data: The inputs of the run.
+        num_classes: Number of classes of the base classifier.
+        samples: Number of samples the run is going to draw; the look takes about a hundredth of that.
+    """
+    examples = _readable(data)
+    if not examples:
+        return Rehearsal(math.nan, None, 0)
+    _sample(sampler, examples[0], _FEWEST_INPUTS)  # finds the batch size, warms the caches
+    budget = max(1, int(_SHARE * samples))
+    each = min(_SAMPLES, max(4, budget // len(examples)))
+    start = time.perf_counter()
+    looked = [(example, _sample(sampler, example, each)) for example in examples]
+    rate = len(examples) * (each + 1) / (time.perf_counter() - start)
+    longer = min(int(rate * _TIMING_SECONDS), budget)
+    if longer > 2 * each:  # small batches understate the rate
+        start = time.perf_counter()
+        _sample(sampler, examples[0], longer)
+        rate = (longer + 1) / (time.perf_counter() - start)
+    accuracy = _accuracy(looked)
+    if message := chance_message(looked, num_classes=num_classes):
+        from smoothcert.sampling import ConfidenceWarning
+
+        warnings.warn(message, ConfidenceWarning, stacklevel=2)
+    return Rehearsal(rate, accuracy, len(examples))
+
+
+def chance_message(looked: Sequence[tuple[Example, Samples]], *, num_classes: int) -> str | None:
+    """Why the base classifier looks useless under the noise, or None if it does not.
+
+    With labels: its accuracy is within two standard errors of guessing. Without: its scores are nearly
+    uniform. In both cases also: it says the same class for every input, unless that is the label of them all.
+    """
+    if len(looked) < _FEWEST_INPUTS:
+        return None
+    predictions = {int(np.argmax(samples.votes)) for _, samples in looked}
+    labels = {example.label for example, _ in looked}
+    accuracy = _accuracy(looked)
+    chance = 1.0 / num_classes
+    seen = f"under this noise, on {len(looked)} of the inputs, the base classifier"
+    advice = (
+        "few or no inputs can be certified; was it trained under noise of this sigma, and are its inputs scaled right?"
+    )
+    if accuracy is not None:
+        spread = math.sqrt(chance * (1.0 - chance) / len(looked))
+        if accuracy <= chance + 2.0 * spread:
+            return f"{seen} is right {accuracy:.1%} of the time and guessing would be {chance:.1%}: {advice}"
+    elif np.mean([samples.score.sample.mean for _, samples in looked]) <= chance + 0.1 * (1.0 - chance):
+        return f"{seen} hardly prefers any class: {advice}"
+    if len(predictions) == 1 and labels != predictions:
+        return f"{seen} says class {predictions.pop()} for every one: {advice}"
+    return None
+
+
+def _sample(sampler: Sampler, example: Example, n: int) -> Samples:
+    with naming(f"input {example.index} ({example.id})"):
+        return sampler.sample(example.x, n0=1, n=n, seed=_SEED)
+
+
+def _accuracy(looked: Sequence[tuple[Example, Samples]]) -> float | None:
+    right = [samples.votes[e.label] / samples.n for e, samples in looked if e.label is not None]
+    return float(np.mean(right)) if right else None
+
+
+def _readable(data: Dataset) -> list[Example]:
+    """Inputs from all over the data set, which may be sorted by class."""
+    positions = sorted({int(position) for position in np.linspace(0, len(data) - 1, _INPUTS)})
+    return [example for position in positions if (example := _read(data, position)) is not None]
+
+
+def _read(data: Dataset, position: int) -> Example | None:
+    """The input, or None: that it cannot be read is for the run to say."""
+    try:
+        return data.load(position)
+    except DataError:
+        return None

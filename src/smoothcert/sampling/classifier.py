@@ -1,0 +1,184 @@
+"""The base classifier as the sampler sees it: float32 batches in, checked float32 class scores out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from smoothcert._check import check_choice, check_count
+from smoothcert.errors import InvalidArgumentError, ModelError
+from smoothcert.sampling.batching import is_out_of_memory
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+OUTPUTS = ("logits", "probabilities")
+_SUM_TOLERANCE = 1e-2  # bfloat16 probabilities of many classes sum to one only about this well
+
+
+class BaseClassifier:
+    """Runs a module on noisy batches, in eval mode and without gradients, and distrusts what it returns.
+
+    Args:
+        module: Maps a float32 batch ``(batch, *input_shape)`` to ``(batch, num_classes)``. A plain function
+            works too.
+        num_classes: Number of classes it tells apart, at least 2.
+        outputs: ``"logits"``, turned into scores by a float32 softmax, or ``"probabilities"``, used as they
+            are.
+        precision: ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast of the forward pass.
+        device: Where to run; the module is moved there. ``None`` runs where its parameters are.
+
+    Raises:
+        InvalidArgumentError: If an argument is outside its domain.
+    """
+
+    def __init__(
+        self,
+        module: Callable[[Tensor], Tensor],
+        *,
+        num_classes: int,
+        outputs: str = "logits",
+        precision: str = "float32",
+        device: torch.device | str | None = None,
+    ) -> None:
+        if not callable(module):
+            raise InvalidArgumentError(
+                f"base_classifier must be a torch module or a function of a batch; "
+                f"got {type(module).__name__}"
+            )
+        self.module = module
+        self.num_classes = check_count("num_classes", num_classes, at_least=2)
+        self.outputs = check_choice("outputs", outputs, OUTPUTS)
+        self.precision = check_choice("precision", precision, tuple(PRECISIONS))
+        self.device = _place(module, device)
+        self._all_valid = torch.ones((), dtype=torch.bool, device=self.device)
+
+    @property
+    def has_convolutions(self) -> bool:
+        """Whether a two-dimensional convolution is among its layers."""
+        return isinstance(self.module, nn.Module) and any(
+            isinstance(m, nn.Conv2d) for m in self.module.modules()
+        )
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Eval mode inside; afterwards every submodule is as it was."""
+        if not isinstance(self.module, nn.Module):
+            yield
+            return
+        training = [m for m in self.module.modules() if m.training]
+        self.module.eval()
+        try:
+            yield
+        finally:
+            for submodule in training:
+                submodule.training = True
+
+    @torch.inference_mode()
+    def scores(self, batch: Tensor) -> Tensor:
+        """Class scores of a batch, without waiting for the device: :meth:`require_valid` does that.
+
+        Args:
+            batch: Shape ``(batch, *input_shape)``, float32.
+
+        Returns:
+            Shape ``(batch, num_classes)``, float32: softmax outputs, or the probabilities as returned.
+
+        Raises:
+            ModelError: If the output is not a floating-point tensor of this shape.
+        """
+        values = self._forward(batch)
+        self._all_valid &= self._valid(values)
+        return values.softmax(dim=1) if self.outputs == "logits" else values
+
+    @torch.inference_mode()
+    def probe(self, batch: Tensor) -> None:
+        """Run a few samples and check everything that can be known before the many follow.
+
+        Raises:
+            ModelError: If the module fails on the batch, or returns something that is not what was declared.
+        """
+        try:
+            values = self._forward(batch)
+        except Exception as error:
+            if isinstance(error, ModelError) or is_out_of_memory(error):
+                raise
+            raise ModelError(
+                f"the base classifier failed on a float32 batch of shape {tuple(batch.shape)} on "
+                f"{batch.device}: {error}"
+            ) from error
+        self._all_valid &= self._valid(values)
+        self.require_valid("the first batch")
+        if self.outputs == "logits" and bool(_are_probabilities(values)):
+            raise ModelError(
+                "the base classifier must return logits; got rows in [0, 1] that sum to one. Remove its "
+                'softmax, or declare outputs="probabilities"'
+            )
+
+    def require_valid(self, stage: str) -> None:
+        """Wait for the device and raise if anything returned since the last call was invalid.
+
+        Raises:
+            ModelError: Naming the stage.
+        """
+        if not bool(self._all_valid):
+            self._all_valid.fill_(True)
+            wanted = (
+                "finite logits"
+                if self.outputs == "logits"
+                else "probabilities: rows in [0, 1] that sum to one"
+            )
+            came = "NaN or infinite values" if self.outputs == "logits" else "something else"
+            hint = "; float16 overflows above 65504, try bfloat16" if self.precision == "float16" else ""
+            raise ModelError(f"the base classifier must return {wanted}; got {came} during {stage}{hint}")
+
+    def _forward(self, batch: Tensor) -> Tensor:
+        """Output of the module as float32, its shape checked."""
+        with torch.autocast(
+            self.device.type, PRECISIONS[self.precision], enabled=self.precision != "float32"
+        ):
+            raw: Any = self.module(batch)
+        if not isinstance(raw, Tensor):
+            raise ModelError(f"the base classifier must return a tensor; got {type(raw).__name__}")
+        expected = (batch.shape[0], self.num_classes)
+        if tuple(raw.shape) != expected or not raw.is_floating_point():
+            right_rows = raw.ndim == 2 and raw.shape[0] == expected[0] and raw.shape[1] >= 2
+            hint = f"; set num_classes={raw.shape[1]} if that is right" if right_rows else ""
+            raise ModelError(
+                f"the base classifier must return {self.outputs} of shape (batch, num_classes) = {expected}; "
+                f"got shape {tuple(raw.shape)}, {raw.dtype}{hint}"
+            )
+        return raw.float()
+
+    def _valid(self, values: Tensor) -> Tensor:
+        """A boolean on the device."""
+        if self.outputs == "probabilities":
+            return _are_probabilities(values)
+        low, high = values.aminmax()  # NaN if any is; 20 times cheaper than looking at each
+        return low.isfinite() & high.isfinite()
+
+
+def _are_probabilities(values: Tensor) -> Tensor:
+    sums_to_one = ((values.sum(dim=1) - 1.0).abs() <= _SUM_TOLERANCE).all()  # False for NaN
+    return sums_to_one & (values.amin() >= 0.0) & (values.amax() <= 1.0 + 1e-6)
+
+
+def _place(module: object, device: torch.device | str | None) -> torch.device:
+    """The device to sample on; a module is moved there if one is asked for."""
+    if device is not None:
+        try:
+            place = torch.empty(0, device=device).device  # with its index, and it exists
+        except (RuntimeError, AssertionError, TypeError) as error:
+            raise InvalidArgumentError(
+                f"device must be one that PyTorch can use here; got {device!r}: {error}"
+            ) from error
+        if isinstance(module, nn.Module):
+            module.to(place)
+        return place
+    if isinstance(module, nn.Module):
+        for tensor in chain(module.parameters(), module.buffers()):
+            return tensor.device
+    return torch.device("cpu")

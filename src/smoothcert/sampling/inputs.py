@@ -1,0 +1,80 @@
+"""What goes in: one input as a checked float32 tensor."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from smoothcert.errors import InvalidArgumentError
+
+InputRange = tuple[float, float]
+
+
+def check_input_range(input_range: InputRange | None) -> InputRange | None:
+    """Return the domain of the inputs as floats ``(low, high)``, or ``None`` for no check.
+
+    Raises:
+        InvalidArgumentError: If it is not a pair of numbers in increasing order.
+    """
+    if input_range is None:
+        return None
+    try:
+        low, high = (float(end) for end in input_range)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"input_range must be (low, high) or None; got {input_range!r}") from error
+    if not low < high:
+        raise InvalidArgumentError(f"input_range must be (low, high) with low < high; got {input_range!r}")
+    return low, high
+
+
+def as_tensor(x: Tensor | npt.ArrayLike) -> Tensor:
+    """Return inputs as a float32 tensor, detached, on the device they are on.
+
+    Args:
+        x: One input or several, of any shape, with a floating-point dtype.
+
+    Raises:
+        InvalidArgumentError: If the dtype is not floating point; integer images must be scaled by their
+            owner, since guessing the scale would silently change what sigma means.
+    """
+    if isinstance(x, Tensor):
+        tensor = x.detach()
+    else:
+        array = np.asarray(x)
+        if array.dtype.kind not in "fiub":
+            raise InvalidArgumentError(f"x must be an array or tensor of floats; got dtype {array.dtype}")
+        tensor = torch.from_numpy(np.array(array))  # a copy: the caller's array may be read-only
+    if not tensor.is_floating_point():
+        hint = "; divide images by 255, so that they lie in [0, 1]" if tensor.dtype == torch.uint8 else ""
+        raise InvalidArgumentError(f"x must have a floating-point dtype; got {tensor.dtype}{hint}")
+    return tensor.to(torch.float32)
+
+
+def check_input(x: Tensor | npt.ArrayLike, *, input_range: InputRange | None) -> Tensor:
+    """Return one input as a contiguous float32 tensor, detached.
+
+    Args:
+        x: The input, any shape with at least one dimension.
+        input_range: Smallest and largest value an input may hold, or ``None`` for any finite value.
+
+    Raises:
+        InvalidArgumentError: If it is empty, not floating point, not finite or outside the range.
+    """
+    tensor = as_tensor(x).contiguous()
+    if tensor.ndim == 0 or tensor.numel() == 0:
+        raise InvalidArgumentError(f"x must hold at least one value; got shape {tuple(tensor.shape)}")
+    if not bool(torch.isfinite(tensor).all()):
+        bad = int((~torch.isfinite(tensor)).sum())
+        raise InvalidArgumentError(f"x must be finite; got {bad} of {tensor.numel()} values NaN or infinite")
+    if input_range is not None:
+        low, high = input_range
+        smallest, largest = float(tensor.min()), float(tensor.max())
+        if smallest < low or largest > high:
+            raise InvalidArgumentError(
+                f"x must lie in [{low:g}, {high:g}]; got values from {smallest:g} to {largest:g}. "
+                "Normalization belongs to the base classifier; for inputs of another domain set input_range, "
+                "or None to allow any"
+            )
+    return tensor

@@ -1,0 +1,85 @@
+"""Counting wrong statements: how often a bound is above the truth, and whether that is more often than alpha."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.stats import binom
+
+from bounds.truth import Law
+from smoothcert.bounds import ScoreCertificate
+from smoothcert.bounds.dual import dual_lower_many
+from smoothcert.histogram import ScoreHistogram
+
+SHIFTS = (0.0, 0.5, 1.0, 2.0, 3.0)
+ROUNDING = 1e-9  # float64 rounding of a bound and of the truth; the certificate itself has no slack in this test
+SIGNIFICANCE = 1e-4  # of one check; the seeds are fixed, so this decides what is a bug and not how flaky the test is
+
+Histograms = list[ScoreHistogram]
+
+
+def too_often(wrong: int, repeats: int, alpha: float) -> bool:
+    """Whether ``wrong`` statements in ``repeats`` contradict a failure probability of at most ``alpha``."""
+    return bool(binom.sf(wrong - 1, repeats, alpha) < SIGNIFICANCE)
+
+
+def drawn(
+    law: Law, rng: np.random.Generator, *, n0: int, n: int, repeats: int, levels: int, pilot_law: Law | None = None
+) -> tuple[Histograms, Histograms]:
+    """Pilots and estimation samples of independent inputs."""
+    pilots = [(pilot_law or law).histogram(rng, n0, levels) for _ in range(repeats)]
+    return pilots, [law.histogram(rng, n, levels) for _ in range(repeats)]
+
+
+def lower_of(
+    bound: str, pilots: Histograms, samples: Histograms, alpha: float, shifts: Sequence[float] = SHIFTS
+) -> np.ndarray:
+    """Lower bounds, shape ``(inputs, radii)``, through the fast path for the dual bound."""
+    if bound == "dual":
+        return dual_lower_many(pilots, samples, r=np.asarray(shifts), alpha=alpha)
+    rows = [
+        ScoreCertificate(p, s, 1.0, alpha).lower(shifts, bound) for p, s in zip(pilots, samples, strict=True)
+    ]
+    return np.stack(rows)
+
+
+def wrong_lower(
+    law: Law, bounds: np.ndarray, shifts: Sequence[float] = SHIFTS
+) -> np.ndarray:
+    """Which lower bounds are above the truth, shape of ``bounds``."""
+    truth = np.array([law.theta(r) for r in shifts])
+    return bounds > truth + ROUNDING
+
+
+def wrong_upper(law: Law, bounds: np.ndarray, shifts: Sequence[float] = SHIFTS) -> np.ndarray:
+    """Which upper bounds are below the truth."""
+    truth = np.array([law.theta(-r) for r in shifts])
+    return bounds < truth - ROUNDING
+
+
+def upper_of(
+    bound: str, pilots: Histograms, samples: Histograms, alpha: float, shifts: Sequence[float] = SHIFTS
+) -> np.ndarray:
+    """Upper bounds, shape ``(inputs, radii)``."""
+    total = samples[0].lower + samples[0].upper
+    mirrored = [p.mirrored() for p in pilots], [s.mirrored() for s in samples]
+    return total - lower_of(bound, *mirrored, alpha, shifts)
+
+
+def violation_rate(
+    bound: Callable[[ScoreHistogram, ScoreHistogram, float], np.ndarray],
+    law: Law,
+    rng: np.random.Generator,
+    *,
+    alpha: float,
+    n0: int,
+    n: int,
+    repeats: int,
+    levels: int = 200,
+    shifts: Sequence[float] = SHIFTS,
+) -> np.ndarray:
+    """Share of repeats in which any lower bound ``bound(pilot, sample, alpha)`` is above the truth, one a radius."""
+    pilots, samples = drawn(law, rng, n0=n0, n=n, repeats=repeats, levels=levels)
+    rows = np.stack([bound(p, s, alpha) for p, s in zip(pilots, samples, strict=True)])
+    return wrong_lower(law, rows, shifts).mean(axis=0)

@@ -1,0 +1,113 @@
+"""The hub is replaced; what it returns is a real ``datasets.Dataset``."""
+
+from __future__ import annotations
+
+import io
+
+import datasets
+import numpy as np
+import pytest
+from image_bytes import solid
+from PIL import Image
+
+from smoothcert.data import load_data
+from smoothcert.errors import DataError
+
+
+@pytest.fixture
+def hub(monkeypatch):
+    asked = []
+
+    def answer(columns, **features):
+        def load_dataset(repository, config=None, *, split):
+            asked.append((repository, config, split))
+            return datasets.Dataset.from_dict(columns, datasets.Features(features))
+
+        monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+        return asked
+
+    return answer
+
+
+def images(*values):
+    return [{"bytes": solid(value), "path": None} for value in values]
+
+
+def test_cifar10_is_its_repository_on_the_hub(hub):
+    names = datasets.ClassLabel(names=["airplane", "automobile"])
+    asked = hub({"img": images(5, 6, 7), "label": [1, 0, 1]}, img=datasets.Image(), label=names)
+    data = load_data("cifar10", stride=2)
+    assert asked == [("uoft-cs/cifar10", None, "test")]
+    assert (data.name, data.class_names) == ("cifar10", ("airplane", "automobile"))
+    example = data.load(1)
+    assert (example.index, example.id, example.label) == (2, "cifar10:2", 1)
+    np.testing.assert_array_equal(example.x, np.full((3, 4, 4), np.float32(7) / np.float32(255)))
+
+
+def test_name_configuration_split_and_columns(hub):
+    columns = {"photo": images(1), "thumb": images(2), "coarse": [3], "fine": [4]}
+    kinds = {"photo": datasets.Image(), "thumb": datasets.Image()}
+    asked = hub(columns, **kinds, coarse=datasets.Value("int64"), fine=datasets.Value("int64"))
+    data = load_data("hf:org/set:small", split="validation", image_column="thumb", label_column="fine", image_size=2)
+    assert asked == [("org/set", "small", "validation")]
+    example = data.load(0)
+    assert (example.label, example.x.shape, data.class_names) == (4, (3, 2, 2), None)
+    assert round(float(example.x[0, 0, 0]) * 255) == 2
+
+
+def test_same_content_has_the_same_fingerprint_and_other_labels_another(hub):
+    def fingerprint(labels, **arguments):
+        hub({"image": images(1, 2), "label": labels}, image=datasets.Image(), label=datasets.Value("int64"))
+        return load_data("hf:set", **arguments).fingerprint
+
+    assert fingerprint([0, 1]) == fingerprint([0, 1])
+    assert fingerprint([0, 1]) != fingerprint([1, 0])
+    assert fingerprint([0, 1]) != fingerprint([0, 1], split="train")
+
+
+def test_unreadable_image_is_named(hub):
+    hub({"image": [*images(1), {"bytes": b"broken", "path": None}]}, image=datasets.Image())
+    data = load_data("hf:set")
+    with pytest.raises(DataError, match="image hf:set:1 cannot be read"):
+        data.load(1)
+    assert (data.load(0).label, data.label(1)) == (None, None)
+
+
+def test_labels_outside_the_classes_are_named(hub):
+    hub(
+        {"image": images(1, 2), "label": [0, -1]},
+        image=datasets.Image(),
+        label=datasets.ClassLabel(names=["a", "b"]),
+    )
+    with pytest.raises(DataError, match=r"hf:set:1 in hf:set must be in 0 to 1.*got -1"):
+        load_data("hf:set")
+
+
+def test_empty_split_is_named(hub):
+    hub({"image": []}, image=datasets.Image())
+    with pytest.raises(DataError, match="hf:set is empty"):
+        load_data("hf:set")
+
+
+def test_without_a_network_the_way_out_is_said(monkeypatch):
+    def load_dataset(*_, **__):
+        raise ConnectionError("Couldn't reach the hub\nwith details")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    with pytest.raises(DataError, match=r"data 'cifar10', split 'test', .*Couldn't reach the hub; .*parquet:PATH") as e:
+        load_data("cifar10")
+    assert "details" not in str(e.value)
+
+
+def test_folder_on_disk_through_the_real_loader(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    for label in ("cat", "dog"):
+        (tmp_path / "set" / "test" / label).mkdir(parents=True)
+        buffer = io.BytesIO()
+        Image.new("L", (3, 3), 51).save(buffer, "PNG")
+        (tmp_path / "set" / "test" / label / "1.png").write_bytes(buffer.getvalue())
+    data = load_data(f"hf:{tmp_path / 'set'}")
+    assert data.class_names == ("cat", "dog")
+    example = data.load(1)
+    assert example.label == 1
+    np.testing.assert_allclose(example.x, np.full((3, 3, 3), 0.2), rtol=1e-6)

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from smoothcert.errors import ModelError
+from smoothcert.models import resolve_model
+
+CODE = """
+from torch import nn
+from beside_{unique} import CLASSES
+
+class Net(nn.Sequential):
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(4, CLASSES), nn.Dropout(0.5))
+
+def factory(): return Net()
+def fails(): raise OSError("no disk")
+def returns_text(): return "net"
+instance = Net()
+"""
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch, request):
+    unique = abs(hash(request.node.name))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    (tmp_path / f"beside_{unique}.py").write_text("CLASSES = 3\n")
+    path = tmp_path / f"net_{unique}.py"
+    path.write_text(CODE.format(unique=unique))
+    return path
+
+
+@pytest.mark.parametrize("attribute", ["factory", "Net"])
+def test_file_and_module_forms_give_the_same_kind_of_classifier(file, monkeypatch, attribute):
+    from_file = resolve_model(f"python:{file}:{attribute}")
+    monkeypatch.chdir(file.parent)
+    from_module = resolve_model(f"python:{file.stem}:{attribute}")
+    for model in (from_file, from_module):
+        assert not model.module.training
+        assert model.module(torch.zeros(5, 1, 2, 2)).shape == (5, 3)
+        assert model.num_classes is None
+        assert len(model.weights_hash) == 64
+    assert from_file.weights_hash != from_module.weights_hash  # other random weights
+
+
+def test_weights_are_loaded_into_what_the_factory_returns(file, tmp_path):
+    torch.save({"1.weight": torch.zeros(3, 4), "1.bias": torch.tensor([1.0, 2.0, 3.0])}, tmp_path / "w.pt")
+    model = resolve_model(f"python:{file}:factory", weights=tmp_path / "w.pt")
+    assert model.module(torch.ones(1, 1, 2, 2)).tolist() == [[1.0, 2.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ("fails", "failed with OSError: no disk"),
+        ("returns_text", "must return an nn.Module; it returned a str"),
+        ("instance", "has no function 'instance'"),
+        ("absent", "has no function 'absent'"),
+    ],
+)
+def test_bad_factories_are_named(file, attribute, message):
+    with pytest.raises(ModelError, match=message):
+        resolve_model(f"python:{file}:{attribute}")
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("python:no_colon", "must read python:package.module:factory"),
+        ("python::factory", "must read python:package.module:factory"),
+        ("python:module:", "must read python:package.module:factory"),
+        ("python:gone/net.py:factory", "gone/net.py does not exist"),
+        ("python:no_such_package.module:factory", "importing no_such_package.module failed with ModuleNotFound"),
+    ],
+)
+def test_bad_targets_are_named(monkeypatch, target, message):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    with pytest.raises(ModelError, match=message):
+        resolve_model(target)
+
+
+def test_code_that_does_not_import_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    (tmp_path / "broken.py").write_text("1 / 0\n")
+    with pytest.raises(ModelError, match=r"broken\.py failed with ZeroDivisionError"):
+        resolve_model(f"python:{tmp_path / 'broken.py'}:factory")
+
+
+def test_factory_may_return_any_module(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert isinstance(resolve_model("python:torch.nn:Identity").module, nn.Identity)

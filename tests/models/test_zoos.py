@@ -1,0 +1,223 @@
+"""torchvision, timm and transformers, without a network: only downloads are replaced."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from smoothcert.errors import ModelError
+from smoothcert.models import resolve_model
+from torchvision_ops import import_torchvision
+
+
+@pytest.fixture(scope="module")
+def torchvision():
+    return import_torchvision()
+
+
+IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
+IMAGENET_STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+
+
+@pytest.fixture
+def x():
+    return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def test_torchvision_default_weights(torchvision, monkeypatch, x):
+    torch.manual_seed(0)
+    network = torchvision.models.shufflenet_v2_x0_5(weights=None).eval()
+    fetched = []
+
+    def fetch(url, **_):
+        fetched.append(url)
+        return network.state_dict()
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fetch)
+    model = resolve_model("torchvision:shufflenet_v2_x0_5")
+    assert fetched == [torchvision.models.ShuffleNet_V2_X0_5_Weights.DEFAULT.url]
+    with torch.inference_mode():
+        torch.testing.assert_close(model.module(x), network((x - IMAGENET_MEAN) / IMAGENET_STD))
+    assert (model.num_classes, model.input_size, model.resize) == (1000, (3, 224, 224), 256)
+    assert model.class_names[1] == "goldfish"
+    assert len(model.weights_hash) == 64
+
+
+def test_torchvision_weights_file_decides_the_classes(torchvision, tmp_path, x):
+    network = torchvision.models.shufflenet_v2_x0_5(weights=None, num_classes=7).eval()
+    torch.save({"model": network.state_dict()}, tmp_path / "w.pth")
+    model = resolve_model("torchvision:shufflenet_v2_x0_5", weights=tmp_path / "w.pth")
+    with torch.inference_mode():
+        torch.testing.assert_close(model.module(x), network((x - IMAGENET_MEAN) / IMAGENET_STD))
+    assert (model.num_classes, model.class_names) == (7, None)
+    with pytest.raises(ModelError, match="does not fit the model"):
+        resolve_model("torchvision:squeezenet1_1", weights=tmp_path / "w.pth")
+
+
+def test_torchvision_refuses_what_is_no_image_classifier(torchvision):
+    for target in ("nonsense", "fcn_resnet50", "raft_small"):
+        with pytest.raises(ModelError, match=f"no image classifier '{target}'"):
+            resolve_model(f"torchvision:{target}")
+
+
+def test_torchvision_failed_download_is_one_sentence(torchvision, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", fail)
+    with pytest.raises(ModelError, match=r"cannot be loaded: no route to host; .*--weights"):
+        resolve_model("torchvision:shufflenet_v2_x0_5")
+
+
+@pytest.fixture
+def timm(torchvision):
+    return pytest.importorskip("timm")
+
+
+TIMM_NAME = "test_resnet.r160_in1k"
+
+
+def test_timm_pretrained(timm, monkeypatch, x):
+    create, asked = timm.create_model, []
+
+    def without_download(name, *, pretrained, **kwargs):
+        asked.append((name, pretrained))
+        return create(name, pretrained=False, **kwargs)
+
+    monkeypatch.setattr(timm, "create_model", without_download)
+    model = resolve_model(f"timm:{TIMM_NAME}")
+    assert asked == [(TIMM_NAME, True)]
+    normalize, network = model.module
+    mean, std = (torch.tensor(network.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
+    with torch.inference_mode():
+        torch.testing.assert_close(model.module(x), network((x - mean) / std))
+    assert (model.num_classes, model.input_size) == (1000, network.pretrained_cfg["input_size"])
+    assert model.resize == int(160 / network.pretrained_cfg["crop_pct"])
+    assert "tench" in model.class_names[0]
+    assert not normalize.training
+
+
+def test_timm_weights_file_decides_the_classes(timm, tmp_path, x):
+    network = timm.create_model(TIMM_NAME, pretrained=False, num_classes=5).eval()
+    torch.save(network.state_dict(), tmp_path / "w.pt")
+    model = resolve_model(f"timm:{TIMM_NAME}", weights=tmp_path / "w.pt")
+    assert (model.num_classes, model.class_names) == (5, None)
+    assert all(a.equal(b) for a, b in zip(model.module[1].parameters(), network.parameters(), strict=True))
+
+
+def test_timm_errors_are_one_sentence(timm, tmp_path):
+    with pytest.raises(ModelError, match="'timm:nonsense' cannot be loaded: Unknown model"):
+        resolve_model("timm:nonsense")
+    torch.save({"a": torch.zeros(1)}, tmp_path / "w.pt")
+    with pytest.raises(ModelError, match=r"does not fit the model.*1 left over: a"):
+        resolve_model(f"timm:{TIMM_NAME}", weights=tmp_path / "w.pt")
+    with pytest.raises(ModelError, match="cannot be loaded: Unknown model"):
+        resolve_model("timm:nonsense", weights=tmp_path / "w.pt")
+
+
+PROCESSORS = {
+    "shortest edge and crop fraction": (
+        {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 56}, "crop_pct": 0.875},
+        ((3, 56, 56), 64),
+    ),
+    "height and width": (
+        {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 48}},
+        ((3, 32, 48), None),
+    ),
+    "centre crop": (
+        {
+            "image_processor_type": "BitImageProcessor",
+            "size": {"shortest_edge": 64},
+            "crop_size": {"height": 56, "width": 56},
+            "do_center_crop": True,
+        },
+        ((3, 56, 56), 64),
+    ),
+}
+
+
+@pytest.fixture
+def hf_folder(torchvision, tmp_path, recwarn):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 16],
+        depths=[1, 1],
+        layer_type="basic",
+        id2label={0: "cat", 1: "dog", 2: "eel"},
+    )
+    torch.manual_seed(0)
+    network = transformers.AutoModelForImageClassification.from_config(config).eval()
+    network.save_pretrained(tmp_path / "repo")
+
+    def write(processor):
+        mean_and_std = {"image_mean": [0.4, 0.5, 0.6], "image_std": [0.1, 0.2, 0.3]}
+        (tmp_path / "repo" / "preprocessor_config.json").write_text(json.dumps({**mean_and_std, **processor}))
+        return tmp_path / "repo", network
+
+    return write
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_hugging_face_folder(hf_folder, x, kind):
+    processor, sizes = PROCESSORS[kind]
+    folder, network = hf_folder(processor)
+    model = resolve_model(f"hf:{folder}")
+    mean, std = torch.tensor([0.4, 0.5, 0.6]), torch.tensor([0.1, 0.2, 0.3])
+    with torch.inference_mode():
+        torch.testing.assert_close(model.module(x), network((x - mean.view(3, 1, 1)) / std.view(3, 1, 1)).logits)
+    assert (model.num_classes, model.class_names) == (3, ("cat", "dog", "eel"))
+    assert (model.input_size, model.resize) == sizes
+
+
+def test_hugging_face_weights_file_and_odd_scaling(hf_folder, tmp_path):
+    folder, network = hf_folder({"image_processor_type": "ViTImageProcessor", "do_normalize": False})
+    torch.save({key: torch.zeros_like(tensor) for key, tensor in network.state_dict().items()}, tmp_path / "w.pt")
+    model = resolve_model(f"hf:{folder}", weights=tmp_path / "w.pt")
+    assert model.module[0].std.flatten().tolist() == [1.0, 1.0, 1.0]
+    assert model.module(torch.rand(1, 3, 64, 64)).count_nonzero() == 0
+    folder, _ = hf_folder({"image_processor_type": "ViTImageProcessor", "rescale_factor": 1.0})
+    with pytest.raises(ModelError, match=r"scaled by 1/255.*\[True, 1\.0"):
+        resolve_model(f"hf:{folder}")
+
+
+def test_hugging_face_folder_that_holds_nothing(hf_folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ModelError, match="cannot be loaded"):
+        resolve_model(f"hf:{tmp_path / 'empty'}")
+
+
+class StubTransformers:
+    """What ``hf:`` calls of transformers, for where it is not installed."""
+
+    class AutoModelForImageClassification:
+        @staticmethod
+        def from_pretrained(target):
+            class Output:
+                def __init__(self, logits):
+                    self.logits = logits
+
+            class Network(nn.Module):
+                config = type("Config", (), {"num_labels": 3, "id2label": {2: "c", 0: "a", 1: "b"}})
+
+                def forward(self, pixel_values):
+                    return Output(pixel_values.mean(dim=(2, 3)))
+
+            return Network()
+
+    class AutoImageProcessor:
+        @staticmethod
+        def from_pretrained(target):
+            settings = {"image_mean": [0.5] * 3, "image_std": [0.25] * 3, "size": {"height": 8, "width": 8}}
+            return type("Processor", (), {"to_dict": lambda self: settings})()
+
+
+def test_hugging_face_logits_and_order_of_labels(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "transformers", StubTransformers)
+    model = resolve_model("hf:some/repository")
+    assert model.module(torch.ones(1, 3, 8, 8)).tolist() == [[2.0, 2.0, 2.0]]
+    assert model.class_names == ("a", "b", "c")
+    assert (model.input_size, model.resize) == ((3, 8, 8), None)

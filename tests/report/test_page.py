@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from smoothcert.analysis import certified_accuracy
+from smoothcert.bounds import ceil_decimals, floor_decimals
+from smoothcert.certificate import Certificate
+from smoothcert.errors import DataError, InvalidArgumentError
+from smoothcert.report import write_report
+from smoothcert.report.wording import accuracy_words, percent, percent_interval
+from synthetic_runs import mixed_run, synthetic_run
+
+FULL = {"bounds": ["cdf", "hoeffding"], "radii": [0.0, 0.25, 0.5]}
+QUICK = {"bounds": ["cdf"], "radii": [0.0, 0.25], "measures": ["score"]}
+EVIL = '"><script>alert(1)</script><img src=x onerror=alert(2)>&{{ 7*7 }}</title>'
+VOID = {"meta", "link", "input", "img", "br", "hr", "path", "use", "rect", "line"}
+
+
+class Page(HTMLParser):
+    """What a browser would see: elements with their attributes, and the text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.unbalanced: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        if tag in VOID:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.unbalanced.append(tag)
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.texts.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", " ".join(self.texts))
+
+
+@pytest.fixture(scope="module")
+def run():
+    names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+    return mixed_run(20, skipped=[("broken.png", "not an image")], class_names=names)
+
+
+@pytest.fixture(scope="module")
+def page(run, tmp_path_factory):
+    return write_report([run], tmp_path_factory.mktemp("report") / "report.html", **FULL).read_text()
+
+
+def test_first_sentence_is_the_answer_of_a_query(run, page):
+    (row,) = certified_accuracy(run, measures=["score"], bounds=["cdf"], radii=[0.25], thresholds=[0.5])
+    value, interval = accuracy_words(row)
+    assert 0.0 < row.certified_accuracy < 1.0
+    assert (
+        f"20 inputs. At radius 0.25 , {value} (95% CI {interval} ) are right and keep a score above 0.5"
+        in Page(page).text
+    )
+
+
+def test_every_row_of_a_query_is_there(run, page):
+    rows = certified_accuracy(run, bounds=["cdf", "hoeffding"], radii=[0.0, 0.25, 0.5], thresholds=[0.5])
+    cells = re.findall(r"<tr>" + r"<td[^>]*>([^<]*)</td>" * 6 + "</tr>", page)
+    for row in rows:
+        if row.measure == "score":
+            value, interval = accuracy_words(row)
+            assert (row.measure, row.bound, "0.5", f"{row.radius:g}", value, interval) in cells
+
+
+def test_every_input_is_there_with_its_certificate(run, page):
+    for record in run.records()[:5]:
+        c = Certificate.from_samples(record.samples, alpha=0.001)
+        row = re.search(rf"<tr data-state=[^>]*><td[^>]*>{record.index}</td>.*?</tr>", page).group()
+        cells = re.findall(r"<td[^>]*>([^<]*)</td>", row)
+        assert cells[1] == record.id
+        assert cells[3] == run.config.class_names[c.prediction]
+        assert cells[5:8] == [floor_decimals(v) for v in (c.class_radius, c.score.mean, c.margin.mean)]
+        assert cells[8:11] == [floor_decimals(v) for v in c.score.lower([0.0, 0.25, 0.5], bound="cdf")]
+        assert cells[11] == ceil_decimals(c.score.upper([0.25], bound="cdf")[0])
+        assert cells[12] == floor_decimals(c.score.radius(0.5, bound="cdf"))
+
+
+def test_answers_behind_the_fields_are_certified_accuracies(run, page):
+    known = json.loads(re.search(r'id="run0-answers">(.*?)</script>', page, re.DOTALL).group(1))
+    rows = certified_accuracy(
+        run, measures=["margin"], bounds=["hoeffding"], radii=known["radii"], thresholds=known["thresholds"]
+    )
+    assert known["answers"]["margin|hoeffding"] == [list(accuracy_words(row)) for row in rows]
+
+
+def test_guarantee_limits_and_provenance_are_stated(run, page):
+    text = Page(page).text
+    for words in (
+        "alpha = 0.001",
+        "for all radii and thresholds together",
+        "not a probability",
+        "not the probability of being right",
+        "smoothed classifier",
+        "arXiv 2207.07209",
+        "1 input could not be read and was skipped",
+        "broken.png",
+        "not an image",
+        run.config.weights_hash,
+        run.config.data_fingerprint,
+        run.config.fingerprint,
+        "1,000",
+        run.config.created,
+    ):
+        assert words in text
+
+
+def test_page_is_self_contained(page):
+    parsed = Page(page)
+    assert not parsed.unbalanced
+    assert not parsed.open
+    for tag, attributes in parsed.elements:
+        for name in ("src", "href", "xlink:href", "data", "srcset", "action"):
+            target = attributes.get(name)
+            if target is not None:
+                assert target.startswith(("#", "data:")) or (tag == "a" and target.startswith("https://arxiv.org/"))
+    outside = re.sub(r'<a href="https://arxiv\.org/[^"]*"', "", page)
+    assert re.findall(r"https?://[^\s\"'<]*", outside) == ["http://www.w3.org/2000/svg"] * outside.count(
+        "createElementNS"
+    )
+    assert "@import" not in page
+    assert "default-src 'none'" in page
+    assert len(page) < 1_000_000
+
+
+def test_no_identifier_twice_and_every_reference_resolves(page):
+    parsed = Page(page)
+    names = [a["id"] for _, a in parsed.elements if "id" in a]
+    assert len(names) == len(set(names)) > 50
+    used = re.findall(r"url\(#([^)]+)\)", page) + [
+        a["href"][1:] for _, a in parsed.elements if str(a.get("href")).startswith("#")
+    ]
+    assert used
+    assert set(used) <= set(names)
+
+
+def test_untrusted_names_stay_text(tmp_path):
+    run = synthetic_run(
+        [(20.0, 1.0), (8.0, 1.0)],
+        labels=[0, 0],
+        ids=[EVIL, "safe"],
+        skipped=[(EVIL, EVIL)],
+        class_names=(EVIL,) * 10,
+        model=EVIL,
+        path=EVIL,
+    )
+    text = write_report([run, run], tmp_path / "evil.html", title=EVIL, **QUICK).read_text()
+    parsed = Page(text)
+    assert not any(tag == "img" or any(name.startswith("on") for name in found) for tag, found in parsed.elements)
+    assert "<script>alert" not in text
+    assert text.count("</title>") == text.count("<title")
+    assert EVIL in " ".join(parsed.texts)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        pytest.param(synthetic_run([(20.0, 1.0)]), id="one input"),
+        pytest.param(synthetic_run([(1.0, 9.0)] * 3), id="all abstained"),
+        pytest.param(synthetic_run([(20.0, 1e-3)] * 2, sigma=1.0), id="constant"),
+        pytest.param(synthetic_run([(20.0, 1.0), (9.0, 1.0)], labels=[None, 1]), id="one label"),
+    ],
+)
+def test_poor_runs_still_give_a_page(run, tmp_path):
+    text = Page(
+        write_report([run], tmp_path / "r.html", bounds=["cdf"], radii=[0.0], measures=["margin"]).read_text()
+    ).text
+    assert "nan" not in text.lower().split()
+    assert "What is not guaranteed" in text
+
+
+def test_run_without_labels_says_so_and_claims_no_accuracy(tmp_path):
+    run = synthetic_run([(20.0, 1.0), (20.0, 1.0)], labels=[None, None])
+    text = Page(write_report([run], tmp_path / "r.html", **QUICK).read_text()).text
+    assert "No input of this run has a label" in text
+    assert "are right" not in text
+    assert "2 inputs. At radius 0.25 , 100.0%" in text
+
+
+def test_several_runs_share_one_page(tmp_path):
+    runs = [
+        synthetic_run([(20.0, 1.0)] * 2, path=f"runs/{name}", sigma=sigma) for name, sigma in (("a", 0.25), ("b", 0.5))
+    ]
+    text = write_report(runs, tmp_path / "r.html", bounds=["cdf"], measures=["score"]).read_text()
+    parsed = Page(text)
+    names = [a["id"] for _, a in parsed.elements if "id" in a]
+    assert len(names) == len(set(names))
+    assert "2 runs side by side" in parsed.text
+    assert {"#run0", "#run1"} <= {a.get("href") for tag, a in parsed.elements if tag == "a"}
+    assert "radius 0.25 radius 0.5 radius 1" in parsed.text
+
+
+def test_long_input_tables_say_what_they_leave_out(run, tmp_path):
+    text = write_report([run], tmp_path / "r.html", max_inputs=3, **QUICK).read_text()
+    assert text.count("<tr data-state=") == 3
+    assert "The first 3 of 20 inputs" in Page(text).text
+
+
+def test_alpha_of_the_report_is_stated(run, tmp_path):
+    text = Page(write_report([run], tmp_path / "r.html", alpha=1e-5, **QUICK).read_text()).text
+    assert "alpha = 1e-05" in text
+    assert "at most 0.01 of the 20 inputs" in text  # 2e-4, rounded up
+    assert "(the run's own: 0.001)" in text
+
+
+def test_same_runs_same_page_and_nothing_else_in_the_folder(tmp_path):
+    run = synthetic_run([(20.0, 1.0)] * 2)
+    pages = [write_report([run], tmp_path / "deep" / "r.html", **QUICK).read_bytes() for _ in range(2)]
+    assert pages[0] == pages[1]
+    assert [p.name for p in (tmp_path / "deep").iterdir()] == ["r.html"]
+
+
+def test_bad_arguments(run, tmp_path):
+    with pytest.raises(InvalidArgumentError, match="runs must name at least one; got none"):
+        write_report([], tmp_path / "r.html")
+    with pytest.raises(InvalidArgumentError, match="bounds must name at least one"):
+        write_report([run], tmp_path / "r.html", bounds=[])
+    with pytest.raises(InvalidArgumentError, match="out must be a file"):
+        write_report([run], tmp_path)
+    with pytest.raises(DataError, match="no certified input yet"):
+        write_report([synthetic_run([])], tmp_path / "r.html")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_percentages_never_promise_more():
+    assert percent(999, 1000) == "99.9%"
+    assert percent(9999, 10000) == "99.9%"
+    assert percent(29, 100) == "29.0%"
+    assert percent_interval(0.7999, 0.80001) == "79.9–80.1%"

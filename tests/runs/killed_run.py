@@ -1,0 +1,23 @@
+"""Certifies tiny data until it ends or is killed: ``python killed_run.py FOLDER``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from runs.synthetic import ArraySource
+from runs.tiny_model import tiny_model
+from smoothcert.data import Dataset
+from smoothcert.runs import certify_run
+
+
+def certify_tiny(out: Path | str) -> None:
+    """The run: long enough to be killed."""
+    data = Dataset(ArraySource(60))
+    certify_run(tiny_model(), data, out=out, sigma=0.25, n0=100, n=5_000, device="cpu")
+
+
+if __name__ == "__main__":
+    certify_tiny(sys.argv[1])

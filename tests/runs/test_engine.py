@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+
+from smoothcert.data import Dataset
+from smoothcert.errors import DataError, InvalidArgumentError, ModelError, RunError, SmoothcertError
+from smoothcert.runs import Run, certify_run
+from smoothcert.runs.progress import Reporter
+from smoothcert.sampling import ConfidenceWarning, content_hash
+
+from .synthetic import ArraySource, assert_same_run
+from .tiny_model import Brightness, Constant, tiny_model
+
+
+class Listening(Reporter):
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+        self.drawn = self.finished = self.skipped = 0
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
+
+    def advance(self, samples: int) -> None:
+        self.drawn += samples
+
+    def finish(self) -> None:
+        self.finished += 1
+
+    def skip(self, samples: int) -> None:
+        self.skipped += 1
+
+
+class Interrupting(Listening):
+    """Ctrl-C while the input after so many is sampled."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def advance(self, samples: int) -> None:
+        super().advance(samples)
+        if self.finished == self.after:
+            raise KeyboardInterrupt
+
+
+def certify(out, *, model=None, data=None, **options):
+    settings = {"sigma": 0.25, "n": 200, "n0": 20, "device": "cpu", **options}
+    return certify_run(model or tiny_model(), data or Dataset(ArraySource()), out=out, **settings)
+
+
+def test_a_run_holds_what_was_asked(tmp_path):
+    listening = Listening()
+    source = ArraySource()
+    run = certify(tmp_path, data=Dataset(source, limit=5, stride=2), limit=5, stride=2, seed=3, reporter=listening)
+    config = run.config
+    assert (config.sigma, config.n, config.n0, config.seed, config.limit, config.stride) == (0.25, 200, 20, 3, 5, 2)
+    assert (config.num_classes, config.device, config.inputs, config.kind) == (3, "cpu", 5, "sampled")
+    assert config.weights_hash == "cd" * 32
+    assert config.versions["torch"] == version("torch")
+    records = run.records()
+    assert [r.index for r in records] == [0, 2, 4, 6, 8]
+    assert [r.label for r in records] == [0, 2, 1, 0, 2]
+    assert [r.samples.prediction for r in records] == [0, 2, 1, 0, 2]
+    assert all((r.samples.n0, r.samples.n, r.samples.seed) == (20, 200, 3) for r in records)
+    assert records[1].samples.content_hash == content_hash(source.image(2))
+    assert all(r.seconds > 0.0 for r in records)
+    assert (listening.drawn, listening.finished) == (5 * 220, 5)
+    assert "5 inputs x 220 samples on cpu" in listening.notes[-1]
+
+
+@pytest.mark.parametrize("after", [0, 1, 7])
+def test_an_interrupted_run_resumed_equals_one_go(tmp_path, after):
+    with pytest.raises(KeyboardInterrupt):
+        certify(tmp_path / "broken", reporter=Interrupting(after))
+    assert len(Run.open(tmp_path / "broken")) == after
+    listening = Listening()
+    certify(tmp_path / "broken", reporter=listening)
+    assert listening.finished == 12 - after
+    assert any(f"already holds {after} of 12" in note for note in listening.notes) == (after > 0)
+    certify(tmp_path / "whole")
+    assert_same_run(tmp_path / "broken", tmp_path / "whole")
+
+
+def test_a_finished_run_is_left_alone(tmp_path):
+    certify(tmp_path)
+    listening = Listening()
+    certify(tmp_path, reporter=listening)
+    assert listening.drawn == 0
+    assert listening.notes == [f"{tmp_path} already holds 12 of 12 inputs"]
+
+
+def test_the_batch_size_is_no_part_of_a_run(tmp_path):
+    certify(tmp_path / "one", batch_size=7)
+    certify(tmp_path / "two", batch_size=64)
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+    certify(tmp_path / "one", batch_size=64)
+
+
+@pytest.mark.parametrize("change", [{"sigma": 0.5}, {"n": 201}, {"seed": 1}, {"alpha": 0.01}, {"levels": 50}])
+def test_another_run_in_the_folder_is_refused_by_name(tmp_path, change):
+    certify(tmp_path)
+    (name,) = change
+    with pytest.raises(RunError, match=f"holds another run: {name} is"):
+        certify(tmp_path, **change)
+
+
+def test_other_data_in_the_folder_are_refused_by_name(tmp_path):
+    certify(tmp_path)
+    with pytest.raises(RunError, match="data_fingerprint is"):
+        certify(tmp_path, data=Dataset(ArraySource(13)))
+
+
+def test_an_unreadable_input_stops_the_run_by_default(tmp_path):
+    data = Dataset(ArraySource(unreadable=[4]))
+    with pytest.raises(DataError, match=r"array 4 cannot be read: it is broken; .* --on-unreadable skip"):
+        certify(tmp_path, data=data)
+    assert len(Run.open(tmp_path)) == 4
+    run = certify(tmp_path, data=data, on_unreadable="skip")
+    assert len(run) == 12
+
+
+def test_an_unreadable_input_is_skipped_on_request_and_counted(tmp_path):
+    listening = Listening()
+    run = certify(tmp_path, data=Dataset(ArraySource(unreadable=[0, 4])), on_unreadable="skip", reporter=listening)
+    assert [(r.index, r.id, r.label) for r in run.skipped] == [(0, "array 0", 0), (4, "array 4", 1)]
+    assert run.skipped[1].error == "image array 4 cannot be read: it is broken"
+    assert (listening.finished, listening.skipped) == (10, 2)
+
+
+def test_nothing_readable_is_still_a_run_when_classes_are_known(tmp_path):
+    model = replace(tiny_model(), num_classes=3)
+    run = certify(tmp_path, model=model, data=Dataset(ArraySource(2, unreadable=[0, 1])), on_unreadable="skip")
+    assert len(run.skipped) == len(run) == 2
+
+
+def test_a_label_outside_the_classes_stops_before_sampling(tmp_path):
+    data = Dataset(ArraySource(labels=[0, 1, 2] * 3 + [0, 1, 3]))
+    with pytest.raises(DataError, match=r"array 11 .*0 to 2.* got 3"):
+        certify(tmp_path / "run", data=data)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"sigma": 0.0}, "sigma must be"),
+        ({"sigma": math.nan}, "sigma must be"),
+        ({"alpha": 0.7}, "alpha must be"),
+        ({"n": 0}, "n must be"),
+        ({"n0": 0}, "n0 must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"seed": 2**63}, "seed must be"),
+        ({"levels": 0}, "levels must be"),
+        ({"batch_size": 0}, "batch_size must be"),
+        ({"precision": "int8"}, "precision must be"),
+        ({"outputs": "guesses"}, "outputs must be"),
+        ({"on_unreadable": "ignore"}, "on_unreadable must be"),
+    ],
+)
+def test_bad_arguments_are_named_and_leave_no_folder(tmp_path, option, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        certify(tmp_path / "run", **option)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "num_classes", "message"),
+    [
+        (Constant(0.0, math.nan, 1.0), 3, r"input \d+ \(array \d+\): .*finite logits"),
+        (Constant(0.0, 1.0), 3, r"input \d+ \(array \d+\): .*num_classes"),
+        (Constant(0.2, 0.5, 0.3), 3, r"input \d+ \(array \d+\): .*logits"),
+    ],
+)
+def test_a_model_that_returns_no_scores_is_an_error_that_names_the_input(tmp_path, module, num_classes, message):
+    model = replace(tiny_model(module), num_classes=num_classes)
+    with pytest.raises(ModelError, match=message):
+        certify(tmp_path, model=model)
+
+
+def test_a_model_with_outputs_of_another_shape_is_an_error(tmp_path):
+    class Flat(Brightness):
+        def forward(self, x):
+            return super().forward(x)[:, 0]
+
+    with pytest.raises(ModelError, match="tiny must return class scores"):
+        certify(tmp_path, model=tiny_model(Flat()))
+
+
+def test_an_input_outside_the_domain_is_named(tmp_path):
+    source = ArraySource()
+    image = source.image
+    source.image = lambda index: np.full((1, 4, 4), np.nan, np.float32) if index == 7 else image(index)
+    with pytest.raises(SmoothcertError, match=r"input 7 \(array 7\): x must be finite"):
+        certify(tmp_path, data=Dataset(source), model=replace(tiny_model(), num_classes=3))
+
+
+def test_too_few_samples_for_alpha_are_warned_of(tmp_path):
+    with pytest.warns(ConfidenceWarning, match="n=9 samples can never certify"):
+        certify(tmp_path, n=9, alpha=0.001)
+
+
+def test_a_classifier_at_chance_is_warned_of(tmp_path):
+    with pytest.warns(ConfidenceWarning, match="guessing would be 33.3%"):
+        certify(tmp_path, model=tiny_model(Constant(0.0, 1.0, 0.5)))
+
+
+def test_other_training_noise_is_noted(tmp_path):
+    listening = Listening()
+    certify(tmp_path, model=replace(tiny_model(), metadata={"sigma": "0.5"}), reporter=listening)
+    assert "tiny was trained under noise of sigma 0.5, not 0.25" in listening.notes
+
+
+def test_own_code_is_announced(tmp_path, monkeypatch):
+    import smoothcert.models
+
+    monkeypatch.setattr(smoothcert.models, "resolve_model", lambda name, weights: tiny_model())
+    listening = Listening()
+    certify(tmp_path, model="python:mine:make", reporter=listening)
+    assert "python:mine:make runs code of your own" in listening.notes

@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import replace
+
+import pytest
+
+from smoothcert.errors import RunError
+from smoothcert.runs import Run, RunStore
+from smoothcert.runs import store as store_module
+
+from .synthetic import CONFIG, make_record, same
+
+
+def fill(path, indices, *, merge_every=4):
+    with RunStore(path, CONFIG, merge_every=merge_every) as store:
+        for index in indices:
+            store.append(make_record(index))
+
+
+def parts(path):
+    return sorted(p.name for p in (path / "parts").iterdir())
+
+
+def assert_holds(path, indices):
+    records = Run.open(path).records()
+    assert [r.index for r in records] == sorted(indices)
+    assert all(same(record, make_record(record.index)) for record in records)
+
+
+def test_what_is_written_is_read(tmp_path):
+    fill(tmp_path / "run", range(10))
+    assert_holds(tmp_path / "run", range(10))
+    run = Run.open(tmp_path / "run")
+    assert len(run) == 10
+    assert run.config == CONFIG
+    assert [r.index for r in run.skipped] == [6]
+    assert run.skipped[0].error == "file 6.png cannot be read"
+    assert same(run.record(3), make_record(3))
+
+
+def test_parts_are_merged_and_singles_deleted(tmp_path):
+    fill(tmp_path, range(10))
+    assert parts(tmp_path) == [
+        "part-00000000-00000003.parquet",
+        "part-00000004-00000007.parquet",
+        "part-00000008-00000009.parquet",
+    ]
+
+
+def test_records_are_durable_before_anything_is_closed(tmp_path):
+    store = RunStore(tmp_path, CONFIG, merge_every=100)
+    for index in range(3):
+        store.append(make_record(index))
+        assert_holds(tmp_path, range(index + 1))
+    store.close()
+
+
+def test_inputs_in_any_order_are_read_in_order(tmp_path):
+    order = [9, 0, 5, 1, 8, 2, 7, 3, 6, 4]
+    fill(tmp_path, order, merge_every=3)
+    assert_holds(tmp_path, range(10))
+
+
+def test_a_run_is_continued_and_keeps_its_first_config(tmp_path):
+    fill(tmp_path, range(5))
+    with RunStore(tmp_path, replace(CONFIG, created="later", weights="elsewhere")) as store:
+        assert store.present == set(range(5))
+        assert store.config == CONFIG
+        store.append(make_record(5))
+    assert_holds(tmp_path, range(6))
+
+
+def test_an_input_is_stored_once(tmp_path):
+    fill(tmp_path, range(5))
+    with RunStore(tmp_path, CONFIG) as store, pytest.raises(RunError, match="input 3 is already"):
+        store.append(make_record(3))
+
+
+def test_another_run_is_refused_by_naming_what_differs(tmp_path):
+    fill(tmp_path, range(3))
+    message = "holds another run: sigma is 0.25 there and 0.5 here, seed is 0 there and 3 here"
+    with pytest.raises(RunError, match=message):
+        RunStore(tmp_path, replace(CONFIG, sigma=0.5, seed=3))
+    assert_holds(tmp_path, range(3))
+    fill(tmp_path, [3])  # and the refusal left no lock
+
+
+def test_a_folder_of_other_things_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RunError, match=r"thesis\.tex is there, config\.json is not"):
+        RunStore(tmp_path, CONFIG)
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_parts_without_a_config_are_refused(tmp_path):
+    fill(tmp_path, range(3))
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(RunError, match="holds no run"):
+        RunStore(tmp_path, CONFIG)
+
+
+def test_a_file_is_refused(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(RunError, match="is a file"):
+        RunStore(tmp_path / "run", CONFIG)
+
+
+def test_a_config_of_something_else_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(RunError, match="not the configuration of a run"):
+        RunStore(tmp_path, CONFIG)
+
+
+def test_only_one_writer_at_a_time(tmp_path):
+    with RunStore(tmp_path, CONFIG), pytest.raises(RunError, match="another process is writing"):
+        RunStore(tmp_path, CONFIG)
+    RunStore(tmp_path, CONFIG).close()
+
+
+def test_what_a_kill_leaves_half_written_is_ignored_and_removed(tmp_path):
+    fill(tmp_path, range(3))
+    (tmp_path / "parts" / ".part-00000003.parquet.99.tmp").write_bytes(b"PAR1 half")
+    (tmp_path / ".config.json.99.tmp").write_bytes(b"{")
+    assert_holds(tmp_path, range(3))
+    fill(tmp_path, [3])
+    assert_holds(tmp_path, range(4))
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_kill_before_the_config_is_written_leaves_a_usable_folder(tmp_path):
+    (tmp_path / ".lock").touch()
+    (tmp_path / ".config.json.99.tmp").write_bytes(b"{")
+    fill(tmp_path, range(2))
+    assert_holds(tmp_path, range(2))
+
+
+@pytest.mark.parametrize("deleted", [0, 1, 3])
+def test_a_merge_that_was_cut_off_loses_and_repeats_nothing(tmp_path, monkeypatch, deleted):
+    store = RunStore(tmp_path, CONFIG, merge_every=100)
+    for index in range(4):
+        store.append(make_record(index))
+    unlinked = []
+
+    def unlink(path, missing_ok=False):
+        if len(unlinked) == deleted:
+            raise KeyboardInterrupt
+        unlinked.append(path)
+        os.unlink(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "unlink", unlink)
+        with pytest.raises(KeyboardInterrupt):
+            store.merge()
+    store._lock.release()
+    assert len(parts(tmp_path)) == 1 + 4 - deleted
+    assert_holds(tmp_path, range(4))
+    fill(tmp_path, [4])
+    assert_holds(tmp_path, range(5))
+    assert parts(tmp_path) == ["part-00000000-00000003.parquet", "part-00000004.parquet"]
+
+
+@pytest.mark.parametrize("failing", ["write", "fsync"])
+def test_a_full_disk_loses_nothing_and_says_so(tmp_path, monkeypatch, failing):
+    store = RunStore(tmp_path, CONFIG, merge_every=100)
+    store.append(make_record(0))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        if failing == "fsync":
+            patch.setattr(os, "fsync", full)
+        else:
+            patch.setattr(os, "replace", full)
+        with pytest.raises(RunError, match=r"disk .* is full: everything stored so far is intact"):
+            store.append(make_record(1))
+        assert store.present == {0}
+    assert not list(tmp_path.rglob("*.tmp"))
+    store.close()
+    assert_holds(tmp_path, [0])
+    fill(tmp_path, [1, 2])
+    assert_holds(tmp_path, range(3))
+
+
+def test_a_full_disk_during_a_merge_loses_nothing(tmp_path, monkeypatch):
+    store = RunStore(tmp_path, CONFIG, merge_every=100)
+    for index in range(3):
+        store.append(make_record(index))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "write_atomically", full)
+        with pytest.raises(RunError, match="is full"):
+            store.close()
+    assert_holds(tmp_path, range(3))
+    fill(tmp_path, [3])
+    assert_holds(tmp_path, range(4))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
+    def denied(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(type(tmp_path), "mkdir", denied)
+    with pytest.raises(RunError, match=r"cannot write to .*run: Permission denied"):
+        RunStore(tmp_path / "run", CONFIG)

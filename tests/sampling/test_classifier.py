@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from sampling.networks import SmallConvolutions
+from smoothcert.errors import InvalidArgumentError, ModelError
+from smoothcert.sampling.classifier import BaseClassifier
+
+BATCH = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (lambda b: (b, b), "must return a tensor; got tuple"),
+        (lambda b: torch.zeros(len(b), 7), r"\(8, 5\); got shape \(8, 7\), torch.float32; set num_classes=7"),
+        (lambda b: torch.zeros(len(b)), r"logits of shape .* got shape \(8,\), torch.float32$"),
+        (lambda b: torch.zeros(len(b), 5, 1), r"got shape \(8, 5, 1\)"),
+        (lambda b: torch.zeros(3, 5), r"got shape \(3, 5\)"),
+        (lambda b: torch.zeros(len(b), 5, dtype=torch.int64), "torch.int64"),
+        (lambda b: torch.full((len(b), 5), float("nan")), "finite logits; got NaN or infinite .*the first batch"),
+        (lambda b: torch.tensor([[0.0] * 4 + [float("-inf")]] * len(b)), "finite logits"),
+        (lambda b: torch.rand(len(b), 5).softmax(dim=1), 'must return logits.*softmax, or declare outputs="probab'),
+        (lambda b: b @ torch.zeros(99, 5), r"failed on a float32 batch of shape \(8, 3, 8, 8\) on cpu: mat1"),
+    ],
+)
+def test_outputs_that_are_not_logits_are_refused(value, message):
+    with pytest.raises(ModelError, match=message):
+        BaseClassifier(value, num_classes=5).probe(BATCH)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        lambda b: torch.randn(len(b), 5),
+        lambda b: torch.full((len(b), 5), 0.3),
+        lambda b: torch.tensor([[1.5, -0.5, 0.0, 0.0, 0.0]] * len(b)),
+        lambda b: torch.full((len(b), 5), float("nan")),
+    ],
+)
+def test_declared_probabilities_must_be_probabilities(value):
+    classifier = BaseClassifier(value, num_classes=5, outputs="probabilities")
+    with pytest.raises(ModelError, match="must return probabilities: rows in"):
+        classifier.probe(BATCH)
+
+
+def test_probabilities_are_used_as_they_are():
+    values = torch.rand(8, 5).softmax(dim=1)
+    classifier = BaseClassifier(lambda batch: values, num_classes=5, outputs="probabilities")
+    classifier.probe(BATCH)
+    assert torch.equal(classifier.scores(BATCH), values)
+    one_hot = torch.eye(5)[:4]
+    hard = BaseClassifier(lambda batch: one_hot, num_classes=5, outputs="probabilities")
+    hard.probe(BATCH[:4])
+
+
+def test_an_invalid_batch_is_reported_once_with_its_stage():
+    bad = torch.zeros(8, 5)
+    classifier = BaseClassifier(lambda batch: bad.clone(), num_classes=5)
+    classifier.scores(BATCH)
+    bad[3, 2] = float("inf")
+    classifier.scores(BATCH)
+    bad.zero_()
+    classifier.scores(BATCH)
+    with pytest.raises(ModelError, match="during the pilot samples"):
+        classifier.require_valid("the pilot samples")
+    classifier.require_valid("the next stage")
+
+
+def test_float16_overflow_says_so():
+    classifier = BaseClassifier(lambda b: torch.full((8, 5), torch.inf), num_classes=5, precision="float16")
+    with pytest.raises(ModelError, match="65504, try bfloat16"):
+        classifier.probe(BATCH)
+
+
+def test_eval_mode_inside_and_every_submodule_restored():
+    module = SmallConvolutions().train()
+    module.norm.eval()  # frozen by its owner
+    before = {name: m.training for name, m in module.named_modules()}
+    running_mean = module.norm.running_mean.clone()
+    classifier = BaseClassifier(module, num_classes=5)
+    with classifier.evaluating():
+        assert not any(m.training for m in module.modules())
+        assert torch.equal(classifier.scores(BATCH), classifier.scores(BATCH))  # no dropout
+    assert {name: m.training for name, m in module.named_modules()} == before
+    assert torch.equal(module.norm.running_mean, running_mean)
+    with pytest.raises(KeyError), classifier.evaluating():
+        raise KeyError
+    assert {name: m.training for name, m in module.named_modules()} == before
+
+
+def test_precision_is_that_of_the_forward_pass_only():
+    module = SmallConvolutions().eval()
+    exact = BaseClassifier(module, num_classes=5).scores(BATCH)
+    reduced = BaseClassifier(module, num_classes=5, precision="bfloat16").scores(BATCH)
+    assert reduced.dtype == torch.float32
+    assert not torch.equal(exact, reduced)
+    assert torch.allclose(exact, reduced, atol=0.01)
+    assert torch.allclose(reduced.sum(dim=1), torch.ones(8), atol=1e-6)
+
+
+def test_scores_need_no_gradient():
+    assert BaseClassifier(SmallConvolutions(), num_classes=5).scores(BATCH).is_inference()
+
+
+def test_device_is_where_the_parameters_are():
+    assert BaseClassifier(nn.Linear(2, 2), num_classes=2).device == torch.device("cpu")
+    assert BaseClassifier(nn.Linear(2, 2, device="meta"), num_classes=2).device == torch.device("meta")
+    assert BaseClassifier(nn.Flatten(), num_classes=2).device == torch.device("cpu")
+    module = nn.Linear(2, 2)
+    BaseClassifier(module, num_classes=2, device="meta")
+    assert module.weight.device == torch.device("meta")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"module": 3}, "base_classifier must be a torch module or a function of a batch; got int"),
+        ({"num_classes": 1}, "num_classes must be an integer, at least 2; got 1"),
+        ({"num_classes": 2.0}, "num_classes must be"),
+        ({"outputs": "scores"}, "outputs must be one of logits, probabilities; got 'scores'"),
+        ({"precision": "half"}, "precision must be one of float32, bfloat16, float16; got 'half'"),
+        ({"device": "toaster"}, "device must be one that PyTorch can use here; got 'toaster'"),
+        ({"device": "cuda:99"}, "device must be"),
+    ],
+)
+def test_arguments_out_of_their_domain(arguments, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        BaseClassifier(**{"module": nn.Linear(2, 2), "num_classes": 2} | arguments)

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from sampling.networks import Corners, SmallConvolutions
+from smoothcert.errors import InvalidArgumentError, ModelError
+from smoothcert.histogram import ScoreHistogram
+from smoothcert.sampling import BatchSizeWarning, Sampler, content_hash
+from smoothcert.sampling.noise import NoisyInput
+from smoothcert.scores import MARGIN
+
+X = torch.linspace(0.2, 0.8, 12)
+
+
+def sampler(module=None, *, num_classes=4, **options):
+    return Sampler(module or Corners(num_classes), **{"sigma": 0.25, "num_classes": num_classes} | options)
+
+
+def same(one, other):
+    return (
+        one.prediction == other.prediction
+        and np.array_equal(one.votes, other.votes)
+        and np.array_equal(one.pilot_votes, other.pilot_votes)
+        and (one.score, one.margin) == (other.score, other.margin)
+    )
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64, 1000])
+def test_batch_size_does_not_change_the_samples(batch_size):
+    reference = sampler().sample(X, n0=300, n=1_100, seed=3)
+    assert (reference.n0, reference.n) == (300, 1_100)
+    assert same(sampler(batch_size=batch_size).sample(X, n0=300, n=1_100, seed=3), reference)
+
+
+def test_samples_are_those_of_the_numbered_copies():
+    module = Corners(4)
+    samples = sampler(module, levels=777).sample(X, n0=300, n=700, seed=5)
+    noisy = NoisyInput(X, sigma=0.25, seed=5, content_hash=content_hash(X))
+    for stage, count, votes in (("pilot", 300, samples.pilot_votes), ("estimation", 700, samples.votes)):
+        scores = module(noisy.copies(stage, 0, count)).softmax(dim=1)
+        own = samples.score.pilot if stage == "pilot" else samples.score.sample
+        k = samples.prediction
+        assert own == ScoreHistogram.from_samples(scores[:, k], lower=0, upper=1, levels=777)
+        margins = MARGIN.compute(scores, torch.tensor([k]))
+        own = samples.margin.pilot if stage == "pilot" else samples.margin.sample
+        assert own == ScoreHistogram.from_samples(margins, lower=-1, upper=1, levels=777)
+        assert votes.tolist() == np.bincount(scores.argmax(dim=1), minlength=4).tolist()
+        if stage == "pilot":
+            assert k == scores.double().mean(dim=0).argmax()
+    assert samples.content_hash == content_hash(X)
+    assert (samples.seed, samples.sigma) == (5, 0.25)
+
+
+def test_more_samples_continue_fewer():
+    few, many = (sampler().sample(X, n0=100, n=n, seed=0) for n in (300, 900))
+    assert few.score.pilot == many.score.pilot
+    assert np.all(few.votes <= many.votes)
+    assert np.all(few.score.sample.counts <= many.score.sample.counts)
+
+
+def test_a_stream_resumes_anywhere():
+    own = sampler(batch_size=64)
+    noisy = own.noisy(X, seed=0)
+    whole = torch.cat(list(own.stream(noisy, "estimation", 0, 500)))
+    resumed = torch.cat([*own.stream(noisy, "estimation", 0, 123), *own.stream(noisy, "estimation", 123, 377)])
+    assert torch.equal(whole, resumed)
+
+
+def test_seed_and_input_change_the_samples_and_the_company_does_not():
+    own = sampler()
+    first = own.sample(X, n0=100, n=500, seed=0)
+    assert not same(first, own.sample(X, n0=100, n=500, seed=1))
+    assert not same(first, own.sample(X * 0.999, n0=100, n=500, seed=0))
+    assert same(first, own.sample(X.numpy().astype(np.float64), n0=100, n=500, seed=0))
+
+
+def test_pilot_and_estimation_do_not_share_noise():
+    samples = sampler().sample(X, n0=500, n=500, seed=0)
+    assert samples.score.pilot != samples.score.sample
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor any operation made."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(tensor, torch.Tensor):
+                self.numel = max(self.numel, tensor.numel())
+        return out
+
+
+def test_memory_is_bounded_by_the_batch():
+    largest = []
+    for n in (500, 2_000):
+        module = Corners(4)
+        with Largest() as mode:
+            sampler(module, batch_size=32, levels=100).sample(X, n0=n, n=n, seed=0)
+        assert max(module.sizes) == 32
+        assert sum(module.sizes) == 2 * n + 8  # and the probe
+        largest.append(mode.numel)
+    assert largest[0] == largest[1] == 256 * 12  # one chunk of noise
+
+
+def test_progress_counts_every_sample_once():
+    done = []
+    sampler(batch_size=100).sample(X, n0=300, n=450, seed=0, progress=done.append)
+    assert sum(done) == 750
+    assert max(done) == 100
+
+
+class Limited(Corners):
+    """Runs out of memory above a number of samples."""
+
+    limit = 16
+    error: Exception = torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    def forward(self, x):
+        if len(x) > self.limit:
+            raise self.error
+        return super().forward(x)
+
+
+@pytest.mark.parametrize("limit", [16, 3])
+@pytest.mark.parametrize(
+    "error", [Limited.error, RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()]
+)
+def test_out_of_memory_halves_the_batch_and_loses_nothing(error, limit):
+    module = Limited(4)
+    module.error, module.limit = error, limit
+    own = sampler(module, batch_size=100)
+    with pytest.warns(BatchSizeWarning) as caught:
+        samples = own.sample(X, n0=300, n=500, seed=0)
+    assert len(caught) <= 2  # one more if the first few samples did not fit either
+    assert same(samples, sampler().sample(X, n0=300, n=500, seed=0))
+    assert same(own.sample(X, n0=300, n=500, seed=0), samples)  # and it is remembered: no second warning
+
+
+def test_a_sample_that_does_not_fit_is_an_error():
+    module = Limited(4)
+    module.limit = 0
+    with pytest.raises(ModelError, match=r"a single sample does not fit into memory: CUDA out of memory"):
+        sampler(module).sample(X, n0=10, n=10, seed=0)
+
+
+class Latecomer(nn.Module):
+    """Class 19 has the highest mean over 1,000 pilot samples, and the lowest score in the first chunk."""
+
+    def __init__(self, noisy: NoisyInput) -> None:
+        super().__init__()
+        self.keys, self.order = noisy.copies("pilot", 0, 1_000)[:, 0].sort()
+        self.rows = 0
+
+    def forward(self, x):
+        self.rows += len(x)
+        number = self.order[torch.searchsorted(self.keys, x[:, 0].contiguous()).clamp(max=999)]
+        logits = torch.zeros(len(x), 20)
+        logits[:, :10] = torch.where(number < 256, 3.0, 0.0)[:, None]
+        logits[:, 19] = torch.where(number < 256, -3.0, 2.0 + number / 1_000)
+        return logits
+
+
+@pytest.mark.parametrize("batch_size", [50, 1_000])
+def test_a_winner_outside_the_first_candidates_is_sampled_again(batch_size):
+    noisy = NoisyInput(X, sigma=0.25, seed=0, content_hash=content_hash(X))
+    module = Latecomer(noisy)
+    samples = sampler(module, num_classes=20, batch_size=batch_size).sample(X, n0=1_000, n=10, seed=0)
+    scores = module(noisy.copies("pilot", 0, 1_000)).softmax(dim=1)
+    assert samples.prediction == 19 == scores.mean(dim=0).argmax()
+    assert samples.score.pilot == ScoreHistogram.from_samples(scores[:, 19], lower=0, upper=1)
+    assert module.rows == 8 + 2 * 1_000 + 10 + 1_000  # probe, pilot twice, estimation, and here
+
+
+@pytest.mark.parametrize("num_classes", [2, 21_841])
+def test_any_number_of_classes(num_classes):
+    x = torch.full((num_classes,), 0.25)
+    x[num_classes - 1] = 1.0
+    own = sampler(num_classes=num_classes, module=Corners(num_classes, gain=30.0), sigma=0.1)
+    samples = own.sample(x, n0=40, n=60, seed=0)
+    assert samples.prediction == num_classes - 1
+    assert samples.votes.shape == (num_classes,)
+    assert samples.votes[num_classes - 1] == samples.n == 60
+
+
+def test_equal_scores_select_the_first_class():
+    samples = sampler(lambda batch: torch.ones(len(batch), 12), num_classes=12).sample(X, n0=300, n=20, seed=0)
+    assert samples.prediction == 0
+    assert samples.votes.tolist() == [20, *[0] * 11]
+
+
+def test_a_module_in_training_is_evaluated_and_left_in_training():
+    module = SmallConvolutions().train()
+    own = Sampler(module, sigma=0.25, num_classes=5)
+    x = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    samples = own.sample(x, n0=50, n=50, seed=0)
+    assert all(m.training for m in module.modules())
+    assert same(samples, Sampler(module.eval(), sigma=0.25, num_classes=5).sample(x, n0=50, n=50, seed=0))
+
+
+def test_reduced_precision_gives_a_close_histogram():
+    x = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    exact, reduced = (
+        Sampler(SmallConvolutions(), sigma=0.25, num_classes=5, precision=precision).sample(x, n0=64, n=256, seed=0)
+        for precision in ("float32", "bfloat16")
+    )
+    assert exact.prediction == reduced.prediction
+    assert abs(exact.score.sample.mean - reduced.score.sample.mean) < 0.005
+    assert exact.score.sample != reduced.score.sample
+
+
+class Viewer(nn.Module):
+    """Flattens feature maps with ``view``, which channels-last batches do not allow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x):
+        return self.conv(x).view(len(x), -1)[:, :5]
+
+
+@pytest.mark.parametrize(("module", "expected"), [(SmallConvolutions(), True), (Viewer(), False)])
+def test_channels_last_where_the_module_takes_it(module, expected):
+    own = Sampler(module, sigma=0.25, num_classes=5)
+    noisy = own.noisy(torch.full((3, 8, 8), 0.5), seed=0)
+    assert len(list(own.stream(noisy, "pilot", 0, 10))) == 1
+    assert own._plan(noisy).channels_last is expected
+
+
+class Failing(Corners):
+    """Returns NaN for one noisy copy in a hundred."""
+
+    def forward(self, x):
+        return super().forward(x).where(x[:, :1] < X[0] + 2.33 * 0.25, torch.nan)
+
+
+def test_a_rare_nan_is_found_with_its_stage():
+    with pytest.raises(ModelError, match=r"finite logits; got NaN or infinite values during the pilot samples"):
+        sampler(Failing(4)).sample(X, n0=1_000, n=10, seed=0)
+    with pytest.raises(ModelError, match=r"during the estimation samples"):
+        sampler(Failing(4)).sample(X, n0=1, n=1_000, seed=0)
+
+
+def test_declared_probabilities_are_sampled_as_they_are():
+    logits, probabilities = Corners(4), lambda batch: Corners(4)(batch).softmax(dim=1)
+    one = sampler(logits).sample(X, n0=50, n=80, seed=0)
+    assert same(one, sampler(probabilities, outputs="probabilities").sample(X, n0=50, n=80, seed=0))
+    with pytest.raises(ModelError, match="must return logits"):
+        sampler(probabilities).sample(X, n0=50, n=80, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n0": 0}, "n0 must be an integer, at least 1; got 0"),
+        ({"n": 0}, "n must be an integer, at least 1; got 0"),
+        ({"n": 10.0}, "n must be"),
+        ({"seed": -1}, "seed must be an integer, at least 0; got -1"),
+        ({"seed": "a"}, "seed must be"),
+        ({"x": X * 255}, r"x must lie in \[0, 1\]"),
+    ],
+)
+def test_arguments_of_sample(arguments, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        sampler().sample(**{"x": X, "n0": 10, "n": 10, "seed": 0} | arguments)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"sigma": 0.0}, "sigma must be"),
+        ({"levels": 0}, "levels must be"),
+        ({"batch_size": 0}, "batch_size must be an integer, at least 1; got 0"),
+        ({"input_range": (1, 0)}, "input_range must be"),
+    ],
+)
+def test_options_of_the_sampler(option, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        sampler(**option)
