@@ -7,6 +7,7 @@ import pytest
 
 from smoothcert.data import Dataset, Example
 from smoothcert.histogram import ScoreHistogram
+from smoothcert.runs import rehearsal
 from smoothcert.runs.rehearsal import chance_message, rehearse
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.sampling import Sampler
@@ -69,7 +70,7 @@ def sampler():
 
 
 def test_the_look_measures_rate_and_accuracy(sampler):
-    found = rehearse(sampler, Dataset(ArraySource(40)), num_classes=3, samples=100_000)
+    found = rehearse(sampler, Dataset(ArraySource(40)), num_classes=3, n=10_000, samples=100_000)
     assert found.rate > 1.0
     assert found.accuracy > 0.9
     assert found.inputs == 32
@@ -84,13 +85,26 @@ def test_the_look_costs_a_small_share_of_a_long_run(sampler, monkeypatch):
         return real(self, x, n0=n0, n=n, **options)
 
     monkeypatch.setattr(Sampler, "sample", counting)
-    rehearse(sampler, Dataset(ArraySource(40)), num_classes=3, samples=1_000_000)
+    rehearse(sampler, Dataset(ArraySource(40)), num_classes=3, n=10_000, samples=1_000_000)
     assert sum(drawn) < 0.03 * 1_000_000
 
 
+def test_the_rate_is_not_that_of_small_calls(sampler, monkeypatch):
+    clock = [0.0]
+
+    def sample(self, x, *, n0, n, **options):
+        clock[0] += 0.1 + (n0 + n) / 1_000  # a tenth of a second goes into the call itself
+        return look(0, [n, 0, 0])[1]
+
+    monkeypatch.setattr(Sampler, "sample", sample)
+    monkeypatch.setattr(rehearsal.time, "perf_counter", lambda: clock[0])
+    found = rehearse(sampler, Dataset(ArraySource(3)), num_classes=3, n=500, samples=1_500)
+    assert 600 < found.rate < 1_000
+
+
 def test_unreadable_inputs_are_passed_over(sampler):
-    found = rehearse(sampler, Dataset(ArraySource(4, unreadable=[0, 2])), num_classes=3, samples=1_000)
+    found = rehearse(sampler, Dataset(ArraySource(4, unreadable=[0, 2])), num_classes=3, n=10_000, samples=1_000)
     assert found.inputs == 2
-    nothing = rehearse(sampler, Dataset(ArraySource(2, unreadable=[0, 1])), num_classes=3, samples=1_000)
+    nothing = rehearse(sampler, Dataset(ArraySource(2, unreadable=[0, 1])), num_classes=3, n=10_000, samples=1_000)
     assert (nothing.inputs, nothing.accuracy) == (0, None)
     assert math.isnan(nothing.rate)

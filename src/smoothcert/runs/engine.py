@@ -178,7 +178,7 @@ def _fill(store: RunStore, sampler: Sampler, data: Dataset, *, skip: bool, repor
     if not missing:
         return
     each = config.n0 + config.n
-    look = rehearse(sampler, data, num_classes=config.num_classes, samples=each * len(missing))
+    look = rehearse(sampler, data, num_classes=config.num_classes, n=config.n, samples=each * len(missing))
     reporter.note(_forecast(config, look.rate, inputs=len(missing)))
     with reporter.sampling(inputs=len(missing), samples=each * len(missing)):
         for position in missing:

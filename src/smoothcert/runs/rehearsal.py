@@ -27,7 +27,8 @@ _INPUTS = 32
 _SAMPLES = 64
 _FEWEST_INPUTS = 8  # below, nothing can be told from chance
 _SHARE = 0.01  # of the run's own cost, at most
-_TIMING_SECONDS = 1.0
+_TIMING_SECONDS = 1.5
+_FULL_BATCH = 256  # samples that are worth their time even in a short run, for an honest estimate
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,15 @@ class Rehearsal:
     inputs: int
 
 
-def rehearse(sampler: Sampler, data: Dataset, *, num_classes: int, samples: int) -> Rehearsal:
+def rehearse(sampler: Sampler, data: Dataset, *, num_classes: int, n: int, samples: int) -> Rehearsal:
     """Sample some of the inputs a little; warn if the base classifier is at chance under the noise.
 
     Args:
         sampler: The sampler of the run.
         data: The inputs of the run.
         num_classes: Number of classes of the base classifier.
-        samples: Number of samples the run is going to draw; the look takes about a hundredth of that.
+        n: Number of estimation samples an input.
+        samples: Number of samples the run is going to draw; the look takes a hundredth or two of that.
     """
     examples = _readable(data)
     if not examples:
@@ -61,14 +63,8 @@ def rehearse(sampler: Sampler, data: Dataset, *, num_classes: int, samples: int)
     _sample(sampler, examples[0], _FEWEST_INPUTS)  # finds the batch size, warms the caches
     budget = max(1, int(_SHARE * samples))
     each = min(_SAMPLES, max(4, budget // len(examples)))
-    start = time.perf_counter()
     looked = [(example, _sample(sampler, example, each)) for example in examples]
-    rate = len(examples) * (each + 1) / (time.perf_counter() - start)
-    longer = min(int(rate * _TIMING_SECONDS), budget)
-    if longer > 2 * each:  # small batches understate the rate
-        start = time.perf_counter()
-        _sample(sampler, examples[0], longer)
-        rate = (longer + 1) / (time.perf_counter() - start)
+    rate = _rate(sampler, examples[0], first=2 * each, most=min(n, max(budget, _FULL_BATCH)))
     accuracy = _accuracy(looked)
     if message := chance_message(looked, num_classes=num_classes):
         from smoothcert.sampling import ConfidenceWarning
@@ -107,6 +103,18 @@ def chance_message(looked: Sequence[tuple[Example, Samples]], *, num_classes: in
 def _sample(sampler: Sampler, example: Example, n: int) -> Samples:
     with naming(f"input {example.index} ({example.id})"):
         return sampler.sample(example.x, n0=1, n=n, seed=_SEED)
+
+
+def _rate(sampler: Sampler, example: Example, *, first: int, most: int) -> float:
+    """Samples a second, from calls that grow until they last long enough to tell: small ones understate it."""
+    n = min(first, most)
+    while True:
+        start = time.perf_counter()
+        _sample(sampler, example, n)
+        seconds = time.perf_counter() - start
+        if n == most or seconds >= _TIMING_SECONDS:
+            return (n + 1) / seconds
+        n = min(4 * n, most)
 
 
 def _accuracy(looked: Sequence[tuple[Example, Samples]]) -> float | None:

@@ -53,8 +53,7 @@ class BatchSize:
         if self._failed is not None:
             failed, self._failed = self._failed, None
             warnings.warn(
-                f"a batch of {failed} samples does not fit into memory; going on with {self.size}, with the "
-                "same noise",
+                f"a batch of {failed} samples does not fit into memory; going on with {self.size}, with the same noise",
                 BatchSizeWarning,
                 stacklevel=2,
             )

@@ -46,8 +46,7 @@ class BaseClassifier:
     ) -> None:
         if not callable(module):
             raise InvalidArgumentError(
-                f"base_classifier must be a torch module or a function of a batch; "
-                f"got {type(module).__name__}"
+                f"base_classifier must be a torch module or a function of a batch; got {type(module).__name__}"
             )
         self.module = module
         self.num_classes = check_count("num_classes", num_classes, at_least=2)
@@ -59,9 +58,7 @@ class BaseClassifier:
     @property
     def has_convolutions(self) -> bool:
         """Whether a two-dimensional convolution is among its layers."""
-        return isinstance(self.module, nn.Module) and any(
-            isinstance(m, nn.Conv2d) for m in self.module.modules()
-        )
+        return isinstance(self.module, nn.Module) and any(isinstance(m, nn.Conv2d) for m in self.module.modules())
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -126,20 +123,14 @@ class BaseClassifier:
         """
         if not bool(self._all_valid):
             self._all_valid.fill_(True)
-            wanted = (
-                "finite logits"
-                if self.outputs == "logits"
-                else "probabilities: rows in [0, 1] that sum to one"
-            )
+            wanted = "finite logits" if self.outputs == "logits" else "probabilities: rows in [0, 1] that sum to one"
             came = "NaN or infinite values" if self.outputs == "logits" else "something else"
             hint = "; float16 overflows above 65504, try bfloat16" if self.precision == "float16" else ""
             raise ModelError(f"the base classifier must return {wanted}; got {came} during {stage}{hint}")
 
     def _forward(self, batch: Tensor) -> Tensor:
         """Output of the module as float32, its shape checked."""
-        with torch.autocast(
-            self.device.type, PRECISIONS[self.precision], enabled=self.precision != "float32"
-        ):
+        with torch.autocast(self.device.type, PRECISIONS[self.precision], enabled=self.precision != "float32"):
             raw: Any = self.module(batch)
         if not isinstance(raw, Tensor):
             raise ModelError(f"the base classifier must return a tensor; got {type(raw).__name__}")

@@ -123,9 +123,7 @@ class NoisyInput:
             Shape ``(count, *x.shape)``.
         """
         layout = torch.channels_last if channels_last else torch.contiguous_format
-        out = torch.empty(
-            (count, *self.x.shape), dtype=torch.float32, device=self.x.device, memory_format=layout
-        )
+        out = torch.empty((count, *self.x.shape), dtype=torch.float32, device=self.x.device, memory_format=layout)
         for at, chunk, rows in self._pieces(start, count):
             # The noise is already scaled, so this is a single rounding wherever a piece begins: x + alpha *
             # noise might be fused in a vectorized middle and not in its tail.

@@ -134,9 +134,7 @@ class Sampler:
             margin=measures["margin"],
         )
 
-    def votes(
-        self, x: Tensor | npt.ArrayLike, *, n: int, seed: int, progress: Progress | None = None
-    ) -> IntArray:
+    def votes(self, x: Tensor | npt.ArrayLike, *, n: int, seed: int, progress: Progress | None = None) -> IntArray:
         """How often each class has the highest score among ``n`` samples drawn for this purpose.
 
         Args:
@@ -197,9 +195,7 @@ class Sampler:
             while at < end:
                 rows = min(plan.batch.size, end - at)
                 try:
-                    scores = self.classifier.scores(
-                        noisy.copies(stage, at, rows, channels_last=plan.channels_last)
-                    )
+                    scores = self.classifier.scores(noisy.copies(stage, at, rows, channels_last=plan.channels_last))
                 except (RuntimeError, MemoryError) as error:
                     plan.batch.shrink(rows, error)  # raises again what is not about memory
                     continue
