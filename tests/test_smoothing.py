@@ -9,8 +9,8 @@ from torch import nn
 import smoothcert as sc
 from sampling.networks import Probit, SmallConvolutions
 from smoothcert.errors import InvalidArgumentError, ModelError
+from smoothcert.prediction import most_voted
 from smoothcert.sampling import ConfidenceWarning
-from smoothcert.smoothing import most_voted
 
 IMAGES = torch.rand(3, 3, 8, 8, generator=torch.Generator().manual_seed(1))
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.stats import binomtest
 from torch import Tensor
 
 from smoothcert._check import check_alpha, check_count
 from smoothcert.certificate import Certificate
+from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Decision, Question
 from smoothcert.errors import InvalidArgumentError, SmoothcertError
 from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.prediction import ABSTAIN, most_voted
 from smoothcert.samples import Samples
-from smoothcert.sampling import Sampler, warn_if_too_few
+from smoothcert.sampling import Job, Sampler, warn_if_too_few
 from smoothcert.sampling.inputs import InputRange, as_tensor
-from smoothcert.typing import IntArray
+from smoothcert.stopping import UntilDecided, UntilStable
+from smoothcert.typing import FloatArray, IntArray
 
-ABSTAIN = -1
-"""What :meth:`SmoothedClassifier.predict` returns when the samples do not tell the top two classes apart."""
+__all__ = ["ABSTAIN", "SmoothedClassifier"]
 
 Result = TypeVar("Result")
+Inputs: TypeAlias = Tensor | npt.ArrayLike | Iterator[Tensor | npt.ArrayLike]
 
 
 class SmoothedClassifier:
@@ -32,9 +35,9 @@ class SmoothedClassifier:
     The smoothed score of a class is the mean of the base classifier's score over ``x + N(0, sigma^2 I)``. It
     is a score, not a calibrated probability of being right.
 
-    Inputs are single, with ``input_ndim`` dimensions, or a batch with one more in front; results come single
-    or as a list accordingly. Every input is sampled with noise of its own, determined by ``seed`` and its
-    content.
+    Inputs are single, with ``input_ndim`` dimensions, a batch with one more in front, or an iterator over
+    single ones; results come single or as a list accordingly. Several inputs share forward passes, yet each is
+    sampled with noise of its own, determined by ``seed`` and its content.
 
     Args:
         base_classifier: Module that maps a float32 batch ``(batch, *input_shape)`` to ``(batch,
@@ -106,7 +109,7 @@ class SmoothedClassifier:
 
     def certify(
         self,
-        x: Tensor | npt.ArrayLike,
+        x: Inputs,
         *,
         n0: int = 5_000,
         n: int = 95_000,
@@ -116,14 +119,14 @@ class SmoothedClassifier:
         """Predict a class and certify its confidence within any radius.
 
         Args:
-            x: One input, or a batch of them.
+            x: One input, or several.
             n0: Number of pilot samples; they select the class and tune the dual bound.
             n: Number of estimation samples; the bounds are computed from them.
-            alpha: Probability that a certificate is wrong, over the sampling noise, in ``(0, 0.5]``.
+            alpha: Probability that a certificate is wrong, over the noise, in ``(0, 0.5]``.
             seed: Seed of the noise, a non-negative integer.
 
         Returns:
-            One certificate, or for a batch a list of them.
+            One certificate, or a list of them.
 
         Raises:
             InvalidArgumentError: If an argument is outside its domain.
@@ -134,27 +137,115 @@ class SmoothedClassifier:
         """
         check_alpha(alpha)
         warn_if_too_few(n=n, alpha=alpha)
-        return self._each(
-            x,
-            lambda one: Certificate.from_samples(self.sampler.sample(one, n0=n0, n=n, seed=seed), alpha=alpha),
-        )
+        sampled = self.sample(x, n0=n0, n=n, seed=seed)
+        if isinstance(sampled, Samples):
+            return Certificate.from_samples(sampled, alpha=alpha)
+        return [Certificate.from_samples(samples, alpha=alpha) for samples in sampled]
 
-    def predict(
-        self, x: Tensor | npt.ArrayLike, *, n: int = 1_000, alpha: float = 0.001, seed: int = 0
-    ) -> int | IntArray:
+    def certify_until(
+        self,
+        x: Inputs,
+        *,
+        radii: float | Sequence[float] | FloatArray,
+        tolerance: float,
+        measure: str = "score",
+        bound: str = "dual",
+        n0: int = 1_000,
+        first_n: int = 1_000,
+        max_n: int = 100_000,
+        alpha: float = 0.001,
+        seed: int = 0,
+    ) -> Certificate | list[Certificate]:
+        """Certify with as many samples as it takes until more would hardly change the bounds.
+
+        Estimation samples double from ``first_n``, earlier ones kept, and the bounds at ``radii`` are computed at each
+        look. Sampling stops when none of them moved by ``tolerance`` or more since the look before, or when twice as
+        many samples would exceed ``max_n``.
+
+        What is guaranteed: with ``K`` the number of possible looks, fixed by ``first_n`` and ``max_n``, the certificate
+        that is returned has ``alpha / K`` for its ``alpha``. Hence with probability at least ``1 - alpha`` over the
+        noise a statement, such as the lower bound at one radius, is true at all ``K`` looks, and so at the one sampling
+        stopped at, whatever stopped it. It is one statement at a time, as for :meth:`certify`. The tolerance guarantees
+        nothing: a bound that hardly moved may yet move later.
+
+        Args:
+            x: One input, or several.
+            radii: L2 radii in input units, one or a flat list.
+            tolerance: In units of the measure, above 0.
+            measure: ``"score"`` or ``"margin"``.
+            bound: One of ``"dual"``, ``"cdf"``, ``"hoeffding"``, ``"clopper_pearson"``.
+            n0: Number of pilot samples.
+            first_n: Number of estimation samples at the first look.
+            max_n: Largest number of estimation samples.
+            alpha: Probability that a statement is wrong, over the noise, in ``(0, 0.5]``.
+            seed: Seed of the noise, a non-negative integer.
+
+        Returns:
+            One certificate or a list of them; ``n`` is the number of samples used, ``alpha`` is divided by the looks.
+
+        Raises:
+            InvalidArgumentError: If an argument is outside its domain.
+            ModelError: If the base classifier fails or returns something that is not class scores.
+        """
+        sizes = {"n0": n0, "first_n": first_n, "max_n": max_n}
+        until = UntilStable(radii=radii, tolerance=tolerance, measure=measure, bound=bound, alpha=alpha, **sizes)
+        return self._each(x, lambda one: until.job(self.sampler, one, seed=seed))
+
+    def decide(
+        self,
+        x: Inputs,
+        *,
+        threshold: float,
+        radius: float,
+        measure: str = "score",
+        alpha: float = 0.001,
+        n0: int = DEFAULT_N0,
+        max_n: int = DEFAULT_MAX_N,
+        seed: int = 0,
+    ) -> Decision | list[Decision]:
+        """Answer one question with as few samples as it takes: does the value stay above a threshold within a radius?
+
+        With probability at least ``1 - alpha`` over the noise, and whenever it stops, the answer is not wrong.
+        ``"certified"``: no shift within the radius brings the smoothed value of the prediction down to the threshold.
+        ``"refuted"``: no certificate can say so, because the distribution of the scores does not allow it; it does not
+        say that such a shift exists. ``"undecided"``: ``max_n`` samples did not settle it.
+
+        Neither the batch size nor the other inputs change the answer or the number of samples.
+
+        Args:
+            x: One input, or several.
+            threshold: Value to stay above, in the range of the measure and below its upper end.
+            radius: L2 radius in input units.
+            measure: ``"score"`` or ``"margin"``.
+            alpha: Probability that an answer is wrong, over the noise, in ``(0, 0.5]``.
+            n0: Number of pilot samples; they select the class and shape the first bets.
+            max_n: Largest number of estimation samples.
+            seed: Seed of the noise, a non-negative integer.
+
+        Returns:
+            One decision, or a list of them.
+
+        Raises:
+            InvalidArgumentError: If an argument is outside its domain.
+            ModelError: If the base classifier fails or returns something that is not class scores.
+        """
+        until = UntilDecided(question=Question(measure, threshold, radius), n0=n0, max_n=max_n, alpha=alpha)
+        return self._each(x, lambda one: until.answer(self.sampler, one, seed=seed))
+
+    def predict(self, x: Inputs, *, n: int = 1_000, alpha: float = 0.001, seed: int = 0) -> int | IntArray:
         """Class the smoothed classifier votes for most often, or :data:`ABSTAIN`.
 
         With probability at least ``1 - alpha`` over the samples, a class that is returned is the one that
         the base classifier returns most often under noise.
 
         Args:
-            x: One input, or a batch of them.
+            x: One input, or several.
             n: Number of samples.
             alpha: Probability that a returned class is wrong, over the sampling noise, in ``(0, 0.5]``.
             seed: Seed of the noise, a non-negative integer.
 
         Returns:
-            A class, or for a batch an array of them, shape ``(batch,)``.
+            A class, or an array of them, shape ``(batch,)``.
 
         Raises:
             InvalidArgumentError: If an argument is outside its domain.
@@ -165,68 +256,42 @@ class SmoothedClassifier:
             Fithian (2019).
         """
         check_alpha(alpha)
-        labels = self._each(x, lambda one: most_voted(self.sampler.votes(one, n=n, seed=seed), alpha=alpha))
-        return labels if isinstance(labels, int) else np.asarray(labels, dtype=np.int64)
+        votes = self._each(x, lambda one: self.sampler.voting(one, n=n, seed=seed))
+        if isinstance(votes, list):
+            return np.array([most_voted(own, alpha=alpha) for own in votes], dtype=np.int64)
+        return most_voted(votes, alpha=alpha)
 
-    def sample(
-        self, x: Tensor | npt.ArrayLike, *, n0: int = 5_000, n: int = 95_000, seed: int = 0
-    ) -> Samples | list[Samples]:
-        """What :meth:`certify` computes its certificates from, to be kept and asked later.
-
-        Args:
-            x: One input, or a batch of them.
-            n0: Number of pilot samples.
-            n: Number of estimation samples.
-            seed: Seed of the noise, a non-negative integer.
+    def sample(self, x: Inputs, *, n0: int = 5_000, n: int = 95_000, seed: int = 0) -> Samples | list[Samples]:
+        """What :meth:`certify` computes its certificates from, to be kept and asked later; the same arguments.
 
         Returns:
-            Samples of one input, or for a batch a list of them.
-
-        Raises:
-            InvalidArgumentError: If an argument is outside its domain.
-            ModelError: If the base classifier fails or returns something that is not class scores.
+            Samples of one input, or a list of them.
         """
-        return self._each(x, lambda one: self.sampler.sample(one, n0=n0, n=n, seed=seed))
+        return self._each(x, lambda one: self.sampler.sampling(one, n0=n0, n=n, seed=seed))
 
-    def _each(self, x: Tensor | npt.ArrayLike, compute: Callable[[Tensor], Result]) -> Result | list[Result]:
-        """Apply to a single input, or to every input of a batch with its position in any error."""
+    def _each(self, x: Inputs, job: Callable[[Tensor], Job[Result]]) -> Result | list[Result]:
+        """Run a job on a single input, or on several together, with the position of an input in any error."""
+        if isinstance(x, Iterator):
+            return self._together((as_tensor(one) for one in x), job)
         inputs = as_tensor(x)
         if inputs.ndim == self.input_ndim:
-            return compute(inputs)
+            [(_, result)] = self.sampler.run([job(inputs)])
+            return result
         if inputs.ndim != self.input_ndim + 1:
             raise InvalidArgumentError(
                 f"x must have {self.input_ndim} dimensions, or {self.input_ndim + 1} for a batch; got shape "
                 f"{tuple(inputs.shape)}. For inputs of other dimensions set input_ndim"
             )
-        return [self._one(compute, one, position) for position, one in enumerate(inputs)]
+        return self._together(inputs, job)
 
-    @staticmethod
-    def _one(compute: Callable[[Tensor], Result], one: Tensor, position: int) -> Result:
-        try:
-            return compute(one)
-        except SmoothcertError as error:
-            raise type(error)(f"input {position} of the batch: {error}") from error
+    def _together(self, inputs: Iterable[Tensor], job: Callable[[Tensor], Job[Result]]) -> list[Result]:
+        jobs = (_naming_position(position, job(one)) for position, one in enumerate(inputs))
+        return [result for _, result in sorted(self.sampler.run(jobs), key=itemgetter(0))]
 
 
-def most_voted(votes: IntArray, *, alpha: float) -> int:
-    """The class with the most votes, or :data:`ABSTAIN` if the runner-up might as well have had them.
-
-    If the class is not the most probable one, it is returned with probability at most ``alpha``.
-
-    Args:
-        votes: Independent votes, shape ``(num_classes,)`` with at least two classes.
-        alpha: Failure probability of the two-sided binomial test.
-
-    Returns:
-        A class index or -1.
-
-    References:
-        Hung and Fithian (2019), https://arxiv.org/abs/1610.03944.
-
-    Example:
-        >>> most_voted(np.array([90, 10, 0]), alpha=0.001), most_voted(np.array([55, 45, 0]), alpha=0.001)
-        (0, -1)
-    """
-    second, first = np.argsort(votes, kind="stable")[-2:]
-    p_value = binomtest(int(votes[first]), int(votes[first] + votes[second]), 0.5).pvalue
-    return int(first) if p_value <= alpha else ABSTAIN
+def _naming_position(position: int, job: Job[Result]) -> Job[Result]:
+    """The same job, its errors with the position of its input."""
+    try:
+        return (yield from job)
+    except SmoothcertError as error:
+        raise type(error)(f"input {position} of the batch: {error}") from error

@@ -24,13 +24,13 @@ def decide(
 
 #        law                                            r    n0  batch  cap   repeats
 CASES = {
-    "rare zero": (Atoms((0.0, 1.0), (0.05, 0.95)), 1.0, 20, 64, 640, 100),
-    "rare zero, no radius": (Atoms((0.0, 1.0), (0.05, 0.95)), 0.0, 20, 64, 640, 100),
-    "empty pilot": (Beta(5, 1), 1.0, 0, 64, 640, 60),
-    "single samples": (Probit(0.8, 0.4), 0.5, 20, 1, 60, 60),
-    "batches of seven": (Beta(0.5, 0.2), 1.0, 20, 7, 210, 60),
-    "large radius": (Beta(20, 1), 3.0, 50, 64, 320, 60),
-    "three atoms": (Atoms((0.0, 0.5, 1.0), (0.03, 0.27, 0.7)), 2.0, 20, 64, 640, 60),
+    "rare zero": (Atoms((0.0, 1.0), (0.05, 0.95)), 1.0, 20, 64, 448, 60),
+    "rare zero, no radius": (Atoms((0.0, 1.0), (0.05, 0.95)), 0.0, 20, 64, 448, 60),
+    "empty pilot": (Beta(5, 1), 1.0, 0, 64, 448, 40),
+    "single samples": (Probit(0.8, 0.4), 0.5, 20, 1, 40, 50),
+    "batches of seven": (Beta(0.5, 0.2), 1.0, 20, 7, 140, 50),
+    "large radius": (Beta(20, 1), 3.0, 50, 64, 320, 50),
+    "three atoms": (Atoms((0.0, 0.5, 1.0), (0.03, 0.27, 0.7)), 2.0, 20, 64, 448, 50),
 }
 
 
@@ -80,7 +80,7 @@ def test_easy_questions_need_few_samples(law: Law, r: float, threshold: float, a
 
 def test_a_pilot_that_saw_another_distribution_may_cost_samples_but_not_truth() -> None:
     law, misleading = Atoms((0.0, 1.0), (0.1, 0.9)), Atoms((0.0, 1.0), (0.0, 1.0))
-    rng, alpha, repeats = np.random.default_rng(14), 0.2, 100
+    rng, alpha, repeats = np.random.default_rng(14), 0.2, 60
     wrong = 0
     for _ in range(repeats):
         test = SequentialTest(

@@ -24,7 +24,8 @@ def test_quadrature_reproduces_the_mean(law: Beta) -> None:
 
 
 @pytest.mark.parametrize(
-    "law", [Atoms((0.0, 1.0), (0.001, 0.999)), Atoms((0.2, 0.5, 0.9), (0.1, 0.3, 0.6)), Atoms((-1.0, 1.0), (0.5, 0.5), -1.0)]
+    "law",
+    [Atoms((0.0, 1.0), (0.001, 0.999)), Atoms((0.2, 0.5, 0.9), (0.1, 0.3, 0.6)), Atoms((-1.0, 1.0), (0.5, 0.5), -1.0)],
 )
 def test_quadrature_reproduces_the_finite_sum(law: Atoms) -> None:
     for r in SHIFTS:

@@ -1,12 +1,13 @@
 """Score distributions whose certificate is known without smoothcert: closed forms, and quadrature to about 1e-9.
 
-``theta(r)`` is the least smoothed value any shift of ``r`` standard deviations can leave if nothing but the distribution
+``theta(r)`` is the least smoothed value any shift of ``r`` standard deviations can leave if only the distribution
 ``S`` of the score is known: ``a + integral of Phi(Phi^-1(S(t)) - r) dt``. Negative ``r`` gives the greatest value.
 Probabilities near 1 are kept as their complements throughout.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,7 +39,7 @@ class Law:
         nodes, weights = np.polynomial.legendre.leggauss(6)
         cuts = np.unique([self.lower, *self.breaks(), self.upper])
         total = self.lower
-        for left, right in zip(cuts[:-1], cuts[1:], strict=True):
+        for left, right in itertools.pairwise(cuts):
             # Panels shrink towards both ends of a piece: the survival function may be steep there.
             ladder = np.concatenate(([0.0], np.geomspace(1e-12, 0.5, 700)))
             ends = left + (right - left) * np.concatenate((ladder, 1.0 - ladder[-2::-1]))
@@ -49,9 +50,7 @@ class Law:
         return total
 
     def histogram(self, rng: np.random.Generator, size: int, levels: int) -> ScoreHistogram:
-        return ScoreHistogram.from_samples(
-            self.draw(rng, size), lower=self.lower, upper=self.upper, levels=levels
-        )
+        return ScoreHistogram.from_samples(self.draw(rng, size), lower=self.lower, upper=self.upper, levels=levels)
 
 
 def _shift(above: np.ndarray, below: np.ndarray, r: float) -> np.ndarray:

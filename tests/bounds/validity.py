@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import binom
@@ -13,7 +13,7 @@ from smoothcert.bounds.dual import dual_lower_many
 from smoothcert.histogram import ScoreHistogram
 
 SHIFTS = (0.0, 0.5, 1.0, 2.0, 3.0)
-ROUNDING = 1e-9  # float64 rounding of a bound and of the truth; the certificate itself has no slack in this test
+ROUNDING = 1e-10  # float64 rounding of a bound and of the truth: six orders below a grid step
 SIGNIFICANCE = 1e-4  # of one check; the seeds are fixed, so this decides what is a bug and not how flaky the test is
 
 Histograms = list[ScoreHistogram]
@@ -38,15 +38,11 @@ def lower_of(
     """Lower bounds, shape ``(inputs, radii)``, through the fast path for the dual bound."""
     if bound == "dual":
         return dual_lower_many(pilots, samples, r=np.asarray(shifts), alpha=alpha)
-    rows = [
-        ScoreCertificate(p, s, 1.0, alpha).lower(shifts, bound) for p, s in zip(pilots, samples, strict=True)
-    ]
+    rows = [ScoreCertificate(p, s, 1.0, alpha).lower(shifts, bound) for p, s in zip(pilots, samples, strict=True)]
     return np.stack(rows)
 
 
-def wrong_lower(
-    law: Law, bounds: np.ndarray, shifts: Sequence[float] = SHIFTS
-) -> np.ndarray:
+def wrong_lower(law: Law, bounds: np.ndarray, shifts: Sequence[float] = SHIFTS) -> np.ndarray:
     """Which lower bounds are above the truth, shape of ``bounds``."""
     truth = np.array([law.theta(r) for r in shifts])
     return bounds > truth + ROUNDING
@@ -65,21 +61,3 @@ def upper_of(
     total = samples[0].lower + samples[0].upper
     mirrored = [p.mirrored() for p in pilots], [s.mirrored() for s in samples]
     return total - lower_of(bound, *mirrored, alpha, shifts)
-
-
-def violation_rate(
-    bound: Callable[[ScoreHistogram, ScoreHistogram, float], np.ndarray],
-    law: Law,
-    rng: np.random.Generator,
-    *,
-    alpha: float,
-    n0: int,
-    n: int,
-    repeats: int,
-    levels: int = 200,
-    shifts: Sequence[float] = SHIFTS,
-) -> np.ndarray:
-    """Share of repeats in which any lower bound ``bound(pilot, sample, alpha)`` is above the truth, one a radius."""
-    pilots, samples = drawn(law, rng, n0=n0, n=n, repeats=repeats, levels=levels)
-    rows = np.stack([bound(p, s, alpha) for p, s in zip(pilots, samples, strict=True)])
-    return wrong_lower(law, rows, shifts).mean(axis=0)

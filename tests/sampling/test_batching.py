@@ -46,7 +46,7 @@ def test_batch_size_passes_other_errors_on_and_gives_up_at_one():
 def test_cpu_batches_are_powers_of_two_within_limits(values):
     size = batch_size_for_cpu(values)
     assert size & (size - 1) == 0
-    assert 8 <= size <= 1024
+    assert 8 <= size <= 512
 
 
 class Device:

@@ -50,23 +50,23 @@ def test_probabilities_are_used_as_they_are():
     values = torch.rand(8, 5).softmax(dim=1)
     classifier = BaseClassifier(lambda batch: values, num_classes=5, outputs="probabilities")
     classifier.probe(BATCH)
-    assert torch.equal(classifier.scores(BATCH), values)
+    assert torch.equal(classifier.scores(BATCH)[0], values)
     one_hot = torch.eye(5)[:4]
     hard = BaseClassifier(lambda batch: one_hot, num_classes=5, outputs="probabilities")
     hard.probe(BATCH[:4])
 
 
-def test_an_invalid_batch_is_reported_once_with_its_stage():
-    bad = torch.zeros(8, 5)
-    classifier = BaseClassifier(lambda batch: bad.clone(), num_classes=5)
-    classifier.scores(BATCH)
-    bad[3, 2] = float("inf")
-    classifier.scores(BATCH)
-    bad.zero_()
-    classifier.scores(BATCH)
+@pytest.mark.parametrize("outputs", ["logits", "probabilities"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_invalid_rows_are_told_apart_and_reported_with_their_stage(outputs, value):
+    returned = torch.full((8, 5), 0.2)
+    returned[3, 2] = value
+    classifier = BaseClassifier(lambda batch: returned, num_classes=5, outputs=outputs)
+    _, valid = classifier.scores(BATCH)
+    assert valid.tolist() == [True] * 3 + [False] + [True] * 4
+    classifier.require_valid(valid[4:], "the pilot samples")
     with pytest.raises(ModelError, match="during the pilot samples"):
-        classifier.require_valid("the pilot samples")
-    classifier.require_valid("the next stage")
+        classifier.require_valid(valid, "the pilot samples")
 
 
 def test_float16_overflow_says_so():
@@ -83,7 +83,7 @@ def test_eval_mode_inside_and_every_submodule_restored():
     classifier = BaseClassifier(module, num_classes=5)
     with classifier.evaluating():
         assert not any(m.training for m in module.modules())
-        assert torch.equal(classifier.scores(BATCH), classifier.scores(BATCH))  # no dropout
+        assert torch.equal(classifier.scores(BATCH)[0], classifier.scores(BATCH)[0])  # no dropout
     assert {name: m.training for name, m in module.named_modules()} == before
     assert torch.equal(module.norm.running_mean, running_mean)
     with pytest.raises(KeyError), classifier.evaluating():
@@ -93,8 +93,8 @@ def test_eval_mode_inside_and_every_submodule_restored():
 
 def test_precision_is_that_of_the_forward_pass_only():
     module = SmallConvolutions().eval()
-    exact = BaseClassifier(module, num_classes=5).scores(BATCH)
-    reduced = BaseClassifier(module, num_classes=5, precision="bfloat16").scores(BATCH)
+    exact = BaseClassifier(module, num_classes=5).scores(BATCH)[0]
+    reduced = BaseClassifier(module, num_classes=5, precision="bfloat16").scores(BATCH)[0]
     assert reduced.dtype == torch.float32
     assert not torch.equal(exact, reduced)
     assert torch.allclose(exact, reduced, atol=0.01)
@@ -102,7 +102,7 @@ def test_precision_is_that_of_the_forward_pass_only():
 
 
 def test_scores_need_no_gradient():
-    assert BaseClassifier(SmallConvolutions(), num_classes=5).scores(BATCH).is_inference()
+    assert BaseClassifier(SmallConvolutions(), num_classes=5).scores(BATCH)[0].is_inference()
 
 
 def test_device_is_where_the_parameters_are():

@@ -62,12 +62,21 @@ def test_more_samples_continue_fewer():
     assert np.all(few.score.sample.counts <= many.score.sample.counts)
 
 
-def test_a_stream_resumes_anywhere():
-    own = sampler(batch_size=64)
-    noisy = own.noisy(X, seed=0)
-    whole = torch.cat(list(own.stream(noisy, "estimation", 0, 500)))
-    resumed = torch.cat([*own.stream(noisy, "estimation", 0, 123), *own.stream(noisy, "estimation", 123, 377)])
-    assert torch.equal(whole, resumed)
+def test_samples_grow_in_any_steps():
+    own, grown = sampler(batch_size=64), []
+
+    def in_steps():
+        growing = own.begin(X, seed=0)
+        yield from growing.pilot(50)
+        for n in (123, 100, 400, 500):  # asked for fewer it keeps what it has
+            yield from growing.grow(n)
+            grown.append(growing.samples())
+        return growing.samples()
+
+    [(_, stepwise)] = own.run([in_steps()])
+    assert [samples.n for samples in grown] == [123, 123, 400, 500]
+    assert same(stepwise, own.sample(X, n0=50, n=500, seed=0))
+    assert same(grown[2], own.sample(X, n0=50, n=400, seed=0))
 
 
 def test_seed_and_input_change_the_samples_and_the_company_does_not():
@@ -228,9 +237,8 @@ class Viewer(nn.Module):
 @pytest.mark.parametrize(("module", "expected"), [(SmallConvolutions(), True), (Viewer(), False)])
 def test_channels_last_where_the_module_takes_it(module, expected):
     own = Sampler(module, sigma=0.25, num_classes=5)
-    noisy = own.noisy(torch.full((3, 8, 8), 0.5), seed=0)
-    assert len(list(own.stream(noisy, "pilot", 0, 10))) == 1
-    assert own._plan(noisy).channels_last is expected
+    own.sample(torch.full((3, 8, 8), 0.5), n0=5, n=10, seed=0)
+    assert own._plans[3, 8, 8].channels_last is expected
 
 
 class Failing(Corners):

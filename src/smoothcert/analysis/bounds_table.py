@@ -67,6 +67,27 @@ class Inputs:
         return np.asarray(self.predicted_right & ~self.abstained, dtype=np.bool_)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a table can be asked; for the rest it says what it holds.
+
+    Args:
+        measures: Measures it has bounds on.
+        bounds: Bounds it has.
+        radii: Radii it has bounds at, or None for any.
+        upper: Whether it has upper bounds.
+        smoothed: Whether it has the smoothed measures themselves.
+        class_radius: Whether it has class radii.
+    """
+
+    measures: tuple[str, ...] = tuple(MEASURES)
+    bounds: tuple[str, ...] = BOUNDS
+    radii: tuple[float, ...] | None = None
+    upper: bool = True
+    smoothed: bool = True
+    class_radius: bool = True
+
+
 class BoundsTable(ABC):
     """Certified bounds of every input of a run, computed when first asked for and kept.
 
@@ -87,6 +108,7 @@ class BoundsTable(ABC):
         self.sigma = sigma
         self.seconds = seconds
         self.drawn = drawn
+        self.answers = Answers()
         self._known: dict[tuple[object, ...], FloatArray] = {}
 
     def lower(self, *, measure: str, bound: str, radii: float | Sequence[float] | FloatArray) -> FloatArray:

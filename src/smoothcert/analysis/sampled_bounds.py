@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 import numpy as np
 
 from smoothcert._check import check_alpha, check_choice
 from smoothcert.analysis.bounds_table import NO_LABEL, BoundsTable, Inputs, SkippedInput
+from smoothcert.analysis.imported_bounds import ImportedBounds, ImportedRun
 from smoothcert.bounds import lower_bounds
 from smoothcert.certificate import Certificate
 from smoothcert.errors import DataError, InvalidArgumentError
@@ -131,10 +132,14 @@ def bounds_table(source: Source, *, alpha: float | None = None) -> BoundsTable:
 
     Raises:
         InvalidArgumentError: If ``alpha`` is outside ``(0, 1/2]``.
-        DataError: If a table was made at another alpha.
+        DataError: If a table or an imported log was made at another alpha.
     """
-    if not isinstance(source, BoundsTable):
+    if isinstance(source, BoundsTable):
+        table = source
+    elif source.config.kind == "imported":
+        table = ImportedBounds.from_run(cast(ImportedRun, source))
+    else:
         return SampledBounds.from_run(source, alpha=alpha)
-    if alpha is not None and alpha != source.alpha:
-        raise DataError(f"the bounds were made at alpha={source.alpha:g} and cannot answer alpha={alpha:g}")
-    return source
+    if alpha is not None and alpha != table.alpha:
+        raise DataError(f"the bounds were made at alpha={table.alpha:g} and cannot answer alpha={alpha:g}")
+    return table

@@ -28,10 +28,10 @@ class RunSummary:
         n: Estimation samples an input.
         accuracy: Fraction of labelled inputs classified right, abstentions counted as wrong; ``None`` without labels.
         abstention: Fraction of inputs the smoothed classifier abstains on.
-        mean_class_radius: Mean over inputs, 0 for abstentions.
-        median_class_radius: Median over inputs, 0 for abstentions.
-        mean_score: Mean smoothed score of the prediction.
-        mean_margin: Mean smoothed margin of the prediction.
+        mean_class_radius: Mean over inputs, 0 for abstentions; ``None`` where an imported log does not hold it.
+        median_class_radius: Median over inputs, 0 for abstentions; ``None`` likewise.
+        mean_score: Mean smoothed score of the prediction; ``None`` likewise.
+        mean_margin: Mean smoothed margin of the prediction; ``None`` likewise.
         seconds: Sampling time of all inputs together.
         samples_per_second: Noisy samples, pilot included, over that time; ``None`` where no time was recorded.
     """
@@ -45,10 +45,10 @@ class RunSummary:
     n: int
     accuracy: Proportion | None
     abstention: Proportion
-    mean_class_radius: Estimate
-    median_class_radius: Estimate
-    mean_score: Estimate
-    mean_margin: Estimate
+    mean_class_radius: Estimate | None
+    median_class_radius: Estimate | None
+    mean_score: Estimate | None
+    mean_margin: Estimate | None
     seconds: float
     samples_per_second: float | None
 
@@ -69,7 +69,8 @@ def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | No
     table.require_inputs()
     inputs = table.inputs
     labelled = int(inputs.labelled.sum())
-    class_radius = table.class_radius()
+    class_radius = table.class_radius() if table.answers.class_radius else None
+    scores, margins = (table.smoothed(m) if table.answers.smoothed else None for m in ("score", "margin"))
     return RunSummary(
         inputs=len(inputs),
         skipped=inputs.skipped,
@@ -82,13 +83,15 @@ def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | No
         abstention=proportion(int(inputs.abstained.sum()), inputs=len(inputs)),
         mean_class_radius=_estimate(np.mean, class_radius),
         median_class_radius=_estimate(np.median, class_radius),
-        mean_score=_estimate(np.mean, table.smoothed("score")),
-        mean_margin=_estimate(np.mean, table.smoothed("margin")),
+        mean_score=_estimate(np.mean, scores),
+        mean_margin=_estimate(np.mean, margins),
         seconds=table.seconds,
         samples_per_second=table.drawn / table.seconds if table.seconds > 0.0 else None,
     )
 
 
-def _estimate(statistic: Callable[[AnyArray], np.floating], values: FloatArray) -> Estimate:
+def _estimate(statistic: Callable[[AnyArray], np.floating], values: FloatArray | None) -> Estimate | None:
+    if values is None:
+        return None
     estimate = bootstrap_estimate(lambda chosen: float(statistic(values[chosen])), inputs=values.size)
     return Estimate(float(statistic(values)), None, None) if estimate is None else estimate

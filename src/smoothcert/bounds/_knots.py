@@ -17,7 +17,7 @@ KNOTS = 224
 def choose_knots(pilot_counts: IntArray) -> IntArray:
     """Grid indices of the knots, from the pilot alone: ascending, exactly ``KNOTS``, repeats allowed.
 
-    Half hold the same number of pilot samples in each interval. The others follow the tails of the pilot, where the
+    Some hold the same number of pilot samples in each interval. The others follow the tails of the pilot, where the
     dual bound bends most, reach below its lowest sample, and cover the range evenly in case the pilot misleads.
 
     Args:
@@ -28,16 +28,18 @@ def choose_knots(pilot_counts: IntArray) -> IntArray:
     """
     levels = pilot_counts.size - 1
     total = int(pilot_counts.sum())
-    even = np.linspace(0, levels, KNOTS // 4)
     if total == 0:
         return np.rint(np.linspace(0, levels, KNOTS)).astype(np.int64)
+    even = np.linspace(0, levels, KNOTS // 5)
     below = np.linspace(0, np.flatnonzero(pilot_counts)[0], KNOTS // 8)
-    mass = KNOTS - 2 * (even.size + below.size) + even.size
-    tail = np.geomspace(0.5 / total, 0.5, mass // 4)
-    body = np.linspace(0.0, 1.0, mass - 2 * tail.size)
-    ranks = np.concatenate((body, tail, 1.0 - tail)) * total
+    low = np.geomspace(0.5 / total, 0.5, KNOTS // 5)
+    high = 1.0 - np.geomspace(0.5 / total, 0.5, KNOTS // 10)
+    body = np.linspace(0.0, 1.0, KNOTS - even.size - below.size - low.size - high.size)
+    ranks = np.concatenate((body, low, high)) * total
     quantiles = np.minimum(np.searchsorted(np.cumsum(pilot_counts), ranks), levels)
-    knots = np.unique(np.rint(np.concatenate((even, below, quantiles, quantiles + 1))).astype(np.int64))
+    # A cell with many samples, an atom perhaps, gets a knot on either side, or it would be smeared over an interval.
+    heavy = quantiles[pilot_counts[quantiles] * body.size > total]
+    knots = np.unique(np.rint(np.concatenate((even, below, quantiles, heavy + 1))).astype(np.int64))
     knots = knots[knots <= levels]
     if knots.size > KNOTS:
         knots = knots[np.rint(np.linspace(0, knots.size - 1, KNOTS)).astype(np.int64)]

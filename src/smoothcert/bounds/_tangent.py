@@ -52,13 +52,13 @@ def tangent_at(weights: FloatArray, widths: FloatArray, r: FloatArray, base: flo
     above = np.cumsum(weights[..., ::-1], axis=-1)
     q0 = np.clip(below[..., :-1] / below[..., -1:], SMALLEST_MASS, 1.0)  # P(X <= knot), right of each knot
     p0 = np.clip(above[..., -2::-1] / above[..., -1:], SMALLEST_MASS, 1.0)
-    z = np.where(q0 < 0.5, -ndtri(np.minimum(q0, 0.5)), ndtri(np.minimum(p0, 0.5)))
+    z = np.where(q0 < p0, -1.0, 1.0) * ndtri(np.minimum(q0, p0))
     slope = np.exp(np.maximum(log_slope(z, r), -650.0))
     rises = slope * widths
     drop = np.cumsum(rises[..., ::-1], axis=-1)[..., ::-1]
     scale = drop[..., 0]
     deficit = np.concatenate((drop, np.zeros_like(drop[..., :1])), axis=-1) / scale[..., None]
-    ceiling = base + np.sum((ndtr(z - r) + slope * ndtr(-z)) * widths, axis=-1)
+    ceiling = base + np.sum((ndtr(z - r) + slope * np.where(q0 < p0, q0, 1.0 - p0)) * widths, axis=-1)
     return Tangent(ceiling, scale, deficit)
 
 

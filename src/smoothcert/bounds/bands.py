@@ -69,7 +69,7 @@ def clopper_pearson_survival_lower(counts: IntArray, *, n: int, alpha: float, kn
 
     Example:
         >>> clopper_pearson_survival_lower(np.array([1000, 990, 500, 0]), n=1000, alpha=0.001).round(3)
-        array([0.989, 0.971, 0.404, 0.   ])
+        array([0.989, 0.968, 0.434, 0.   ])
     """
     _check_counts(counts, n)
     at, bounds = _clopper_pearson_table(n, check_alpha(alpha), check_count("knots", knots))

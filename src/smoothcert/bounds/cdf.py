@@ -55,7 +55,7 @@ def cdf_lower(
     Example:
         >>> h = ScoreHistogram.from_samples([0.9] * 1000, lower=0.0, upper=1.0)
         >>> cdf_lower(h, r=np.array([0.0, 1.0]), alpha=0.001).round(3)
-        array([0.847, 0.527])
+        array([0.847, 0.643])
     """
     if sample.n == 0:
         raise InvalidArgumentError("sample must hold at least one sample; it is empty")

@@ -47,7 +47,7 @@ def clopper_pearson_upper(successes: npt.ArrayLike, *, n: npt.ArrayLike, alpha: 
 
     Example:
         >>> float(clopper_pearson_upper(0, n=1000, alpha=0.001).round(5))
-        0.00689
+        0.00688
     """
     k, trials = _counts(successes, n)
     return np.asarray(1.0 - clopper_pearson_lower(trials - k, n=trials, alpha=alpha), dtype=np.float64)
@@ -77,7 +77,7 @@ def class_radius(votes: npt.ArrayLike, *, n: npt.ArrayLike, sigma: float, alpha:
 
     Example:
         >>> float(class_radius(99_999, n=100_000, sigma=0.25, alpha=0.001).round(3))
-        0.936
+        0.935
     """
     scale = check_sigma(sigma)
     p = clopper_pearson_lower(votes, n=n, alpha=check_alpha(alpha))

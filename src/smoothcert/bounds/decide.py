@@ -54,7 +54,7 @@ class SequentialTest:
         >>> while test.answer == "undecided":
         ...     test.update(draw(20))
         >>> test.answer, test.n
-        ('certified', 40)
+        ('certified', 60)
     """
 
     def __init__(self, *, threshold: float, r: float, alpha: float, pilot: ScoreHistogram) -> None:

@@ -31,9 +31,10 @@ def hoeffding_lower(sample: ScoreHistogram, *, r: FloatArray, alpha: float) -> F
         Kumar et al. (2020), Theorem 1, https://arxiv.org/abs/2009.08061; Hoeffding (1963).
 
     Example:
+        >>> import numpy as np
         >>> h = ScoreHistogram.from_samples([0.9] * 1000, lower=0.0, upper=1.0)
         >>> hoeffding_lower(h, r=np.array([0.0, 1.0]), alpha=0.001).round(3)
-        array([0.841, 0.499])
+        array([0.841, 0.5  ])
     """
     width = sample.upper - sample.lower
     epsilon = math.sqrt(-math.log(check_alpha(alpha)) / (2 * max(sample.n, 1)))

@@ -6,12 +6,17 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, TypeAlias
 
-from smoothcert.analysis import bounds_table, certified_accuracy
+from smoothcert.analysis import BoundsTable, bounds_table, certified_accuracy, class_certified_accuracy
+from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS
 from smoothcert.certificate import Certificate
 from smoothcert.errors import DataError
-from smoothcert.runs import Record, Run
+from smoothcert.runs import Run
+from smoothcert.runs.config import IMPORTED
+from smoothcert.scores import MEASURES
 
 Row: TypeAlias = dict[str, Any]
+CLASS = "class"
+"""Measure of Cohen et al.: the class itself is kept, at no threshold."""
 
 
 @dataclass(frozen=True)
@@ -19,30 +24,64 @@ class Question:
     """What is asked.
 
     Args:
-        measures: Some of ``score`` and ``margin``.
-        bounds: Some of ``smoothcert.bounds.BOUNDS``.
+        measures: Some of ``score``, ``margin`` and ``class``, or None for what each run holds.
+        bounds: Some of ``smoothcert.bounds.BOUNDS``, or None for what each run holds.
         radii: L2 radii in input units.
         thresholds: Confidences that must be kept.
         alpha: Failure probability, or None for each run's own.
     """
 
-    measures: list[str]
-    bounds: list[str]
+    measures: list[str] | None
+    bounds: list[str] | None
     radii: list[float]
     thresholds: list[float]
     alpha: float | None
 
 
 def accuracy_rows(run: Run, question: Question) -> list[Row]:
-    """Certified accuracies over the inputs of a run, one row a measure, bound, threshold and radius."""
-    found = certified_accuracy(
-        bounds_table(run, alpha=question.alpha),
-        measures=question.measures,
-        bounds=question.bounds,
-        radii=question.radii,
-        thresholds=question.thresholds,
-    )
-    return [{"run": str(run.path), **asdict(row)} for row in found]
+    """Certified accuracies over the inputs of a run, one row a measure, bound, threshold and radius.
+
+    For the measure ``class`` there is one row a radius: right, and the class cannot change; no threshold is meant.
+    """
+    table = bounds_table(run, alpha=question.alpha)
+    measures = question.measures or list(table.answers.measures) or [CLASS]
+    rows: list[Row] = []
+    for measure in measures:
+        if measure == CLASS:
+            rows += _class_rows(table, question.radii)
+            continue
+        found = certified_accuracy(
+            table,
+            measures=[measure],
+            bounds=question.bounds or _default_bounds(table),
+            radii=question.radii,
+            thresholds=question.thresholds,
+        )
+        rows += [asdict(row) for row in found]
+    return [{"run": str(run.path), **row} for row in rows]
+
+
+def _default_bounds(table: BoundsTable) -> list[str]:
+    """The usual bounds the table has; all the usual ones if it has none, so that it says what it has instead."""
+    return [bound for bound in DEFAULT_BOUNDS if bound in table.answers.bounds] or list(DEFAULT_BOUNDS)
+
+
+def _class_rows(table: BoundsTable, radii: list[float]) -> list[Row]:
+    found = class_certified_accuracy(table, radii=radii)
+    return [
+        {
+            "measure": CLASS,
+            "bound": "clopper_pearson",
+            "threshold": None,
+            "radius": radius,
+            "certified_accuracy": share.value,
+            "ci_low": share.ci_low,
+            "ci_high": share.ci_high,
+            "inputs": share.inputs,
+            "alpha": table.alpha,
+        }
+        for radius, share in zip(radii, found, strict=True)
+    ]
 
 
 def input_answer(run: Run, question: Question, wanted: str) -> Row:
@@ -59,12 +98,16 @@ def input_answer(run: Run, question: Question, wanted: str) -> Row:
     Raises:
         DataError: If the run does not hold the input, or it was skipped.
     """
-    record = find_input(run, wanted)
+    index = find_index(run, wanted)
+    if run.config.kind == IMPORTED:
+        return _imported_answer(run, question, index)
+    record = run.record(index)
     if record.samples is None:
         raise DataError(f"input {record.index} ({record.id}) was skipped: {record.error}")
     config = run.config
     found = Certificate.from_samples(record.samples, alpha=config.alpha if question.alpha is None else question.alpha)
-    pairs = [(measure, bound) for measure in question.measures for bound in question.bounds]
+    asked = [measure for measure in question.measures or MEASURES if measure != CLASS]
+    pairs = [(measure, bound) for measure in asked for bound in question.bounds or DEFAULT_BOUNDS]
     bounds = []
     radii = []
     for measure, bound in pairs:
@@ -107,6 +150,46 @@ def input_answer(run: Run, question: Question, wanted: str) -> Row:
     }
 
 
+def _imported_answer(run: Run, question: Question, index: int) -> Row:
+    """What the log says about one input: lower bounds, the largest of its radii for each threshold."""
+    table = bounds_table(run, alpha=question.alpha)
+    config, inputs, holds = run.config, table.inputs, table.answers
+    row = inputs.indices.tolist().index(index)
+    abstained = bool(inputs.abstained[row])
+    prediction = None if abstained else int(inputs.predictions[row])
+    asked = [measure for measure in question.measures or holds.measures if measure != CLASS]
+    pairs = [(measure, bound) for measure in asked for bound in question.bounds or _default_bounds(table)]
+    bounds, radii = [], []
+    for measure, bound in pairs:
+        named = {"measure": measure, "bound": bound}
+        lower = table.lower(measure=measure, bound=bound, radii=question.radii)[row]
+        bounds += [
+            {**named, "radius": radius, "lower": float(low), "upper": None}
+            for radius, low in zip(question.radii, lower, strict=True)
+        ]
+        for threshold in question.thresholds:
+            radius = float(table.radius(measure=measure, bound=bound, threshold=threshold)[row])
+            radii.append({**named, "threshold": threshold, "radius": radius if math.isfinite(radius) else None})
+    return {
+        "run": str(run.path),
+        "index": index,
+        "id": inputs.ids[row],
+        "label": int(inputs.labels[row]),
+        "prediction": prediction,
+        "class_name": None,
+        "abstained": abstained,
+        "class_radius": float(table.class_radius()[row]) if holds.class_radius else None,
+        "alpha": table.alpha,
+        "sigma": table.sigma,
+        "n0": config.n0,
+        "n": config.n,
+        "mean_score": None,
+        "mean_margin": None,
+        "bounds": bounds,
+        "radii": radii,
+    }
+
+
 def input_rows(answer: Row) -> list[Row]:
     """One input's answer as flat rows: bounds at radii, then radii at thresholds."""
     head = {key: answer[key] for key in ("run", "index", "id", "label", "prediction", "abstained", "class_radius")}
@@ -114,8 +197,8 @@ def input_rows(answer: Row) -> list[Row]:
     return [head | empty | row for row in (*answer["bounds"], *answer["radii"])]
 
 
-def find_input(run: Run, wanted: str) -> Record:
-    """The record of the input with this id, or else this index.
+def find_index(run: Run, wanted: str) -> int:
+    """Index of the input with this id, or else this index.
 
     Raises:
         DataError: If there is none.
@@ -125,6 +208,6 @@ def find_input(run: Run, wanted: str) -> Record:
         for row in table.to_pylist():
             first = first or row
             if row["id"] == wanted or (wanted.isdecimal() and row["index"] == int(wanted)):
-                return run.record(row["index"])
+                return int(row["index"])
     example = f"; an id there is {first['id']!r}, its index {first['index']}" if first else "; the run is empty"
     raise DataError(f"{run.path} holds no input {wanted!r}{example}")

@@ -10,7 +10,9 @@ import typer
 
 from smoothcert._version import __version__
 from smoothcert.cli.certify import certify
+from smoothcert.cli.compare import compare
 from smoothcert.cli.demo import demo
+from smoothcert.cli.import_ import import_
 from smoothcert.cli.query import query
 from smoothcert.cli.report import report
 from smoothcert.errors import SmoothcertError
@@ -21,8 +23,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, certify, query, report):
+for command in (demo, certify, query, report, compare):
     app.command()(command)
+app.command("import")(import_)
 
 
 def _show_version(wanted: bool) -> None:

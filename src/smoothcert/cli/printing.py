@@ -39,7 +39,8 @@ def accuracy_text(run: Run, rows: Sequence[Row]) -> str:
     radii = list(dict.fromkeys(row["radius"] for row in rows))
     cells = {(row["measure"], row["threshold"], row["bound"], row["radius"]): _proportion(row) for row in rows}
     names = [list(dict.fromkeys(row[name] for row in rows)) for name in ("measure", "threshold", "bound")]
-    body = [[m, f"{t:g}", b, *(cells[m, t, b, radius] for radius in radii)] for m, t, b in product(*names)]
+    lines = [line for line in product(*names) if (*line, radii[0]) in cells]
+    body = [[m, _number(t), b, *(cells[m, t, b, radius] for radius in radii)] for m, t, b in lines]
     headers = ["measure", "threshold", "bound", *(f"radius {radius:g}" for radius in radii)]
     config, skipped = run.config, len(run.skipped)
     return "\n".join(
@@ -47,8 +48,9 @@ def accuracy_text(run: Run, rows: Sequence[Row]) -> str:
             f"{run.path}: {rows[0]['inputs']} inputs"
             + (f" ({skipped} more skipped as unreadable)" if skipped else "")
             + f", sigma {config.sigma:g}, alpha {rows[0]['alpha']:g}, n0 {config.n0:,}, n {config.n:,}",
+            *(f"note: {note}" for note in config.notes),
             "certified accuracy [95% interval over the inputs]",
-            _table(headers, body, numeric_from=3),
+            table_text(headers, body, numeric_from=3),
         ]
     )
 
@@ -57,14 +59,16 @@ def input_text(answer: Row) -> str:
     """One input's certificates for people."""
     named = f" ({answer['class_name']})" if answer["class_name"] else ""
     label = "" if answer["label"] is None else f", label {answer['label']}"
-    radius = "abstained" if answer["abstained"] else f"class radius {floor_decimals(answer['class_radius'], 4)}"
+    radius = "no class radius" if answer["class_radius"] is None else f"class radius {_floored(answer['class_radius'])}"
+    radius = "abstained" if answer["abstained"] else radius
+    prediction = "none" if answer["prediction"] is None else answer["prediction"]
     bounds = [
         [
             row["measure"],
             row["bound"],
             f"{row['radius']:g}",
-            floor_decimals(row["lower"], 4),
-            ceil_decimals(row["upper"], 4),
+            _floored(row["lower"]),
+            "—" if row["upper"] is None else ceil_decimals(row["upper"], 4),
         ]
         for row in answer["bounds"]
     ]
@@ -73,29 +77,46 @@ def input_text(answer: Row) -> str:
             row["measure"],
             row["bound"],
             f"{row['threshold']:g}",
-            "any" if row["radius"] is None else floor_decimals(row["radius"], 4),
+            "any" if row["radius"] is None else _floored(row["radius"]),
         ]
         for row in answer["radii"]
     ]
     return "\n".join(
         [
             f"{answer['run']}: input {answer['index']} ({answer['id']})",
-            f"prediction {answer['prediction']}{named}{label}, {radius}, sigma {answer['sigma']:g}, "
+            f"prediction {prediction}{named}{label}, {radius}, sigma {answer['sigma']:g}, "
             f"alpha {answer['alpha']:g}, n0 {answer['n0']:,}, n {answer['n']:,}",
-            _table(["measure", "bound", "radius", "lower", "upper"], bounds, numeric_from=2),
-            _table(["measure", "bound", "threshold", "certified radius"], radii, numeric_from=2),
+            *([table_text(["measure", "bound", "radius", "lower", "upper"], bounds, numeric_from=2)] if bounds else []),
+            *(
+                [table_text(["measure", "bound", "threshold", "certified radius"], radii, numeric_from=2)]
+                if radii
+                else []
+            ),
         ]
     )
 
 
+def _number(value: float | None) -> str:
+    return "—" if value is None else f"{value:g}"
+
+
+def _floored(value: float) -> str:
+    return floor_decimals(value, 4)
+
+
+def proportion_text(count: int, inputs: int, low: float, high: float) -> str:
+    """A fraction with its interval; from the counts, for the float nearest to 3 / 5 lies below 0.6."""
+    value = count * 1000 // inputs / 1000
+    return f"{value:.3f} [{floor_decimals(low, 3)}, {ceil_decimals(high, 3)}]"
+
+
 def _proportion(row: Row) -> str:
-    # From the counts: 3 of 5 is 0.600 for people, though the float nearest to 0.6 lies below it.
     certified = round(row["certified_accuracy"] * row["inputs"])
-    value = certified * 1000 // row["inputs"] / 1000
-    return f"{value:.3f} [{floor_decimals(row['ci_low'], 3)}, {ceil_decimals(row['ci_high'], 3)}]"
+    return proportion_text(certified, row["inputs"], row["ci_low"], row["ci_high"])
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]], *, numeric_from: int) -> str:
+def table_text(headers: Sequence[str], rows: Sequence[Sequence[str]], *, numeric_from: int) -> str:
+    """A table as wide as its content, columns from ``numeric_from`` on aligned to the right."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for position, header in enumerate(headers):
         table.add_column(header, justify="right" if position >= numeric_from else "left", no_wrap=True)

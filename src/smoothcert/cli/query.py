@@ -11,8 +11,16 @@ from smoothcert.cli.options import Format, Runs, names, numbers
 
 def query(
     runs: Runs,
-    measure: Annotated[str, typer.Option(help="score, margin or both, separated by commas.")] = "score,margin",
-    bound: Annotated[str, typer.Option(help="Some of dual, cdf, hoeffding, clopper_pearson.")] = "dual,cdf,hoeffding",
+    measure: Annotated[
+        str | None,
+        typer.Option(
+            help="Some of score, margin, class (kept as it is, at any threshold); default: what the run holds."
+        ),
+    ] = None,
+    bound: Annotated[
+        str | None,
+        typer.Option(help="Some of dual, cdf, hoeffding, clopper_pearson; default: the first three the run holds."),
+    ] = None,
     radii: Annotated[str, typer.Option(help="L2 radii in input units.")] = "0,0.25,0.5",
     thresholds: Annotated[str, typer.Option(help="Confidences that must be kept.")] = "0.5,0.7,0.9",
     alpha: Annotated[float | None, typer.Option(help="Instead of the run's own.")] = None,
@@ -29,8 +37,8 @@ def query(
     from smoothcert.runs import Run
 
     question = answers.Question(
-        measures=names("measure", measure),
-        bounds=names("bound", bound),
+        measures=None if measure is None else names("measure", measure),
+        bounds=None if bound is None else names("bound", bound),
         radii=numbers("radii", radii),
         thresholds=numbers("thresholds", thresholds),
         alpha=alpha,

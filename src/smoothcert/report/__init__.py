@@ -1,5 +1,6 @@
 """From tables and curves to figures for papers and one HTML page for everybody."""
 
+from smoothcert.report.comparison import comparison_figure
 from smoothcert.report.figures import (
     accuracy_over_radius_figure,
     accuracy_over_threshold_figure,
@@ -14,6 +15,7 @@ __all__ = [
     "accuracy_over_radius_figure",
     "accuracy_over_threshold_figure",
     "calibration_figure",
+    "comparison_figure",
     "correlation_figure",
     "distribution_figure",
     "save_figure",

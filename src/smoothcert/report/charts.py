@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from smoothcert.analysis import BoundsTable, calibration, radius_correlation
-from smoothcert.report.curves import CLASS, Curve, over_radii, over_thresholds
+from smoothcert.report.curves import CLASS, UNCHANGED, Curve, class_curve, over_radii, over_thresholds
 from smoothcert.report.panels import draw_correlation, draw_curves, draw_reliability, draw_spread
 from smoothcert.report.style import BOUND_LABELS, CLASS_COLOR, RIGHT, WRONG, colors
 from smoothcert.report.svg import Drawing, inline_svg, themed
@@ -79,12 +79,16 @@ def radius_chart(
     radii: FloatArray,
 ) -> Chart:
     """Certified accuracy over the radius, beside Cohen's for the class alone; ``thresholds`` for each measure."""
-    panels, keys = [], {}
+    panels: list[Panel] = []
+    keys: dict[str, str] = {}
+    if not thresholds:
+        panels.append(_curves_panel([class_curve(table, radii=radii)], CLASS, name, "radius", start=table.sigma))
     for measure, cuts in thresholds.items():
         curves = over_radii(table, measure=measure, bounds=bounds, thresholds=cuts, radii=radii)
         panels.append(_curves_panel(curves, measure, f"{name}-{measure}", "radius", start=table.sigma))
         keys.update({curve.group: curve.color for curve in curves if curve.bound != CLASS})
-    keys["class unchanged"] = CLASS_COLOR
+    if table.answers.class_radius:
+        keys[UNCHANGED] = CLASS_COLOR
     return Chart(
         name,
         "Certified accuracy over the size of the change",
@@ -92,7 +96,7 @@ def radius_chart(
         "horizontal axis. Dotted grey: right and the class cannot change (Cohen et al. 2019).",
         tuple(panels),
         tuple(Key(group, group, themed(color)) for group, color in keys.items()),
-        _bound_keys(bounds),
+        _bound_keys(bounds) if thresholds else (),
     )
 
 

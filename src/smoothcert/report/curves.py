@@ -12,6 +12,7 @@ from smoothcert.report.style import CLASS_COLOR, RADIUS_COLORS, THRESHOLD_COLORS
 from smoothcert.typing import AnyArray, FloatArray
 
 CLASS = "class"
+UNCHANGED = "class unchanged"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ def over_radii(
     thresholds: Sequence[float],
     radii: FloatArray,
 ) -> list[Curve]:
-    """Certified accuracy over the radius, one curve for each threshold and bound, and Cohen's for the class."""
+    """Certified accuracy over the radius, one curve for each threshold and bound, and Cohen's where it is held."""
     rows = _rows(table, measure, bounds, radii, thresholds)
     shades = zip(thresholds, colors(thresholds, THRESHOLD_COLORS), strict=True)
     curves = [
@@ -71,9 +72,14 @@ def over_radii(
         for i, (cut, color) in enumerate(shades)
         for bound in bounds
     ]
+    return [*curves, class_curve(table, radii=radii)] if table.answers.class_radius else curves
+
+
+def class_curve(table: BoundsTable, *, radii: FloatArray) -> Curve:
+    """Cohen's certified accuracy: right, and the class cannot change."""
     kept = class_certified_accuracy(table, radii=radii)
     ends = [np.array([getattr(p, name) for p in kept]) for name in ("value", "ci_low", "ci_high")]
-    return [*curves, Curve("class unchanged", CLASS, CLASS_COLOR, radii, *ends)]
+    return Curve(UNCHANGED, CLASS, CLASS_COLOR, radii, *ends)
 
 
 def _rows(

@@ -20,16 +20,19 @@ from smoothcert.analysis import RunSummary, bounds_table, summary
 from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS, DEFAULT_MEASURES, check_thresholds
 from smoothcert.analysis.sampled_bounds import RunLike
 from smoothcert.bounds import ceil_decimals
-from smoothcert.errors import InvalidArgumentError
+from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.report import charts, tables
+from smoothcert.report.curves import CLASS
 from smoothcert.report.style import BOUND_LABELS
-from smoothcert.report.wording import SIMULTANEOUS, count_words
-from smoothcert.runs.config import RunConfig
+from smoothcert.report.wording import SIMULTANEOUS, count_words, held_words
+from smoothcert.runs.config import IMPORTED, RunConfig
+from smoothcert.typing import FloatArray
 
 # Thresholds that mean the same between two classes: margin = 2 score - 1.
 DEFAULT_THRESHOLDS: Mapping[str, tuple[float, ...]] = {"score": (0.5, 0.7, 0.9), "margin": (0.0, 0.4, 0.8)}
 ASKED_THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(20))
 RADIUS_POINTS = 21
+CLASS_THRESHOLD = 0.5  # of the votes: more than half keep the class
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,11 @@ def write_report(
 
 
 def _default_radii(runs: Sequence[RunLike]) -> list[float]:
+    """Multiples of the noise levels; with imported logs, the radii all of these hold."""
+    held = [bounds_table(run).answers.radii for run in runs if run.config.kind == IMPORTED]
+    grids = [set(radii) for radii in held if radii]
+    if grids and (common := set.intersection(*grids)):
+        return sorted(common)
     sigmas = sorted({float(run.config.sigma) for run in runs})
     steps = (0.0, 1.0, 2.0, 3.0, 4.0) if len(sigmas) == 1 else (0.0, 1.0, 2.0)
     return [step * sigma for sigma in sigmas for step in steps]
@@ -134,31 +142,37 @@ def _view(
 ) -> RunView:
     table = bounds_table(run, alpha=alpha)
     found = summary(run, table=table)
-    measures, bound = tuple(thresholds), bounds[0]
-    first = measures[0]
+    answers = table.answers
+    thresholds = {measure: cuts for measure, cuts in thresholds.items() if measure in answers.measures}
+    measures = tuple(thresholds)
+    bounds = tuple(bound for bound in bounds if bound in answers.bounds) or (() if measures else ("clopper_pearson",))
+    if not bounds or not (measures or answers.class_radius):
+        raise DataError(f"{name} holds none of the measures and bounds asked for; it holds {held_words(answers)}")
+    bound, first = bounds[0], (*measures, CLASS)[0]
+    shown = thresholds or {CLASS: [CLASS_THRESHOLD]}
     radius = next((r for r in radii if r > 0.0), radii[0])
-    threshold = 0.5 if 0.5 in thresholds[first] else thresholds[first][0]
+    threshold = 0.5 if 0.5 in shown[first] else shown[first][0]
     labelled = bool(table.inputs.labelled.any())
     every = {
         measure: {
-            b: tables.shares(table, measure=measure, bound=b, radii=radii, thresholds=thresholds[measure])
-            for b in bounds
+            b: tables.shares(table, measure=measure, bound=b, radii=radii, thresholds=shown[measure]) for b in bounds
         }
-        for measure in measures
+        for measure in shown
     }
     headline = next(s for s in every[first][bound] if (s.radius, s.threshold) == (radius, threshold))
-    grid = np.linspace(0.0, radii[-1] if radii[-1] > 0.0 else 4.0 * table.sigma, RADIUS_POINTS)
+    grid = np.array(answers.radii) if answers.radii else _grid(radii, table.sigma)
     drawn = []
+    if labelled and measures:
+        drawn.append(
+            charts.threshold_chart(table, name=f"{key}-threshold", measures=measures, bounds=bounds, radii=radii)
+        )
     if labelled:
-        drawn += [
-            charts.threshold_chart(table, name=f"{key}-threshold", measures=measures, bounds=bounds, radii=radii),
-            charts.radius_chart(table, name=f"{key}-radius", thresholds=thresholds, bounds=bounds, radii=grid),
-        ]
-    drawn += [
-        charts.distribution_chart(table, name=f"{key}-spread", measures=measures, bound=bound, radii=grid),
-        charts.correlation_chart(table, name=f"{key}-correlation", measures=measures),
-    ]
-    if labelled:
+        drawn.append(charts.radius_chart(table, name=f"{key}-radius", thresholds=thresholds, bounds=bounds, radii=grid))
+    if measures:
+        drawn.append(charts.distribution_chart(table, name=f"{key}-spread", measures=measures, bound=bound, radii=grid))
+    if answers.smoothed and answers.class_radius:
+        drawn.append(charts.correlation_chart(table, name=f"{key}-correlation", measures=measures))
+    if labelled and answers.smoothed:
         drawn.append(charts.calibration_chart(table, name=f"{key}-calibration"))
     return RunView(
         key=key,
@@ -168,13 +182,13 @@ def _view(
         inputs=found.inputs - found.unlabelled if labelled else found.inputs,
         labelled=labelled,
         headline=headline,
-        asked=_asked(table, measures, bounds, radii, headline),
+        asked=_asked(table, tuple(shown), bounds, radii, headline),
         expected_wrong=ceil_decimals(table.alpha * found.inputs, 2),
-        key_tables={measure: every[measure][bound] for measure in measures},
-        all_shares=[share for measure in measures for b in bounds for share in every[measure][b]],
+        key_tables={measure: every[measure][bound] for measure in shown},
+        all_shares=[share for measure in shown for b in bounds for share in every[measure][b]],
         charts=drawn,
         summary=tables.summary_rows(found, expected=run.config.inputs),
-        columns=tables.input_columns(measures=measures, radii=radii, radius=radius, threshold=threshold),
+        columns=tables.input_columns(answers, measures=measures, radii=radii, radius=radius, threshold=threshold),
         rows=tables.input_rows(
             table,
             measures=measures,
@@ -189,11 +203,15 @@ def _view(
     )
 
 
+def _grid(radii: list[float], sigma: float) -> FloatArray:
+    return np.linspace(0.0, radii[-1] if radii[-1] > 0.0 else 4.0 * sigma, RADIUS_POINTS)
+
+
 def _asked(
     table: Any, measures: Sequence[str], bounds: Sequence[str], radii: list[float], headline: tables.Share
 ) -> dict[str, Any]:
     """Answers to every question the first screen's fields can ask."""
-    cuts = sorted({*ASKED_THRESHOLDS, headline.threshold})
+    cuts = [headline.threshold] if headline.measure == CLASS else sorted({*ASKED_THRESHOLDS, headline.threshold})
     answers = {
         f"{measure}|{bound}": [
             [share.value, share.interval]

@@ -60,7 +60,7 @@ RC: Any = {
 }
 
 
-def colors(values: Sequence[float], palette: Sequence[str] = RADIUS_COLORS) -> list[str]:
+def colors(values: Sequence[object], palette: Sequence[str] = RADIUS_COLORS) -> list[str]:
     """One colour a value, in the order of the palette; more values than it has get a graded scale.
 
     Example:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from smoothcert.analysis import BoundsTable, RunSummary, certified_accuracy, certified_fraction
+from smoothcert.analysis import (
+    Answers,
+    BoundsTable,
+    RunSummary,
+    certified_accuracy,
+    certified_fraction,
+    class_certified_accuracy,
+)
 from smoothcert.analysis.bounds_table import NO_LABEL
 from smoothcert.bounds import ceil_decimals, floor_decimals
+from smoothcert.report.curves import CLASS
 from smoothcert.report.wording import (
     accuracy_words,
     duration_words,
@@ -20,7 +28,12 @@ from smoothcert.report.wording import (
     proportion_words,
     radius_words,
 )
-from smoothcert.runs.config import RunConfig
+from smoothcert.runs.config import IMPORTED, RunConfig
+from smoothcert.typing import FloatArray
+
+
+# What nobody knows of a published log.
+_NOT_OF_A_LOG = ("seed", "levels of the score grid", "precision", "outputs", "device")
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,16 @@ class InputRow:
 def shares(
     table: BoundsTable, *, measure: str, bound: str, radii: Sequence[float], thresholds: Sequence[float]
 ) -> list[Share]:
-    """Certified accuracy, or without labels the certified fraction, for each threshold and radius."""
+    """Certified accuracy, or without labels the certified fraction, for each threshold and radius.
+
+    The measure ``"class"`` is kept where the class is: more than half of the votes, whatever the threshold named.
+    """
+    if measure == CLASS:
+        kept = class_certified_accuracy(table, radii=radii)
+        return [
+            Share(measure, bound, thresholds[0], r, percent(p.count, p.inputs), percent_interval(p.ci_low, p.ci_high))
+            for r, p in zip(radii, kept, strict=True)
+        ]
     if table.inputs.labelled.any():
         rows = certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
         return [Share(measure, bound, row.threshold, row.radius, *accuracy_words(row)) for row in rows]
@@ -81,17 +103,19 @@ def shares(
     ]
 
 
-def input_columns(*, measures: Sequence[str], radii: Sequence[float], radius: float, threshold: float) -> list[Column]:
-    """Columns of the per-input table."""
-    first = measures[0]
+def input_columns(
+    answers: Answers, *, measures: Sequence[str], radii: Sequence[float], radius: float, threshold: float
+) -> list[Column]:
+    """Columns of the per-input table: what the run can say about one input."""
+    first = measures[0] if measures else None
     return [
         Column("index"),
         *(Column(heading, words=True) for heading in ("input", "label", "prediction", "result")),
-        Column("class radius"),
-        *(Column(f"smoothed {measure}") for measure in measures),
-        *(Column(f"{first} ≥ at {r:g}") for r in radii),
-        Column(f"{first} ≤ at {radius:g}"),
-        Column(f"radius for {first} > {threshold:g}"),
+        *([Column("class radius")] if answers.class_radius else []),
+        *(Column(f"smoothed {measure}") for measure in measures if answers.smoothed),
+        *(Column(f"{first} ≥ at {r:g}") for r in radii if first),
+        *([Column(f"{first} ≤ at {radius:g}")] if first and answers.upper else []),
+        *([Column(f"radius for {first} > {threshold:g}")] if first else []),
     ]
 
 
@@ -107,13 +131,19 @@ def input_rows(
     at_most: int,
 ) -> list[InputRow]:
     """Rows of the per-input table, the first ``at_most`` inputs."""
-    inputs, first = table.inputs, measures[0]
-    lower = table.lower(measure=first, bound=bound, radii=radii)
-    upper = table.upper(measure=first, bound=bound, radii=[radius])[:, 0]
+    inputs, answers = table.inputs, table.answers
     shown = min(len(inputs), at_most)
-    reach = table.radius(measure=first, bound=bound, threshold=threshold, at_most=shown)
-    smoothed = {measure: table.smoothed(measure) for measure in measures}
-    class_radius = table.class_radius()
+    numbers: list[tuple[Callable[[float], str], FloatArray]] = []  # how a column is rounded, and its values
+    if answers.class_radius:
+        numbers.append((floor_decimals, table.class_radius()))
+    if answers.smoothed:
+        numbers += [(floor_decimals, table.smoothed(measure)) for measure in measures]
+    if measures:
+        first = measures[0]
+        numbers += [(floor_decimals, column) for column in table.lower(measure=first, bound=bound, radii=radii).T]
+        if answers.upper:
+            numbers.append((ceil_decimals, table.upper(measure=first, bound=bound, radii=[radius])[:, 0]))
+        numbers.append((radius_words, table.radius(measure=first, bound=bound, threshold=threshold, at_most=shown)))
 
     def state(row: int) -> str:
         if inputs.abstained[row]:
@@ -128,9 +158,6 @@ def input_rows(
         text = class_names[label] if class_names is not None and label < len(class_names) else str(label)
         return Cell(text, text)
 
-    def floored(value: float) -> Cell:
-        return Cell(floor_decimals(value), float(value))
-
     return [
         InputRow(
             state(row),
@@ -140,11 +167,7 @@ def input_rows(
                 name(int(inputs.labels[row])),
                 name(int(inputs.predictions[row])),
                 Cell(state(row), state(row)),
-                floored(class_radius[row]),
-                *(floored(smoothed[measure][row]) for measure in measures),
-                *(floored(value) for value in lower[row]),
-                Cell(ceil_decimals(upper[row]), float(upper[row])),
-                Cell(radius_words(float(reach[row])), float(np.minimum(reach[row], 1e9))),
+                *(Cell(words(float(v[row])), float(np.minimum(v[row], 1e9))) for words, v in numbers),
             ),
         )
         for row in range(shown)
@@ -167,13 +190,14 @@ def summary_rows(found: RunSummary, *, expected: int | None) -> list[tuple[str, 
         rows.append(("inputs without a label", f"{found.unlabelled:,}", "in no fraction that says right"))
     if found.accuracy is not None:
         rows.append(("accuracy", proportion_words(found.accuracy), "right and not abstained, no change of the input"))
-    rows += [
-        ("abstained", proportion_words(found.abstention), "no class certified even without a change"),
-        ("mean class radius", estimate_words(found.mean_class_radius), "abstentions count as 0"),
-        ("median class radius", estimate_words(found.median_class_radius), "abstentions count as 0"),
-        ("mean smoothed score", estimate_words(found.mean_score), "an estimate, not a bound"),
-        ("mean smoothed margin", estimate_words(found.mean_margin), "an estimate, not a bound"),
+    rows.append(("abstained", proportion_words(found.abstention), "no class certified even without a change"))
+    estimates = [
+        ("mean class radius", found.mean_class_radius, "abstentions count as 0"),
+        ("median class radius", found.median_class_radius, "abstentions count as 0"),
+        ("mean smoothed score", found.mean_score, "an estimate, not a bound"),
+        ("mean smoothed margin", found.mean_margin, "an estimate, not a bound"),
     ]
+    rows += [(name, estimate_words(value), meaning) for name, value, meaning in estimates if value is not None]
     if found.samples_per_second is not None:
         rate = f"{found.samples_per_second:,.0f} noisy samples a second"
         rows.append(("sampling time", duration_words(found.seconds), rate))
@@ -207,4 +231,5 @@ def provenance_rows(config: RunConfig, *, alpha: float) -> list[tuple[str, str]]
         ("run fingerprint", config.fingerprint),
         ("versions", ", ".join(f"{name} {version}" for name, version in config.versions.items())),
     ]
-    return [(name, str(value)) for name, value in wanted if value not in (None, "")]
+    meaningless = _NOT_OF_A_LOG if config.kind == IMPORTED else ()
+    return [(name, str(value)) for name, value in wanted if value not in (None, "") and name not in meaningless]

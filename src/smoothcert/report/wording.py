@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from smoothcert.analysis import CertifiedAccuracy, Estimate, Proportion
+from smoothcert.analysis import Answers, CertifiedAccuracy, Estimate, Proportion
 from smoothcert.bounds import ceil_decimals, floor_decimals
 
 SIMULTANEOUS = {
@@ -80,6 +80,22 @@ def duration_words(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes = round(seconds / 60)
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
+
+
+def held_words(answers: Answers) -> str:
+    """What a table can be asked, for an error.
+
+    Example:
+        >>> held_words(Answers(measures=("score",), bounds=("cdf",), radii=(0.0, 0.25), class_radius=False))
+        'the cdf bound on score at radii 0, 0.25'
+    """
+    held = []
+    if answers.measures:
+        at = "any radius" if answers.radii is None else f"radii {', '.join(f'{radius:g}' for radius in answers.radii)}"
+        held.append(f"the {' and '.join(answers.bounds)} bound on {' and '.join(answers.measures)} at {at}")
+    if answers.class_radius:
+        held.append("class radii")
+    return " and ".join(held)
 
 
 def count_words(count: int, noun: str) -> str:

@@ -17,6 +17,7 @@ from smoothcert.errors import RunError
 SCHEMA = 1
 """Number of the layout of a run folder, raised when a reader of the old one would misread the new one."""
 
+SAMPLED, IMPORTED = "sampled", "imported"
 _INFORMATION = {"defines": False}
 _EXPLAIN_DATA = ("data", "split")  # the fingerprint decides; these tell a person why it differs
 
@@ -39,7 +40,7 @@ class RunConfig:
     does not count.
 
     Args:
-        kind: ``"sampled"`` for a run made here.
+        kind: ``"sampled"`` for a run made here, ``"imported"`` for a published log.
         model: Name of the base classifier, as given on the command line.
         weights_hash: SHA-256 of the weights, if known.
         data: Name of the data set, as given on the command line.
@@ -62,6 +63,7 @@ class RunConfig:
         class_names: Names of the classes, for people.
         weights: Where the weights were read from.
         inputs: Number of inputs the finished run holds, if known.
+        notes: What a reader of the numbers must know, a sentence each.
         versions: Versions of Python and of the libraries that took part.
         created: Time of the start, ISO 8601 in UTC.
         schema: Layout of the folder.
@@ -77,7 +79,7 @@ class RunConfig:
         [Difference(field='sigma', ours=0.25, theirs=0.5)]
     """
 
-    kind: str = "sampled"
+    kind: str = SAMPLED
     model: str
     weights_hash: str | None = None
     data: str = field(metadata=_INFORMATION)
@@ -100,6 +102,7 @@ class RunConfig:
     class_names: tuple[str, ...] | None = field(default=None, metadata=_INFORMATION)
     weights: str | None = field(default=None, metadata=_INFORMATION)
     inputs: int | None = field(default=None, metadata=_INFORMATION)
+    notes: tuple[str, ...] = field(default=(), metadata=_INFORMATION)
     versions: Mapping[str, str] = field(default_factory=dict, hash=False, metadata=_INFORMATION)
     created: str = field(default="", metadata=_INFORMATION)
     schema: int = SCHEMA

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from smoothcert.errors import RunError
-from smoothcert.runs.config import RunConfig
+from smoothcert.runs.config import IMPORTED, RunConfig
 from smoothcert.runs.parts import open_parts, read_parts, read_row
 from smoothcert.runs.records import Record, from_table
 from smoothcert.runs.store import CONFIG, PARTS
@@ -68,7 +68,12 @@ class Run:
         return list(self.iter_records())
 
     def iter_records(self) -> Iterator[Record]:
-        """Records by ascending index, read part by part: memory does not grow with the number of inputs."""
+        """Records by ascending index, read part by part: memory does not grow with the number of inputs.
+
+        Raises:
+            RunError: If the run is an imported log, which holds no samples.
+        """
+        self._require_samples()
         for table in self.tables():
             yield from from_table(table)
 
@@ -76,8 +81,9 @@ class Run:
         """The record of one input, by its index in the source.
 
         Raises:
-            RunError: If the run does not hold it.
+            RunError: If the run does not hold it, or is an imported log.
         """
+        self._require_samples()
         table = read_row(self.path / PARTS, index)
         if table is None:
             raise RunError(f"{self.path} holds no input with index {index}")
@@ -90,3 +96,7 @@ class Run:
             columns: Names from ``smoothcert.runs.records.SCHEMA``, or None for all.
         """
         return read_parts(self.path / PARTS, columns)
+
+    def _require_samples(self) -> None:
+        if self.config.kind == IMPORTED:
+            raise RunError(f"{self.path} is an imported log: it holds published bounds and no samples")

@@ -12,6 +12,7 @@ disk and renamed; merging writes the merged part completely before it deletes th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -86,6 +87,25 @@ class RunStore:
         self._singles.append(target)
         if len(self._singles) >= self._merge_every:
             self.merge()
+
+    def put_table(self, table: pa.Table, write: Callable[[pa.Table], bytes]) -> None:
+        """Store a whole run at once as one part, or nothing if the run already holds its inputs.
+
+        Args:
+            table: One row an input by ascending ``index``, with whatever columns the kind of run has.
+            write: Makes the Parquet file.
+
+        Raises:
+            RunError: If the run holds some of the inputs or the disk refuses.
+        """
+        indices = table["index"].to_pylist()
+        if self._present == set(indices):
+            return
+        if self._present.intersection(indices):
+            raise RunError(f"{self.path} already holds some of the inputs, such as {min(self._present)}")
+        with disk_errors(self.path):
+            write_atomically(self._parts / part_name(indices[0], indices[-1]), write(table))
+        self._present.update(indices)
 
     def merge(self) -> None:
         """Write the single parts as one and delete them."""

@@ -1,8 +1,8 @@
 """Sampling: the only part of the package that runs the base classifier.
 
-``noise`` says which noise a sample gets, ``classifier`` runs the module and checks what it returns,
-``reducer`` turns class scores into counts, ``batching`` finds out how many samples fit, and ``sampler`` is
-the loop over them.
+``noise`` says which noise a sample gets, ``classifier`` runs the module and checks what it returns, ``reducer`` turns
+class scores into counts, ``growing`` knows what one input asks for, ``packing`` is the only loop and fills its batches
+with samples of many inputs, ``batching`` finds out how many fit, and ``sampler`` holds it together.
 """
 
 from smoothcert.sampling._warnings import (
@@ -12,11 +12,13 @@ from smoothcert.sampling._warnings import (
     warn_if_too_few,
 )
 from smoothcert.sampling.noise import content_hash
+from smoothcert.sampling.packing import Job
 from smoothcert.sampling.sampler import Sampler
 
 __all__ = [
     "BatchSizeWarning",
     "ConfidenceWarning",
+    "Job",
     "Sampler",
     "SmoothcertWarning",
     "content_hash",

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from smoothcert._check import check_choice
 
-STAGES = ("pilot", "estimation", "predict", "decide")
+STAGES = ("pilot", "estimation", "predict")
 """What samples are drawn for. The order is part of the seeds: append, never insert."""
 
 LARGEST_CHUNK = 256
@@ -101,10 +101,9 @@ class NoisyInput:
     """
 
     def __init__(self, x: Tensor, *, sigma: float, seed: int, content_hash: str) -> None:
-        self.x = x
+        self.x, self.sigma, self.seed = x, sigma, seed
         self.content_hash = content_hash
         self.chunk = chunk_size(tuple(x.shape))
-        self._sigma = sigma
         self._seeds = Seeds(seed, content_hash)
         self._generator = torch.Generator(x.device)
         self._noise = torch.empty((self.chunk, *x.shape), dtype=torch.float32, device=x.device)
@@ -124,11 +123,15 @@ class NoisyInput:
         """
         layout = torch.channels_last if channels_last else torch.contiguous_format
         out = torch.empty((count, *self.x.shape), dtype=torch.float32, device=self.x.device, memory_format=layout)
-        for at, chunk, rows in self._pieces(start, count):
+        self.write(out, stage, start)
+        return out
+
+    def write(self, out: Tensor, stage: str, start: int) -> None:
+        """Fill ``out``, shape ``(count, *x.shape)``, with the copies from ``start`` on."""
+        for at, chunk, rows in self._pieces(start, len(out)):
             # The noise is already scaled, so this is a single rounding wherever a piece begins: x + alpha *
             # noise might be fused in a vectorized middle and not in its tail.
             torch.add(self.x, self._draw(stage, chunk)[rows], out=out[at : at + rows.stop - rows.start])
-        return out
 
     def _pieces(self, start: int, count: int) -> Iterator[tuple[int, int, slice]]:
         """Where each piece goes, its chunk and its rows there."""
@@ -143,6 +146,6 @@ class NoisyInput:
         """The whole chunk, ``(chunk, *x.shape)``; kept until another is asked for."""
         if self._drawn != (stage, chunk):
             self._generator.manual_seed(self._seeds.of(stage, chunk))
-            self._noise.normal_(0.0, self._sigma, generator=self._generator)
+            self._noise.normal_(0.0, self.sigma, generator=self._generator)
             self._drawn = (stage, chunk)
         return self._noise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from smoothcert.typing import IntArray
 _SCALE = 2.0**32  # scores are summed in units of 2^-32: integers, so the order of the batches cannot matter
 
 
+@lru_cache(maxsize=32)
 def float32_edges(measure: Measure, levels: int) -> Tensor:
     """Grid points rounded up to float32, shape ``(levels + 1,)``.
 

@@ -1,9 +1,8 @@
-"""The only loop that runs the base classifier: noise, forward pass, reduction, batch after batch."""
+"""Samples a base classifier under noise: how inputs of a shape are run, and the jobs to be done with one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy.typing as npt
 import torch
@@ -11,27 +10,18 @@ from torch import Tensor
 
 from smoothcert._check import check_count, check_sigma
 from smoothcert.errors import ModelError
-from smoothcert.histogram import DEFAULT_LEVELS, ScoreHistogram
-from smoothcert.samples import Samples, StageHistograms
+from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.samples import Samples
 from smoothcert.sampling.batching import BatchSize, batch_size_for_cpu, fastest_batch_size
 from smoothcert.sampling.classifier import BaseClassifier
+from smoothcert.sampling.growing import GrowingSamples, draw_checked
 from smoothcert.sampling.inputs import InputRange, check_input, check_input_range
 from smoothcert.sampling.noise import NoisyInput, content_hash
-from smoothcert.sampling.reducer import Histograms, MeanScores, Votes
+from smoothcert.sampling.packing import Job, Packer, Plan, Progress, Result
+from smoothcert.sampling.reducer import Votes
 from smoothcert.typing import IntArray
 
-Progress = Callable[[int], None]
-
-_CANDIDATES = 8  # classes whose pilot histograms are kept before the winner is known
 _PROBE = 8  # samples in the first forward pass
-
-
-@dataclass
-class Plan:
-    """How inputs of one shape are run: decided once, on the first of them."""
-
-    batch: BatchSize
-    channels_last: bool
 
 
 class Sampler:
@@ -111,137 +101,72 @@ class Sampler:
             InvalidArgumentError: If an argument is outside its domain.
             ModelError: If the base classifier fails or returns something that is not class scores.
         """
-        check_count("n0", n0)
-        check_count("n", n)
-        noisy = self.noisy(x, seed=seed)
-        with self.classifier.evaluating():
-            prediction, pilot_votes, pilot = self._pilot(noisy, n0, progress)
-            votes = Votes(self.num_classes, self.device)
-            histograms = Histograms(torch.tensor([prediction], device=self.device), levels=self.levels)
-            for scores in self.stream(noisy, "estimation", 0, n, progress=progress):
-                votes.add(scores)
-                histograms.add(scores)
-        estimation = histograms.of(prediction)
-        measures = {name: StageHistograms(pilot=pilot[name], sample=estimation[name]) for name in estimation}
-        return Samples(
-            prediction=prediction,
-            sigma=self.sigma,
-            seed=int(seed),
-            content_hash=noisy.content_hash,
-            pilot_votes=pilot_votes,
-            votes=votes.counts(),
-            score=measures["score"],
-            margin=measures["margin"],
-        )
+        [(_, samples)] = self.run([self.sampling(x, n0=n0, n=n, seed=seed)], progress=progress)
+        return samples
 
-    def votes(self, x: Tensor | npt.ArrayLike, *, n: int, seed: int, progress: Progress | None = None) -> IntArray:
-        """How often each class has the highest score among ``n`` samples drawn for this purpose.
+    def run(self, jobs: Iterable[Job[Result]], *, progress: Progress | None = None) -> Iterator[tuple[int, Result]]:
+        """Run jobs on many inputs together: every batch is kept full, each job gets what it would get alone.
 
         Args:
-            x: One input, any shape, floating point.
-            n: Number of samples.
-            seed: Seed of the noise, a non-negative integer.
+            jobs: From :meth:`sampling`, :meth:`voting`, or written with :meth:`begin`. A lazy iterable is read only
+                as far as it is needed to fill batches.
             progress: Called after each batch with the number of samples in it.
 
-        Returns:
-            Shape ``(num_classes,)``.
+        Yields:
+            Position of a job and its result, in the order in which they finish.
 
         Raises:
-            InvalidArgumentError: If an argument is outside its domain.
-            ModelError: If the base classifier fails or returns something that is not class scores.
+            ModelError: If not even one sample fits into memory; and whatever a job raises.
+        """
+        with self.classifier.evaluating():
+            yield from Packer(
+                jobs, scores=self.classifier.scores, plan=self._plans.__getitem__, progress=progress
+            ).results()
+
+    def sampling(self, x: Tensor | npt.ArrayLike, *, n0: int, n: int, seed: int) -> Job[Samples]:
+        """The job behind :meth:`sample`."""
+        check_count("n0", n0)
+        check_count("n", n)
+        growing = self.begin(x, seed=seed)
+        yield from growing.pilot(n0)
+        yield from growing.grow(n)
+        return growing.samples()
+
+    def voting(self, x: Tensor | npt.ArrayLike, *, n: int, seed: int) -> Job[IntArray]:
+        """A job that counts how often each class has the highest score, shape ``(num_classes,)``.
+
+        Its ``n`` samples are drawn for this purpose, apart from those of :meth:`sampling`.
         """
         check_count("n", n)
         votes = Votes(self.num_classes, self.device)
-        for scores in self.stream(self.noisy(x, seed=seed), "predict", 0, n, progress=progress):
-            votes.add(scores)
+        yield from draw_checked(self.noisy(x, seed=seed), self.classifier, "predict", 0, n, [votes])
         return votes.counts()
 
+    def begin(self, x: Tensor | npt.ArrayLike, *, seed: int) -> GrowingSamples:
+        """One input without samples yet, for a job that decides on its way how many it needs."""
+        return GrowingSamples(self.noisy(x, seed=seed), self.classifier, levels=self.levels)
+
     def noisy(self, x: Tensor | npt.ArrayLike, *, seed: int) -> NoisyInput:
-        """One input, checked and on the device, ready for :meth:`stream`."""
+        """One input, checked and on the device; inputs of its shape can be run from then on."""
         checked = check_input(x, input_range=self.input_range)
-        return NoisyInput(
+        noisy = NoisyInput(
             checked.to(self.device),
             sigma=self.sigma,
             seed=check_count("seed", seed, at_least=0),
             content_hash=content_hash(checked),
         )
-
-    def stream(
-        self, noisy: NoisyInput, stage: str, start: int, count: int, *, progress: Progress | None = None
-    ) -> Iterator[Tensor]:
-        """Class scores of samples ``start`` to ``start + count - 1`` of a stage, batch after batch.
-
-        What a consumer does with them decides what is computed; it may stop at any time. Outputs are checked
-        when the stream is exhausted, so that no batch waits for the device; a consumer that stops early asks
-        ``classifier.require_valid`` itself.
-
-        Args:
-            noisy: From :meth:`noisy`.
-            stage: One of :data:`smoothcert.sampling.noise.STAGES`.
-            start: Number of the first sample.
-            count: How many.
-            progress: Called after each batch with the number of samples in it.
-
-        Yields:
-            Shape ``(batch, num_classes)``, float32, on the device.
-
-        Raises:
-            ModelError: If the base classifier returns something that is not class scores, or if not even one
-                sample fits into memory.
-        """
-        with self.classifier.evaluating():
-            plan = self._plan(noisy)
-            at, end = start, start + count
-            while at < end:
-                rows = min(plan.batch.size, end - at)
-                try:
-                    scores = self.classifier.scores(noisy.copies(stage, at, rows, channels_last=plan.channels_last))
-                except (RuntimeError, MemoryError) as error:
-                    plan.batch.shrink(rows, error)  # raises again what is not about memory
-                    continue
-                plan.batch.announce()
-                yield scores
-                at += rows
-                if progress is not None:
-                    progress(rows)
-            self.classifier.require_valid(f"the {stage} samples")
-
-    def _pilot(
-        self, noisy: NoisyInput, n0: int, progress: Progress | None
-    ) -> tuple[int, IntArray, dict[str, ScoreHistogram]]:
-        """Prediction, votes and the prediction's histograms, from the pilot samples.
-
-        Histograms are wanted for the winner only, and the winner is known last. So they are kept for the
-        leaders of the first chunk; should another class win, the same noise is run once more for it.
-        """
-        first = min(noisy.chunk, n0)
-        head = torch.cat(list(self.stream(noisy, "pilot", 0, first, progress=progress)))
-        means, votes = MeanScores(self.num_classes, self.device), Votes(self.num_classes, self.device)
-        means.add(head)
-        histograms = Histograms(means.highest(min(_CANDIDATES, self.num_classes)), levels=self.levels)
-        votes.add(head)
-        histograms.add(head)
-        for scores in self.stream(noisy, "pilot", first, n0 - first, progress=progress):
-            means.add(scores)
-            votes.add(scores)
-            histograms.add(scores)
-        prediction = means.winner()
-        if prediction not in histograms:
-            histograms = Histograms(torch.tensor([prediction], device=self.device), levels=self.levels)
-            for scores in self.stream(noisy, "pilot", 0, n0):
-                histograms.add(scores)
-        return prediction, votes.counts(), histograms.of(prediction)
+        if tuple(checked.shape) not in self._plans:
+            with self.classifier.evaluating():
+                self._plans[tuple(checked.shape)] = self._plan(noisy)
+        return noisy
 
     def _plan(self, noisy: NoisyInput) -> Plan:
-        """How to run inputs of this shape; the first is tried on a few samples, with every check."""
-        shape = tuple(noisy.x.shape)
-        if shape not in self._plans:
-            batch = BatchSize(self.batch_size or _PROBE)
-            channels_last = self._probe(noisy, batch)
-            if self.batch_size is None:
-                batch = BatchSize(self._choose_batch_size(noisy, channels_last=channels_last))
-            self._plans[shape] = Plan(batch, channels_last)
-        return self._plans[shape]
+        """How to run inputs of this shape: it is tried on a few samples, with every check."""
+        batch = BatchSize(self.batch_size or _PROBE)
+        channels_last = self._probe(noisy, batch)
+        if self.batch_size is None:
+            batch = BatchSize(self._choose_batch_size(noisy, channels_last=channels_last))
+        return Plan(batch, channels_last)
 
     def _probe(self, noisy: NoisyInput, batch: BatchSize) -> bool:
         """Check the base classifier on a few samples; return whether to lay batches out channels-last.
@@ -269,7 +194,7 @@ class Sampler:
             return batch_size_for_cpu(noisy.x.numel())
 
         def run(rows: int) -> None:
-            scores = self.classifier.scores(noisy.copies("pilot", 0, rows, channels_last=channels_last))
+            scores, _ = self.classifier.scores(noisy.copies("pilot", 0, rows, channels_last=channels_last))
             scores.sum().item()  # waits for the device
 
         return fastest_batch_size(run)

@@ -1,0 +1,52 @@
+"""Peak memory of one row, in a process of its own so that rows do not add up.
+
+python bench/memory.py '{"network": "resnet20", "kind": "sampler", "n0": 256, "n": 768, "batch_size": 256}'
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+from dataclasses import asdict
+from typing import Any
+
+MEGABYTE = 2**20
+_UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
+
+
+def peak(network: str, contender: Any, size: Any, *, threads: int, timeout: float = 600.0) -> float | None:
+    """Megabytes at the peak of one round: of the process, or on the GPU that it runs on; ``None`` if it failed."""
+    task = {"network": network, "threads": threads, **asdict(contender), **asdict(size)}
+    done = subprocess.run(
+        [sys.executable, __file__, json.dumps(task)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        check=False,
+    )
+    return float(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
+
+
+def main(task: dict[str, Any]) -> float:
+    import torch
+    from contenders import Contender, Round, Stand
+    from networks import build
+
+    torch.set_num_threads(task.pop("threads"))
+    network = build(task.pop("network"))
+    size = Round(**{name: task.pop(name) for name in ("n0", "n", "batch_size", "device")})
+    run = Stand(network, size).round(Contender(**task))
+    if size.device != "cpu":
+        torch.cuda.reset_peak_memory_stats()
+        run()
+        return torch.cuda.max_memory_allocated() / MEGABYTE
+    run()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _UNIT / MEGABYTE
+
+
+if __name__ == "__main__":
+    print(main(json.loads(sys.argv[1])))

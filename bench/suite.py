@@ -1,0 +1,134 @@
+"""What is measured at which size: the full suite, and a quick one that only shows that everything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import growth
+import machine
+import torch
+from breakdown import breakdown
+from contenders import Round
+from report import Report
+from rounds import CLOCKS
+from speed import Plan, speed
+from table import Table
+from targets import Check
+
+EXPORTED = [("onnxruntime", "float32"), ("openvino", "float32")]
+EAGER, HALF = ("torch", "float32"), ("torch", "bfloat16")
+CPU = [EAGER, ("torch-folded", "float32"), *EXPORTED]
+GPU = [
+    EAGER,
+    ("torch-folded", "float32"),
+    HALF,
+    ("torch", "float16"),
+    ("torch-compile", "bfloat16"),
+    ("torch-cuda-graphs", "bfloat16"),
+]
+GPU_TARGET = 3.0
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Sizes of everything that is measured."""
+
+    name: str
+    cpu: Sequence[Plan]
+    gpu: Sequence[Plan]
+    counts: Sequence[int]
+    sides: Sequence[int]
+    classes: Sequence[int]
+    inputs: Sequence[int]
+    growth_samples: int
+    memory_counts: Sequence[int]
+    profiled: Round
+    repeats: int
+    with_memory: bool
+
+
+FULL = Suite(
+    name="full",
+    cpu=(
+        Plan("resnet20", Round(256, 768, 256), [*CPU, ("torch-compile", "float32"), HALF], 5, best_backend=1.5),
+        Plan("resnet110", Round(64, 64, 64), CPU, 3),
+        Plan("efficientnet-lite0", Round(8, 24, 8), CPU, 4),
+    ),
+    gpu=(
+        Plan("resnet110", Round(2048, 30_720, 2048, "cuda"), GPU, 5),
+        Plan("resnet50", Round(256, 3_840, 256, "cuda"), GPU, 5, best_backend=GPU_TARGET),
+    ),
+    counts=(1_000, 10_000, 100_000),
+    sides=(32, 64, 128),
+    classes=(10, 100, 1_000, 21_841),
+    inputs=(1, 10, 100),
+    growth_samples=512,
+    memory_counts=(1_000, 10_000, 40_000),
+    profiled=Round(256, 768, 256),
+    repeats=3,
+    with_memory=True,
+)
+QUICK = Suite(
+    name="quick",
+    cpu=(Plan("resnet20", Round(64, 128, 64), CPU, 3, best_backend=1.5),),
+    gpu=(Plan("resnet50", Round(64, 192, 64, "cuda"), [EAGER, HALF], 2, best_backend=GPU_TARGET),),
+    counts=(1_000, 4_000),
+    sides=(32, 64),
+    classes=(10, 21_841),
+    inputs=(1, 10),
+    growth_samples=64,
+    memory_counts=(1_000, 4_000),
+    profiled=Round(64, 64, 64),
+    repeats=2,
+    with_memory=False,
+)
+
+
+def run_suite(
+    suite: Suite, *, only: Sequence[str] | None, threads: int, clock: str, show: Callable[[str], object]
+) -> Report:
+    """Measure, and show each table when it is done."""
+    report = Report(
+        machine.describe(threads),
+        {"suite": suite.name, "clock": clock, "load at the start": machine.load()},
+    )
+    tick = CLOCKS[clock]
+
+    def add(table: Table, checks: Sequence[Check] = ()) -> None:
+        report.tables.append(table)
+        report.checks.extend(checks)
+        show(table.markdown())
+
+    def wanted(part: str) -> bool:
+        return not only or part in only
+
+    show("\n".join(f"- {name}: {value}" for name, value in (*report.machine.items(), *report.settings.items())) + "\n")
+    for plan in suite.cpu:
+        if wanted(plan.network):
+            add(*speed(plan, clock=tick, threads=threads, with_memory=suite.with_memory))
+    if wanted("breakdown"):
+        add(breakdown("resnet20", suite.profiled, ["torch", "onnxruntime"], clock=tick))
+    if wanted("growth"):
+        add(*growth.with_n(suite.counts, repeats=suite.repeats, clock=tick))
+        sizes = {"samples": suite.growth_samples, "repeats": suite.repeats, "clock": tick}
+        add(growth.with_image_size(suite.sides, **sizes))
+        add(growth.with_classes(suite.classes, **sizes))
+        add(growth.with_inputs(suite.inputs, n=256, repeats=suite.repeats, clock=tick))
+    if wanted("memory"):
+        add(*growth.memory_with_n(suite.memory_counts, threads=threads))
+    for plan in suite.gpu:
+        if wanted("gpu"):
+            add(*_on_gpu(plan, threads=threads, with_memory=suite.with_memory))
+    from targets import targets_table
+
+    show(targets_table(report.checks).markdown())
+    return report
+
+
+def _on_gpu(plan: Plan, *, threads: int, with_memory: bool) -> tuple[Table, list[Check]]:
+    """The same table on a GPU, or a row that says that there is none."""
+    if torch.cuda.is_available():
+        return speed(plan, clock=CLOCKS["wall"], threads=threads, with_memory=with_memory)
+    table = Table(f"{plan.network} on a GPU", ("row", "samples/s"), [["not measured: no CUDA device", None]])
+    return table, [Check(f"{plan.network} on a GPU", None, "not measured: no CUDA device")]

@@ -1,0 +1,95 @@
+"""Exported graphs in ONNX Runtime and in OpenVINO, as functions from a batch to its class scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from smoothcert.backends.export import INPUT, to_onnx
+from smoothcert.backends.extras import import_runtime
+from smoothcert.errors import ModelError
+
+
+class OnnxRuntimeClassifier:
+    """A module exported to ONNX, in ONNX Runtime on the CPU, float32.
+
+    Args:
+        module: In eval mode, on a CPU.
+        example_shape: Shape of one input.
+        num_threads: Threads of a forward pass.
+
+    Raises:
+        MissingDependencyError: If ONNX Runtime or the exporter's packages are absent.
+        ModelError: If the module cannot be exported.
+    """
+
+    def __init__(self, module: nn.Module, example_shape: tuple[int, ...], *, num_threads: int) -> None:
+        runtime = import_runtime("onnxruntime", backend="onnxruntime", extra="onnx")
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = num_threads
+        options.inter_op_num_threads = 1
+        # Between batches the noise is drawn: threads that spin meanwhile take the cores from it.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        model = to_onnx(module, example_shape, backend="onnxruntime", extra="onnx")
+        self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Run a batch, shape ``(batch, *example_shape)``, float32.
+
+        Raises:
+            MemoryError: If the runtime cannot allocate what it needs.
+            ModelError: If it fails otherwise.
+        """
+        try:
+            [scores] = self._session.run(None, {INPUT: batch.contiguous().numpy()})
+        except Exception as error:  # the runtime's own kinds, one a status code
+            raise _explained(error, "onnxruntime") from error
+        return torch.from_numpy(scores)
+
+
+class OpenVinoClassifier:
+    """A module exported to ONNX, in OpenVINO on the CPU, float32.
+
+    The ONNX graph is read by OpenVINO's core: its converter for PyTorch modules reports its use over the network.
+
+    Args:
+        module: In eval mode, on a CPU.
+        example_shape: Shape of one input.
+        num_threads: Threads of a forward pass.
+
+    Raises:
+        MissingDependencyError: If OpenVINO or the exporter's packages are absent.
+        ModelError: If the module cannot be exported.
+    """
+
+    def __init__(self, module: nn.Module, example_shape: tuple[int, ...], *, num_threads: int) -> None:
+        runtime = import_runtime("openvino", backend="openvino", extra="openvino")
+        core = runtime.Core()
+        graph = core.read_model(to_onnx(module, example_shape, backend="openvino", extra="openvino"), b"")
+        settings: dict[str, Any] = {
+            "INFERENCE_PRECISION_HINT": "f32",  # left alone, it takes bfloat16 where the CPU has it
+            "INFERENCE_NUM_THREADS": num_threads,
+            "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, all threads on it
+        }
+        self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
+
+    def __call__(self, batch: Tensor) -> Tensor:
+        """Run a batch, shape ``(batch, *example_shape)``, float32.
+
+        Raises:
+            MemoryError: If the runtime cannot allocate what it needs.
+            ModelError: If it fails otherwise.
+        """
+        try:
+            result = self._request.infer([batch.contiguous().numpy()], share_inputs=True, share_outputs=True)
+        except RuntimeError as error:
+            raise _explained(error, "openvino") from error
+        return torch.from_numpy(result[0]).clone()  # the next batch is written to the same place
+
+
+def _explained(error: Exception, backend: str) -> Exception:
+    if "alloc" in str(error).lower():
+        return MemoryError(f"out of memory in {backend}: {error}")
+    return ModelError(f"{backend} failed: {error}")

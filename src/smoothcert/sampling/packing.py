@@ -1,0 +1,194 @@
+"""Batches that hold samples of many inputs, so that none runs half empty while an input is being finished.
+
+What is to be computed about one input is a *job*: a generator that asks for numbered samples with a :class:`Draw`, is
+resumed once they have been through the base classifier, and returns its result in the end. One input at a time, a job
+that looks at 64 samples before it asks for more would run batches of 64. Here every batch is filled with the draws of
+the oldest unfinished jobs, and a new job is begun whenever these do not fill one. Which noise a sample gets depends on
+its input and number only, so the company it is in changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor
+
+from smoothcert.sampling.batching import BatchSize
+from smoothcert.sampling.noise import NoisyInput
+
+Result = TypeVar("Result")
+Progress = Callable[[int], None]
+
+
+class Reducer(Protocol):
+    """Takes class scores in portions, keeps what it needs of them."""
+
+    def add(self, scores: Tensor) -> None:
+        """Add a portion, shape ``(rows, num_classes)``."""
+
+
+class Draw:
+    """Samples ``start`` to ``start + count - 1`` of one stage of one input, and where their scores go.
+
+    Args:
+        noisy: The input.
+        stage: One of :data:`smoothcert.sampling.noise.STAGES`.
+        start: Number of the first sample.
+        count: How many, at least 1.
+        into: Get the scores, in order of the samples, in portions of any size.
+    """
+
+    def __init__(self, noisy: NoisyInput, stage: str, start: int, count: int, into: Sequence[Reducer]) -> None:
+        self.noisy, self.stage, self.start, self.count, self.into = noisy, stage, start, count, into
+        self.done = 0
+        self.valid = torch.ones((), dtype=torch.bool, device=noisy.x.device)
+        """Whether all scores so far are what the base classifier declared; on the device."""
+
+    @property
+    def left(self) -> int:
+        """Number of samples still to come."""
+        return self.count - self.done
+
+    def write(self, out: Tensor) -> None:
+        """Fill ``out`` with the next noisy copies."""
+        self.noisy.write(out, self.stage, self.start + self.done)
+
+    def take(self, scores: Tensor, valid: Tensor) -> None:
+        """Hand on the scores of the next samples."""
+        self.valid = self.valid & valid.all()
+        for reducer in self.into:
+            reducer.add(scores)
+        self.done += len(scores)
+
+
+Job: TypeAlias = Generator[Draw, None, Result]
+
+
+@dataclass
+class Plan:
+    """How inputs of one shape are run: decided once, on the first of them."""
+
+    batch: BatchSize
+    channels_last: bool
+
+
+@dataclass(eq=False)
+class _Active(Generic[Result]):
+    """A job that waits for its draw."""
+
+    position: int
+    job: Job[Result]
+    draw: Draw
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.draw.noisy.x.shape)
+
+
+class Packer(Generic[Result]):
+    """Runs jobs together.
+
+    Args:
+        jobs: Begun one after the other, as they are needed to fill batches.
+        scores: Maps a batch to class scores and which rows of them are valid.
+        plan: How to run inputs of a shape.
+        progress: Called after each batch with the number of samples in it.
+    """
+
+    def __init__(
+        self,
+        jobs: Iterable[Job[Result]],
+        *,
+        scores: Callable[[Tensor], tuple[Tensor, Tensor]],
+        plan: Callable[[tuple[int, ...]], Plan],
+        progress: Progress | None = None,
+    ) -> None:
+        self._waiting = enumerate(jobs)
+        self._scores = scores
+        self._plan = plan
+        self._progress = progress
+        self._active: list[_Active[Result]] = []  # in order of their beginning
+        self._finished: list[tuple[int, Result]] = []
+
+    def results(self) -> Iterator[tuple[int, Result]]:
+        """Position of each job and its result, in the order in which they finish.
+
+        Raises:
+            ModelError: If not even one sample fits into memory; and whatever a job raises.
+        """
+        while self._begin_next() or self._active:
+            if self._active:
+                self._run_batch()
+            yield from self._finished
+            self._finished.clear()
+
+    def _begin_next(self) -> bool:
+        """Begin jobs until they fill a batch; False if there was none to begin."""
+        begun = False
+        while self._room() > 0:
+            following = next(self._waiting, None)
+            if following is None:
+                break
+            begun = True
+            self._advance(*following)
+        return begun
+
+    def _room(self) -> int:
+        """Samples that the next batch could hold beyond those asked for."""
+        if not self._active:
+            return 1
+        shape = self._active[0].shape
+        if self._active[-1].shape != shape:
+            return 0  # the next shape has begun: what is left of this one comes first
+        return self._plan(shape).batch.size - sum(one.draw.left for one in self._active)
+
+    def _advance(self, position: int, job: Job[Result]) -> None:
+        """Let a job go on: it asks for more samples or is finished."""
+        try:
+            self._active.append(_Active(position, job, next(job)))
+        except StopIteration as end:
+            self._finished.append((position, end.value))
+
+    def _run_batch(self) -> None:
+        """One forward pass over samples of the oldest jobs."""
+        shape = self._active[0].shape
+        plan = self._plan(shape)
+        portions: list[tuple[_Active[Result], slice]] = []
+        rows = 0
+        for one in self._active:
+            count = min(one.draw.left, plan.batch.size - rows) if one.shape == shape else 0
+            if count:
+                portions.append((one, slice(rows, rows + count)))
+                rows += count
+        try:
+            scores, valid = self._scores(self._batch(portions, rows, channels_last=plan.channels_last))
+        except (RuntimeError, MemoryError) as error:
+            plan.batch.shrink(rows, error)  # raises again what is not about memory
+            return
+        plan.batch.announce()
+        for one, where in portions:
+            one.draw.take(scores[where], valid[where])
+        if self._progress is not None:
+            self._progress(rows)
+        self._go_on()
+
+    def _batch(self, portions: Sequence[tuple[_Active[Result], slice]], rows: int, *, channels_last: bool) -> Tensor:
+        """Noisy copies, shape ``(rows, *shape)``."""
+        x = portions[0][0].draw.noisy.x
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        batch = torch.empty((rows, *x.shape), dtype=torch.float32, device=x.device, memory_format=layout)
+        for one, where in portions:
+            one.draw.write(batch[where])
+        return batch
+
+    def _go_on(self) -> None:
+        """Resume the jobs whose draw is complete, in their order."""
+        before, self._active = self._active, []
+        for one in before:
+            if one.draw.left:
+                self._active.append(one)
+            else:
+                self._advance(one.position, one.job)

@@ -1,0 +1,147 @@
+"""Sampling that stops when it has seen enough: one question answered, or bounds that no longer move.
+
+Both are jobs (:data:`smoothcert.sampling.Job`): many inputs run together, each ends when it is settled.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from smoothcert._check import check_alpha, check_choice, check_count, check_radii
+from smoothcert.bounds import BOUNDS
+from smoothcert.bounds.decide import UNDECIDED, SequentialTest
+from smoothcert.certificate import Certificate
+from smoothcert.decision import Decision, Question, doubling_looks, looks
+from smoothcert.errors import InvalidArgumentError
+from smoothcert.histogram import ScoreHistogram
+from smoothcert.samples import Samples
+from smoothcert.scores import MEASURES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from smoothcert.sampling import Job, Sampler
+    from smoothcert.typing import FloatArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class UntilDecided:
+    """Sample until the question is answered or ``max_n`` estimation samples are used up.
+
+    The estimation samples are looked at in the order of their numbers, at the counts of
+    :func:`smoothcert.decision.looks`, by a :class:`smoothcert.bounds.SequentialTest` whose bets begin with the pilot.
+
+    Args:
+        question: What is asked.
+        n0: Number of pilot samples; they select the class.
+        max_n: Largest number of estimation samples.
+        alpha: Probability that the answer is wrong, over the noise.
+
+    Raises:
+        InvalidArgumentError: If an argument is outside its domain.
+    """
+
+    question: Question
+    n0: int
+    max_n: int
+    alpha: float
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        check_count("n0", self.n0)
+        check_count("max_n", self.max_n)
+        check_alpha(self.alpha)
+
+    def answer(self, sampler: Sampler, x: Tensor | npt.ArrayLike, *, seed: int) -> Job[Decision]:
+        """The answer about one input."""
+        decision, _ = yield from self.job(sampler, x, seed=seed)
+        return decision
+
+    def job(self, sampler: Sampler, x: Tensor | npt.ArrayLike, *, seed: int) -> Job[tuple[Decision, Samples]]:
+        """The answer about one input, and everything that was sampled for it."""
+        growing = sampler.begin(x, seed=seed)
+        yield from growing.pilot(self.n0)
+        pilot = growing.samples().measure(self.question.measure).pilot
+        test = SequentialTest(
+            threshold=self.question.threshold, r=self.question.radius / sampler.sigma, alpha=self.alpha, pilot=pilot
+        )
+        seen = ScoreHistogram.empty(lower=pilot.lower, upper=pilot.upper, levels=pilot.levels)
+        for n in looks(self.max_n):
+            yield from growing.grow(n)
+            now = growing.samples().measure(self.question.measure).sample
+            test.update(ScoreHistogram(now.counts - seen.counts, now.lower, now.upper))
+            seen = now
+            if test.answer != UNDECIDED:
+                break
+        samples = growing.samples()
+        decision = Decision(
+            answer=test.answer,
+            prediction=samples.prediction,
+            measure=self.question.measure,
+            threshold=self.question.threshold,
+            radius=self.question.radius,
+            alpha=self.alpha,
+            n0=samples.n0,
+            n=samples.n,
+        )
+        return decision, samples
+
+
+@dataclass(frozen=True, kw_only=True)
+class UntilStable:
+    """Double the estimation samples until the certified bound at some radii hardly moves.
+
+    Args:
+        radii: L2 radii in input units, one or a flat list.
+        tolerance: Sampling stops when no bound moved by as much since the look before; above 0.
+        measure: ``"score"`` or ``"margin"``.
+        bound: One of :data:`smoothcert.bounds.BOUNDS`.
+        n0: Number of pilot samples.
+        first_n: Number of estimation samples at the first look.
+        max_n: Largest number of estimation samples.
+        alpha: Probability that a statement of the certificate is wrong, whichever look it is from.
+
+    Raises:
+        InvalidArgumentError: If an argument is outside its domain.
+    """
+
+    radii: float | Sequence[float] | FloatArray
+    tolerance: float
+    measure: str
+    bound: str
+    n0: int
+    first_n: int
+    max_n: int
+    alpha: float
+
+    def __post_init__(self) -> None:
+        """Check the arguments."""
+        check_radii(self.radii)
+        if isinstance(self.tolerance, bool) or not isinstance(self.tolerance, (int, float)) or not self.tolerance > 0:
+            raise InvalidArgumentError(f"tolerance must be a number above 0, such as 0.005; got {self.tolerance!r}")
+        check_choice("measure", self.measure, tuple(MEASURES))
+        check_choice("bound", self.bound, BOUNDS)
+        check_count("n0", self.n0)
+        check_alpha(self.alpha)
+        doubling_looks(self.first_n, self.max_n)
+
+    def job(self, sampler: Sampler, x: Tensor | npt.ArrayLike, *, seed: int) -> Job[Certificate]:
+        """The certificate of the look at which sampling stopped, at ``alpha`` divided by the number of looks."""
+        counts = doubling_looks(self.first_n, self.max_n)
+        growing = sampler.begin(x, seed=seed)
+        yield from growing.pilot(self.n0)
+        earlier = np.asarray(np.inf)
+        for n in counts:
+            yield from growing.grow(n)
+            certificate = Certificate.from_samples(growing.samples(), alpha=self.alpha / len(counts))
+            bounds = certificate.measure(self.measure).lower(self.radii, self.bound)
+            if np.all(np.abs(bounds - earlier) < self.tolerance):
+                break
+            earlier = bounds
+        return certificate
