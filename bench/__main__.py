@@ -9,17 +9,16 @@ python -m bench --save            keep the tables and the machine under bench/re
 from __future__ import annotations
 
 import argparse
-import sys
 import warnings
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER))  # the parts are plain files beside this one, as its scripts are
+import torch
 
-import torch  # noqa: E402
-from report import Report  # noqa: E402
-from rounds import CLOCKS  # noqa: E402
-from suite import FULL, QUICK, run_suite  # noqa: E402
+from bench.outcome import Report
+from bench.rounds import CLOCKS
+from bench.suite import FULL, QUICK, run_suite
+
+FOLDER = Path(__file__).resolve().parent
 
 
 def main(arguments: list[str] | None = None) -> Report:

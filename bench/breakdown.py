@@ -7,10 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from contenders import Round, Stand, sampler_contender
-from networks import build
-from table import Table
-
+from bench.contenders import Round, Stand, sampler_contender
+from bench.networks import build
+from bench.table import Table
 from smoothcert.sampling.classifier import BaseClassifier
 from smoothcert.sampling.noise import NoisyInput
 from smoothcert.sampling.packing import Draw

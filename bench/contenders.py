@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from typing import Any
 
 import torch
-from networks import Network
 from torch import Tensor
 
+from bench.networks import Network
 from smoothcert.backends import with_backend
 from smoothcert.sampling import Sampler
 

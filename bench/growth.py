@@ -5,14 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 
-import memory
 import torch
-from contenders import ART, SIGMA, Contender, Round, Stand, sampler_contender, unavailable
-from networks import build
-from rounds import ratio, take_turns
-from table import Cell, Table
-from targets import Check
 
+from bench import memory
+from bench.contenders import ART, SIGMA, Contender, Round, Stand, sampler_contender, unavailable
+from bench.networks import build
+from bench.rounds import ratio, take_turns
+from bench.table import Cell, Table
+from bench.targets import Check
 from smoothcert.sampling import Sampler
 
 Clock = Callable[[], float]
@@ -60,7 +60,7 @@ def with_classes(classes: Sequence[int], *, samples: int, repeats: int, clock: C
     """Time against the number of classes: softmax, votes and checks look at every one of them."""
     table = Table("Time against the number of classes (ResNet-20, 32x32)", _beside_bare_columns("classes"))
     for count in classes:
-        size = Round(n0=samples // 4, n=samples - samples // 4, batch_size=min(256, samples // 4))
+        size = Round(n0=samples // 2, n=samples - samples // 2, batch_size=min(256, samples // 2))
         table.rows.append(_beside_bare(count, Stand(build("resnet20", num_classes=count), size), repeats, clock))
     return table
 

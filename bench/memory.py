@@ -11,6 +11,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 MEGABYTE = 2**20
@@ -21,11 +22,12 @@ def peak(network: str, contender: Any, size: Any, *, threads: int, timeout: floa
     """Megabytes at the peak of one round: of the process, or on the GPU that it runs on; ``None`` if it failed."""
     task = {"network": network, "threads": threads, **asdict(contender), **asdict(size)}
     done = subprocess.run(
-        [sys.executable, __file__, json.dumps(task)],
+        [sys.executable, "-m", "bench.memory", json.dumps(task)],
         capture_output=True,
         text=True,
         timeout=timeout,
         env={**os.environ, "OMP_NUM_THREADS": str(threads)},
+        cwd=Path(__file__).resolve().parent.parent,
         check=False,
     )
     return float(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
@@ -33,8 +35,9 @@ def peak(network: str, contender: Any, size: Any, *, threads: int, timeout: floa
 
 def main(task: dict[str, Any]) -> float:
     import torch
-    from contenders import Contender, Round, Stand
-    from networks import build
+
+    from bench.contenders import Contender, Round, Stand
+    from bench.networks import build
 
     torch.set_num_threads(task.pop("threads"))
     network = build(task.pop("network"))

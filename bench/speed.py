@@ -6,13 +6,12 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import memory
-from contenders import ART, BASELINE, Contender, Round, Stand, sampler_contender, unavailable
-from networks import Network, build, missing
-from rounds import ratio, take_turns
-from table import Cell, Table
-from targets import Check
-
+from bench import memory
+from bench.contenders import ART, BASELINE, Contender, Round, Stand, sampler_contender, unavailable
+from bench.networks import Network, build, missing
+from bench.rounds import ratio, take_turns
+from bench.table import Cell, Table
+from bench.targets import Check
 from smoothcert.errors import SmoothcertError
 
 COLUMNS = (
@@ -71,7 +70,8 @@ def speed(plan: Plan, *, clock: Callable[[], float], threads: int, with_memory: 
         own = seconds[label]
         rate = plan.size.samples / statistics.median(own)
         same = contender.counterpart.label if contender.kind == "sampler" else None
-        used = memory.peak(plan.network, contender, plan.size, threads=threads) if with_memory else None
+        weighed = with_memory and (contender.kind != "bare" or contender == BASELINE)
+        used = memory.peak(plan.network, contender, plan.size, threads=threads) if weighed else None
         cells: list[Cell] = [label, rate, ratio(seconds[BASELINE.label], own)]
         cells += [ratio(seconds[same], own) if same in seconds else None, _IMAGE / rate, used]
         table.rows.append(cells)

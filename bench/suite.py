@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import growth
-import machine
 import torch
-from breakdown import breakdown
-from contenders import Round
-from report import Report
-from rounds import CLOCKS
-from speed import Plan, speed
-from table import Table
-from targets import Check
+
+from bench import growth, machine
+from bench.breakdown import breakdown
+from bench.contenders import Round
+from bench.outcome import Report
+from bench.rounds import CLOCKS
+from bench.speed import Plan, speed
+from bench.table import Table
+from bench.targets import Check, targets_table
 
 EXPORTED = [("onnxruntime", "float32"), ("openvino", "float32")]
 EAGER, HALF = ("torch", "float32"), ("torch", "bfloat16")
+# Noise is drawn in chunks of fixed size; rounds take whole ones, as a real n does but for the last.
 CPU = [EAGER, ("torch-folded", "float32"), *EXPORTED]
 GPU = [
     EAGER,
@@ -52,8 +53,8 @@ FULL = Suite(
     name="full",
     cpu=(
         Plan("resnet20", Round(256, 768, 256), [*CPU, ("torch-compile", "float32"), HALF], 5, best_backend=1.5),
-        Plan("resnet110", Round(64, 64, 64), CPU, 3),
-        Plan("efficientnet-lite0", Round(8, 24, 8), CPU, 4),
+        Plan("resnet110", Round(256, 256, 64), [EAGER, EXPORTED[0]], 3),
+        Plan("efficientnet-lite0", Round(64, 64, 8), [EAGER, EXPORTED[0]], 2),
     ),
     gpu=(
         Plan("resnet110", Round(2048, 30_720, 2048, "cuda"), GPU, 5),
@@ -71,15 +72,15 @@ FULL = Suite(
 )
 QUICK = Suite(
     name="quick",
-    cpu=(Plan("resnet20", Round(64, 128, 64), CPU, 3, best_backend=1.5),),
+    cpu=(Plan("resnet20", Round(256, 256, 256), CPU, 2, best_backend=1.5),),
     gpu=(Plan("resnet50", Round(64, 192, 64, "cuda"), [EAGER, HALF], 2, best_backend=GPU_TARGET),),
     counts=(1_000, 4_000),
     sides=(32, 64),
     classes=(10, 21_841),
     inputs=(1, 10),
-    growth_samples=64,
+    growth_samples=256,
     memory_counts=(1_000, 4_000),
-    profiled=Round(64, 64, 64),
+    profiled=Round(256, 256, 256),
     repeats=2,
     with_memory=False,
 )
@@ -120,8 +121,6 @@ def run_suite(
     for plan in suite.gpu:
         if wanted("gpu"):
             add(*_on_gpu(plan, threads=threads, with_memory=suite.with_memory))
-    from targets import targets_table
-
     show(targets_table(report.checks).markdown())
     return report
 

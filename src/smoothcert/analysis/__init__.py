@@ -12,9 +12,11 @@ from smoothcert.analysis.certified_accuracy import (
 from smoothcert.analysis.compare import Compared, Comparison, Contender, compare
 from smoothcert.analysis.correlation import RadiusCorrelation, radius_correlation
 from smoothcert.analysis.difference import Difference, paired_difference, unpaired_difference
+from smoothcert.analysis.placement import Placement, threshold_placement
 from smoothcert.analysis.proportion import Proportion, proportion, proportion_interval
 from smoothcert.analysis.sampled_bounds import SampledBounds, bounds_table
 from smoothcert.analysis.summary import RunSummary, summary
+from smoothcert.analysis.sweep import Sweep, SweepPoint, sweep
 
 __all__ = [
     "Answers",
@@ -27,12 +29,15 @@ __all__ = [
     "Difference",
     "Estimate",
     "Inputs",
+    "Placement",
     "Proportion",
     "RadiusCorrelation",
     "ReliabilityBin",
     "RunSummary",
     "SampledBounds",
     "SkippedInput",
+    "Sweep",
+    "SweepPoint",
     "bounds_table",
     "calibration",
     "certified_accuracy",
@@ -40,9 +45,11 @@ __all__ = [
     "class_certified_accuracy",
     "compare",
     "paired_difference",
-    "unpaired_difference",
     "proportion",
     "proportion_interval",
     "radius_correlation",
     "summary",
+    "sweep",
+    "threshold_placement",
+    "unpaired_difference",
 ]

@@ -121,6 +121,9 @@ def compare(
         table.require_labels("a comparison of certified accuracies")
     pairings = {id(table): _shared(lines[0][1].inputs, table.inputs) for _, table in lines}
     notes += _pairing_notes(lines, pairings)
+    if len({table.alpha for _, table in lines}) > 1:
+        alphas = dict.fromkeys(f"{line.run} {table.alpha:g}" for line, table in lines)
+        notes.append(f"the failure probabilities alpha differ: {', '.join(alphas)}")
     rows = []
     for cut in cuts:
         kept = [_kept(table, measure, line.bound, cut, distances) for line, table in lines]

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from smoothcert.bounds._tangent import Tangent
+from smoothcert.bounds._wager import BOLDEST
 from smoothcert.typing import FloatArray
-
-BOLDEST = 0.98  # largest loss of one sample, as a share of the capital
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class Moments:
         agree at ``-y``.
 
         Args:
-            u: Mean deficit claimed, shape ``(inputs, radii, claims)``.
-            bet: Non-negative, the same shape, with ``bet (1 - u) <= BOLDEST``.
+            u: Mean deficit claimed, in ``[0, 2]``, shape ``(inputs, radii, claims)``.
+            bet: In ``[0, BOLDEST]``, broadcast to that shape.
         """
         s0, s1, s2, s3, s4 = self.sums
         first = u * s0 - s1
@@ -58,6 +57,12 @@ class Moments:
         y = np.clip(bet * (1.0 - u), 0.02, BOLDEST)
         k = np.maximum(-(np.log1p(-y) + y + y**2 / 2.0 + y**3 / 3.0) / y**4, 0.25)
         return np.asarray(bet * (first - bet * (second / 2.0 - bet * (third / 3.0 - k * bet * fourth))))
+
+
+def claimed_deficit(tangent: Tangent, claims: FloatArray) -> FloatArray:
+    """Mean deficit that each claim implies, shape ``(inputs, radii, claims)``, at most 2: less than said is safe."""
+    u = (tangent.ceiling[..., None] - claims) / tangent.scale[..., None]
+    return np.clip(u, 0.0, 2.0)
 
 
 def reactive_log_capital(
@@ -86,12 +91,11 @@ def reactive_log_capital(
     Returns:
         A lower bound on the logarithm of the capital, the shape of ``claims``.
     """
-    u = (tangent.ceiling[..., None] - claims) / tangent.scale[..., None]
-    boldest = BOLDEST / np.maximum(1.0 - u, 1e-6)
+    u = claimed_deficit(tangent, claims)
     left = sum(block.sum(axis=-1, keepdims=True) for block in blocks)
     for block, moments in zip(blocks, Moments.of(blocks, tangent), strict=True):
         needed = np.maximum(log_target - capital, 0.0)
         stake = bet[..., None] * np.sqrt(needed / (np.maximum(left, 1.0) * delta[..., None]))
-        capital = capital + moments.log_capital(u, np.minimum(stake, boldest))
+        capital = capital + moments.log_capital(u, np.minimum(stake, BOLDEST))
         left = left - block.sum(axis=-1, keepdims=True)
     return capital

@@ -10,7 +10,7 @@ import numpy as np
 from smoothcert.bounds._tangent import Tangent
 from smoothcert.typing import FloatArray
 
-SMALLEST_FACTOR = 1e-100  # at the largest claim a factor is 0; one more such sample never refutes anything
+BOLDEST = 0.98  # largest share of the capital that one sample can lose
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Wager:
 
     Args:
         tangents: One a group.
-        bets: One a group, non-negative, shape ``(inputs, radii)``.
+        bets: One a group, in ``[0, BOLDEST]``, shape ``(inputs, radii)``.
         samples: Samples at the knots, one array a group, shape ``(inputs, 1, knots)``.
     """
 
@@ -41,20 +41,15 @@ class Wager:
         value, slope = np.zeros(claim.shape), np.zeros(claim.shape)
         for tangent, bet, samples in zip(self.tangents, self.bets, self.samples, strict=True):
             u = (tangent.ceiling - claim) / tangent.scale
-            factor = np.maximum(1.0 + bet[..., None] * (u[..., None] - tangent.deficit), SMALLEST_FACTOR)
+            factor = 1.0 + bet[..., None] * (u[..., None] - tangent.deficit)
             value += np.sum(samples * np.log(factor), axis=-1)
             with np.errstate(over="ignore", invalid="ignore"):  # the slope only guides the search
                 slope -= np.sum(samples / factor, axis=-1) * (bet / tangent.scale)
         return value, slope
 
     def largest_claim(self) -> FloatArray:
-        """Largest claim for which no factor can be negative, shape ``(inputs, radii)``."""
-        with np.errstate(divide="ignore"):  # nothing bet: no limit
-            limits = [
-                tangent.ceiling - tangent.scale * (1.0 - 1.0 / bet)
-                for tangent, bet in zip(self.tangents, self.bets, strict=True)
-            ]
-        return np.asarray(np.min(limits, axis=0))
+        """Largest claim to test, shape ``(inputs, radii)``: the lowest ceiling. Up to it no factor is negative."""
+        return np.asarray(np.min([tangent.ceiling for tangent in self.tangents], axis=0))
 
     def largest_refuted(self, log_target: float, *, lower: float, upper: float, start: FloatArray) -> FloatArray:
         """Largest claim whose capital reaches the target, approached from below.

@@ -11,9 +11,9 @@ import numpy as np
 
 from smoothcert._check import check_alpha
 from smoothcert.bounds._knots import choose_knots, project
-from smoothcert.bounds._reactive import BOLDEST, Moments, reactive_log_capital
+from smoothcert.bounds._reactive import Moments, claimed_deficit, reactive_log_capital
 from smoothcert.bounds._tangent import Tangent, tangent_at, tilt
-from smoothcert.bounds._wager import Wager
+from smoothcert.bounds._wager import BOLDEST, Wager
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray, IntArray
@@ -135,9 +135,8 @@ class _Plan:
         *earlier, (tangent, bet, _) = zip(self.wager.tangents, self.wager.bets, self.wager.samples, strict=True)
         capital = np.zeros(claims.shape)
         for before, stake, samples in earlier:
-            u = (before.ceiling[..., None] - claims) / before.scale[..., None]
-            bold = np.minimum(stake[..., None], BOLDEST / np.maximum(1.0 - u, 1e-6))
-            capital += Moments.of([samples], before)[0].log_capital(u, bold)
+            u = claimed_deficit(before, claims)
+            capital += Moments.of([samples], before)[0].log_capital(u, stake[..., None])
         return reactive_log_capital(
             capital, tangent, self.blocks, claims, bet=bet, delta=self.delta, log_target=self.log_target
         )
@@ -167,7 +166,8 @@ def _place_bets(
             past, groups.positions, r[:, None], delta, tilted=tilted, rounds=rounds, imagined=imagined
         )
         tangents.append(response.tangent)
-        bets.append(np.where(past.sum(axis=-1) > 0, response.bet, 0.0))  # nothing seen yet: nothing bet
+        seen = past.sum(axis=-1) > 0
+        bets.append(np.where(seen, np.minimum(response.bet, BOLDEST), 0.0))  # nothing seen yet: nothing bet
         tilted = response.tilted
         past = past + group
     standard_error = (response.mean - response.expected) / math.sqrt(2.0 * log_target)

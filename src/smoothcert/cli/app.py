@@ -12,9 +12,11 @@ from smoothcert._version import __version__
 from smoothcert.cli.certify import certify
 from smoothcert.cli.compare import compare
 from smoothcert.cli.demo import demo
+from smoothcert.cli.figure import figure
 from smoothcert.cli.import_ import import_
 from smoothcert.cli.query import query
 from smoothcert.cli.report import report
+from smoothcert.cli.sweep import sweep
 from smoothcert.errors import SmoothcertError
 
 app = typer.Typer(
@@ -23,7 +25,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, certify, query, report, compare):
+for command in (demo, certify, query, report, compare, figure, sweep):
     app.command()(command)
 app.command("import")(import_)
 

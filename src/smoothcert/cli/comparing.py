@@ -57,7 +57,8 @@ def text(found: Compared) -> str:
         ]
         for row in found.rows
     ]
-    headers = [f"{found.measure} >", "radius", "run", "bound", "certified accuracy", "difference", "interval"]
+    kept = f"{found.measure} >" if found.rows[0].threshold is not None else found.measure
+    headers = [kept, "radius", "run", "bound", "certified accuracy", "difference", "interval"]
     lines = [
         f"certified accuracy and its difference from {found.contenders[0]}, with 95% intervals over the inputs",
         *(f"note: {note}" for note in found.notes),

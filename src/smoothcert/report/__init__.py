@@ -10,6 +10,8 @@ from smoothcert.report.figures import (
     save_figure,
 )
 from smoothcert.report.page import write_report
+from smoothcert.report.placing import placement_figure
+from smoothcert.report.sweeping import sweep_figure
 
 __all__ = [
     "accuracy_over_radius_figure",
@@ -18,6 +20,8 @@ __all__ = [
     "comparison_figure",
     "correlation_figure",
     "distribution_figure",
+    "placement_figure",
     "save_figure",
+    "sweep_figure",
     "write_report",
 ]

@@ -15,7 +15,7 @@ from smoothcert.errors import InvalidArgumentError
 from smoothcert.report.style import RC, SOFT_INK, colors
 
 MOST_PANELS = 4
-_SHARE_OF_STEP = 0.5  # of the distance between two places, over which the contenders are spread
+_SHARE_OF_STEP = 0.3  # of the distance between two places, over which the contenders are spread
 
 
 def comparison_figure(found: Compared) -> Figure:
@@ -49,8 +49,8 @@ def comparison_figure(found: Compared) -> Figure:
         axes[0, 0].set_ylabel("certified accuracy")
         axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         axes[0, 0].set_ylim(0.0, 1.02)
-        axes[1, 0].set_ylabel("difference from the first")
-        axes[1, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.0f}"))
+        axes[1, 0].set_ylabel("points above the first")
+        axes[1, 0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:+.0f}" if value else "0"))
         handles = [
             mpl.lines.Line2D([], [], color=shade, marker="o", markersize=4, label=_label(line, found.contenders))
             for line, shade in shades.items()
@@ -86,11 +86,11 @@ def _draw(
 def _draw_intervals(
     ax: Axes, points: Sequence[tuple[float, Proportion | Difference]], *, offset: float, color: str
 ) -> None:
-    x = np.array([place for place, _ in points])
+    x = np.array([place for place, _ in points]) + offset
     y, low, high = (np.array([getattr(share, name) for _, share in points]) for name in ("value", "ci_low", "ci_high"))
     ax.plot(x, y, color=color, linewidth=0.8, alpha=0.5)
     reach = [np.maximum(y - low, 0.0), np.maximum(high - y, 0.0)]
-    ax.errorbar(x + offset, y, yerr=reach, fmt="o", color=color, markersize=3.5, elinewidth=1.1, capsize=0)
+    ax.errorbar(x, y, yerr=reach, fmt="o", color=color, markersize=3.5, elinewidth=1.1, capsize=0)
 
 
 def _place(row: Comparison, over_threshold: bool) -> float:

@@ -31,7 +31,6 @@ from smoothcert.report.wording import (
 from smoothcert.runs.config import IMPORTED, RunConfig
 from smoothcert.typing import FloatArray
 
-
 # What nobody knows of a published log.
 _NOT_OF_A_LOG = ("seed", "levels of the score grid", "precision", "outputs", "device")
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 
-from table import Table
-from targets import Check, targets_table
+from bench.table import Table
+from bench.targets import Check, targets_table
 
 
 @dataclass
