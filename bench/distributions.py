@@ -42,6 +42,34 @@ class Distribution:
         mean = self.masses @ psi
         return stats.norm.isf(alpha) * np.sqrt(self.masses @ (psi - mean) ** 2 / n)
 
+    def information_limit(self, r: float, *, n: int, alpha: float) -> float:
+        """Smallest certificate of a distribution that ``n`` samples cannot tell from this one at level ``alpha``.
+
+        The least ``Theta_r(Q)`` with ``n KL(self | Q) <= z_alpha^2 / 2``, where ``Q`` may put mass on the lowest score
+        though no sample is ever seen there. A bound that holds for every distribution cannot lie above it for long.
+        It agrees with the normal limit where that one applies; where what matters is rarer than ``1 / n``, the normal
+        limit promises what nobody can certify.
+        """
+        delta = stats.norm.isf(alpha) ** 2 / (2 * n)
+        masses = self.masses.copy()
+        masses[0] += 1e-3 * delta  # a place for unseen mass
+        masses /= masses.sum()
+        worst = masses
+        for _ in range(15):
+            survival = np.cumsum(worst[::-1])[::-1][1:].clip(1e-300, 1.0 - 1e-16)
+            slope = ndtri(survival) * r
+            drop = np.append(np.cumsum(np.exp(slope - slope.max())[::-1])[::-1], 0.0)
+            value = 1.0 - drop / drop[0]
+            low, high = -20.0, 40.0
+            for _ in range(40):
+                middle = 0.5 * (low + high)
+                inverse = 1.0 / (1.0 + np.exp(middle) * value)
+                growth = np.log(masses @ inverse) - masses @ np.log(inverse)
+                low, high = (middle, high) if growth < delta else (low, middle)
+            inverse = 1.0 / (1.0 + np.exp(low) * value)
+            worst = 0.5 * worst + 0.5 * masses * inverse / (masses @ inverse)
+        return float(Distribution("", worst / worst.sum(), self.lower, self.upper).certificate(np.array([r]))[0])
+
 
 def from_survival(name: str, survival: object, *, confident: bool = False) -> Distribution:
     """Floor a distribution on [0, 1] to the grid."""
