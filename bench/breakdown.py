@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from bench.contenders import Round, Stand, sampler_contender
+from bench.contenders import Contender, Round, Stand, sampler_contender, unavailable
 from bench.networks import build
 from bench.table import Table
 from smoothcert.sampling.classifier import BaseClassifier
@@ -23,7 +23,7 @@ _PARTS = {
 }
 
 
-def breakdown(network: str, size: Round, backends: list[str], *, clock: Callable[[], float]) -> Table:
+def breakdown(network: str, size: Round, backends: Sequence[str], *, clock: Callable[[], float]) -> Table:
     """Shares of the time, one row a backend."""
     table = Table(
         f"Where the time goes ({network}, batches of {size.batch_size}), % of the sampler's time",
@@ -31,6 +31,9 @@ def breakdown(network: str, size: Round, backends: list[str], *, clock: Callable
     )
     stand = Stand(build(network), size)
     for backend in backends:
+        if reason := unavailable(Contender("sampler", backend)):
+            table.notes.append(f"{backend}: {reason}.")
+            continue
         run = stand.round(sampler_contender(stand.network, backend, "float32", size.device))
         run()
         seconds = dict.fromkeys(_PARTS, 0.0)

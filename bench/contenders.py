@@ -108,6 +108,10 @@ class Stand:
             )
         return self._made[key]
 
+    def share(self, backend: str, precision: str, classifier: Callable[[Tensor], Tensor]) -> None:
+        """Use what a backend has made of the network already."""
+        self._made[backend, precision] = classifier
+
     def _bare(self, contender: Contender) -> Callable[[], object]:
         classifier = self.classifier(contender.backend, contender.precision)
         batches = self._batches(channels_last=contender.channels_last)

@@ -92,6 +92,28 @@ def with_inputs(inputs: Sequence[int], *, n: int, repeats: int, clock: Clock) ->
     return table
 
 
+def with_batch_size(
+    sizes: Sequence[int], backends: Sequence[str], *, samples: int, repeats: int, clock: Clock
+) -> Table:
+    """Throughput against the batch size, by backend; each column relative to its best."""
+    backends = [backend for backend in backends if not unavailable(Contender("sampler", backend))]
+    table = Table("Throughput against the batch size (ResNet-20, 32x32), best of a column = 1", ("batch", *backends))
+    network = build("resnet20")
+    stands = {size: Stand(network, Round(n0=samples // 2, n=samples - samples // 2, batch_size=size)) for size in sizes}
+    columns = []
+    for backend in backends:
+        classifier = stands[sizes[0]].classifier(backend, "float32")
+        for stand in stands.values():
+            stand.share(backend, "float32", classifier)
+        contender = sampler_contender(network, backend, "float32", "cpu")
+        runs = {str(size): stand.round(contender) for size, stand in stands.items()}
+        seconds = take_turns(runs, repeats=repeats, clock=clock)
+        best = min(statistics.median(own) for own in seconds.values())
+        columns.append([best / statistics.median(own) for own in seconds.values()])
+    table.rows = [[size, *cells] for size, *cells in zip(sizes, *columns, strict=True)]
+    return table
+
+
 def memory_with_n(counts: Sequence[int], *, threads: int) -> tuple[Table, list[Check]]:
     """Peak memory against n: of the whole process, with Python and its libraries."""
     table = Table(

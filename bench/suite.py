@@ -42,9 +42,12 @@ class Suite:
     sides: Sequence[int]
     classes: Sequence[int]
     inputs: Sequence[int]
+    batch_sizes: Sequence[int]
     growth_samples: int
     memory_counts: Sequence[int]
     profiled: Round
+    backends: Sequence[str]
+    """Whose time is broken down, and which batch size suits whom."""
     repeats: int
     with_memory: bool
 
@@ -64,9 +67,11 @@ FULL = Suite(
     sides=(32, 64, 128),
     classes=(10, 100, 1_000, 21_841),
     inputs=(1, 10, 100),
+    batch_sizes=(16, 64, 256, 1024),
     growth_samples=512,
     memory_counts=(1_000, 10_000, 40_000),
     profiled=Round(256, 768, 256),
+    backends=("torch", "onnxruntime", "openvino"),
     repeats=3,
     with_memory=True,
 )
@@ -78,9 +83,11 @@ QUICK = Suite(
     sides=(32, 64),
     classes=(10, 21_841),
     inputs=(1, 10),
+    batch_sizes=(64, 256),
     growth_samples=256,
     memory_counts=(1_000, 4_000),
     profiled=Round(256, 256, 256),
+    backends=("torch", "onnxruntime"),
     repeats=2,
     with_memory=False,
 )
@@ -109,12 +116,13 @@ def run_suite(
         if wanted(plan.network):
             add(*speed(plan, clock=tick, threads=threads, with_memory=suite.with_memory))
     if wanted("breakdown"):
-        add(breakdown("resnet20", suite.profiled, ["torch", "onnxruntime"], clock=tick))
+        add(breakdown("resnet20", suite.profiled, suite.backends, clock=tick))
     if wanted("growth"):
         add(*growth.with_n(suite.counts, repeats=suite.repeats, clock=tick))
         sizes = {"samples": suite.growth_samples, "repeats": suite.repeats, "clock": tick}
         add(growth.with_image_size(suite.sides, **sizes))
         add(growth.with_classes(suite.classes, **sizes))
+        add(growth.with_batch_size(suite.batch_sizes, suite.backends, **{**sizes, "samples": 2 * suite.growth_samples}))
         add(growth.with_inputs(suite.inputs, n=256, repeats=suite.repeats, clock=tick))
     if wanted("memory"):
         add(*growth.memory_with_n(suite.memory_counts, threads=threads))

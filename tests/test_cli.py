@@ -262,19 +262,16 @@ def test_certify_names_what_is_wrong(capsys, images, tmp_path, option, value, me
 
 
 def test_an_interrupt_says_how_to_go_on(capsys, images, tmp_path, monkeypatch):
-    from smoothcert.sampling import Sampler
+    real, calls = RunStore.append, []
 
-    real, calls = Sampler.sample, []
-
-    def interrupted(self, x, **options):
-        if options.get("progress") is not None:
-            calls.append(x)
-            if len(calls) == 3:
-                raise KeyboardInterrupt
-        return real(self, x, **options)
+    def interrupted(self, record):
+        calls.append(record)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        real(self, record)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Sampler, "sample", interrupted)
+        patch.setattr(RunStore, "append", interrupted)
         assert certify(images, tmp_path / "run", "--on-unreadable", "skip") == 130
     stored = len(Run.open(tmp_path / "run"))
     assert f"interrupted: {stored} of 5 inputs are stored in" in capsys.readouterr().err

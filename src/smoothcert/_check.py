@@ -41,16 +41,16 @@ def check_count(name: str, value: int, *, at_least: int = 1) -> int:
     return int(value)
 
 
-def check_radii(radii: float | Sequence[float] | FloatArray) -> FloatArray:
+def check_radii(radii: float | Sequence[float] | FloatArray, *, name: str = "radii") -> FloatArray:
     """Return finite, non-negative radii as a 1-D float64 array, or raise ``InvalidArgumentError``."""
-    try:
-        values = np.atleast_1d(np.asarray(radii, dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise InvalidArgumentError(f"radii must be numbers; got {radii!r}") from error
-    if values.ndim != 1 or values.size == 0:
-        raise InvalidArgumentError(f"radii must be one number or a flat, non-empty list; got shape {values.shape}")
+    array = np.atleast_1d(np.asarray(radii))
+    if array.dtype.kind not in "iuf":
+        raise InvalidArgumentError(f"{name} must be numbers; got {radii!r}")
+    if array.ndim != 1 or array.size == 0:
+        raise InvalidArgumentError(f"{name} must be one number or a flat, non-empty list; got shape {array.shape}")
+    values = array.astype(np.float64)
     if not np.all(np.isfinite(values)) or np.any(values < 0.0):
-        raise InvalidArgumentError(f"radii must be finite and at least 0; got {radii!r}")
+        raise InvalidArgumentError(f"{name} must be finite and at least 0; got {radii!r}")
     return values
 
 
@@ -70,7 +70,7 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> str:
 
 
 def _number(name: str, value: float) -> float:
-    if isinstance(value, bool):
+    if isinstance(value, (bool, np.bool_, str, bytes)):
         raise InvalidArgumentError(f"{name} must be a number; got {value!r}")
     try:
         return float(value)

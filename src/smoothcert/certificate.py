@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from smoothcert._check import check_alpha
+from smoothcert._check import check_alpha, check_choice
 from smoothcert.bounds import ScoreCertificate, class_radius
 from smoothcert.samples import Samples
+from smoothcert.scores import MEASURES
 from smoothcert.typing import IntArray
 
 
@@ -69,4 +70,4 @@ class Certificate:
 
     def measure(self, name: str) -> ScoreCertificate:
         """The certificate of the measure called ``name``: ``"score"`` or ``"margin"``."""
-        return {"score": self.score, "margin": self.margin}[name]
+        return {"score": self.score, "margin": self.margin}[check_choice("measure", name, tuple(MEASURES))]

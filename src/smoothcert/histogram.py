@@ -114,11 +114,18 @@ class ScoreHistogram:
         cls, cells: npt.ArrayLike, counts: npt.ArrayLike, *, lower: float, upper: float, levels: int
     ) -> ScoreHistogram:
         """Rebuild from :meth:`to_sparse`: counts at some cells, zero elsewhere."""
-        where = np.asarray(cells, dtype=np.int64)
+        where, weights = np.asarray(cells), np.asarray(counts)
+        if where.shape != weights.shape or where.ndim != 1:
+            raise InvalidArgumentError(
+                f"cells and counts must be flat and of equal length; got shapes {where.shape} and {weights.shape}"
+            )
+        if where.size and not (where.dtype.kind in "iu" and weights.dtype.kind in "iu"):
+            raise InvalidArgumentError(f"cells and counts must be integers; got {where.dtype} and {weights.dtype}")
+        where = where.astype(np.int64)
         if where.size and (where.min() < 0 or where.max() > levels):
             raise InvalidArgumentError(f"cells must lie in [0, {levels}]; got {where.min()} to {where.max()}")
         dense = np.zeros(levels + 1, dtype=np.int64)
-        dense[where] = np.asarray(counts, dtype=np.int64)
+        np.add.at(dense, where, weights.astype(np.int64))
         return cls(dense, lower, upper)
 
     def to_sparse(self) -> tuple[IntArray, IntArray]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import fields, replace
 
@@ -36,6 +37,7 @@ DEFINING = {
     "sigma": 0.5,
     "n0": 21,
     "n": 201,
+    "question": "score:0.5@0.25",
     "alpha": 0.01,
     "seed": 1,
     "levels": 99,
@@ -50,6 +52,7 @@ INFORMATION = {
     "class_names": None,
     "weights": None,
     "inputs": 3,
+    "notes": ("odd",),
     "versions": {},
     "created": "",
 }
@@ -69,6 +72,13 @@ def test_defining_fields_change_the_fingerprint_and_are_named(name):
     other = replace(FULL, **{name: DEFINING[name]})
     assert other.fingerprint != FULL.fingerprint
     assert [tuple(d) for d in FULL.difference(other)] == [(name, getattr(FULL, name), DEFINING[name])]
+
+
+def test_runs_from_before_there_were_questions_keep_their_fingerprint():
+    without = [name for name in DEFINING if name != "question"]
+    values = {name: getattr(FULL, name) for name in (*without, "schema")}
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    assert FULL.fingerprint == hashlib.sha256(text.encode()).hexdigest()
 
 
 @pytest.mark.parametrize("name", INFORMATION)

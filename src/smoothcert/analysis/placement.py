@@ -10,6 +10,7 @@ import numpy as np
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_radii
 from smoothcert.bounds.cdf import cdf_lower
+from smoothcert.bounds.thresholds import DEFAULT_THRESHOLDS
 from smoothcert.errors import DataError
 from smoothcert.scores import MEASURES
 from smoothcert.typing import FloatArray
@@ -17,6 +18,7 @@ from smoothcert.typing import FloatArray
 if TYPE_CHECKING:
     from smoothcert.runs import Record, RunConfig
 
+ALL = "all"
 PLACEMENTS = ("equal_mass", "uniform")
 COUNTS = (10, 30, 100, 300, 1_000, 3_000, 10_000)
 
@@ -92,16 +94,14 @@ def threshold_placement(
     distances = check_radii(radii)
     level = check_alpha(run.config.alpha if alpha is None else alpha)
     counts = [check_count("thresholds", count) for count in thresholds]
-    kinds: list[tuple[str, int | None]] = [("all", None), *((p, count) for p in PLACEMENTS for count in counts)]
+    kinds = [(ALL, DEFAULT_THRESHOLDS), *((placement, count) for placement in PLACEMENTS for count in counts)]
     found = []
     for record in run.iter_records():
         if record.samples is None:
             continue
         sample = record.samples.measure(measure).sample
-        at = {"r": distances / record.samples.sigma, "alpha": level}
-        found.append(
-            [cdf_lower(sample, placement=p, **({} if m is None else {"thresholds": m}), **at) for p, m in kinds]
-        )
+        r = distances / record.samples.sigma
+        found.append([cdf_lower(sample, r=r, alpha=level, placement=p, thresholds=m) for p, m in kinds])
     if not found:
         raise DataError("the run holds no certified input yet, so there is no bound to compare")
     lower = np.array(found)  # (inputs, kinds, radii)
@@ -110,7 +110,7 @@ def threshold_placement(
         Placement(
             measure=measure,
             placement=placement,
-            thresholds=count,
+            thresholds=None if placement == ALL else count,
             radius=float(radius),
             mean_lower=float(lower[:, kind, column].mean()),
             mean_loss=float(loss[:, kind, column].mean()),

@@ -132,10 +132,15 @@ def bounds_table(source: Source, *, alpha: float | None = None) -> BoundsTable:
 
     Raises:
         InvalidArgumentError: If ``alpha`` is outside ``(0, 1/2]``.
-        DataError: If a table or an imported log was made at another alpha.
+        DataError: If a table or an imported log was made at another alpha, or the run decided a single question.
     """
     if isinstance(source, BoundsTable):
         table = source
+    elif source.config.kind == "decided":
+        raise DataError(
+            f"the run decided {source.config.question} and can answer nothing else: it stopped sampling each input "
+            "when that was settled, and a bound needs a number of samples that was fixed before"
+        )
     elif source.config.kind == "imported":
         table = ImportedBounds.from_run(cast(ImportedRun, source))
     else:

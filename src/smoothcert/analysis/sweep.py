@@ -107,7 +107,8 @@ def sweep(
         threshold: The confidence that must be kept; not used by ``"class"``.
 
     Raises:
-        InvalidArgumentError: If fewer than two runs come, two have the same sigma, or an argument is outside its domain.
+        InvalidArgumentError: If there are fewer than two runs, two have the same sigma, or an argument is outside its
+            domain.
         DataError: If a run has no labelled input, or does not hold what is asked.
 
     References:

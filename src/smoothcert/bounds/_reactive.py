@@ -24,20 +24,25 @@ class Moments:
     """Sums of powers of the deficit over the samples of a group: enough to bound its capital for any claim.
 
     Args:
-        sums: Sums of the powers 0 to 4, shape ``(5, inputs, radii, 1)``.
+        sums: Sums of the powers 0 to 4 of ``deficit - centre``, shape ``(5, inputs, radii, 1)``.
+        centre: Any number near the deficits, against cancellation, shape ``(inputs, radii, 1)``.
     """
 
     sums: FloatArray
+    centre: FloatArray
 
     @classmethod
     def of(cls, groups: list[FloatArray], tangent: Tangent) -> list[Moments]:
         """Moments of groups of samples at the knots, each ``(inputs, 1, knots)``, under one tangent."""
         columns = np.moveaxis(np.concatenate(groups, axis=1), 1, 2)  # (inputs, knots, groups)
-        power, sums = np.ones_like(tangent.deficit), []
+        everything = columns.sum(axis=-1, keepdims=True)
+        centre = np.matmul(tangent.deficit, everything) / np.maximum(everything.sum(axis=1, keepdims=True), 1.0)
+        away = tangent.deficit - centre
+        power, sums = np.ones_like(away), []
         for _ in range(5):
             sums.append(np.matmul(power, columns))
-            power = power * tangent.deficit
-        return [cls(np.stack(sums)[..., [group]]) for group in range(len(groups))]
+            power = power * away
+        return [cls(np.stack(sums)[..., [group]], centre) for group in range(len(groups))]
 
     def log_capital(self, u: FloatArray, bet: FloatArray) -> FloatArray:
         """Lower bound on the sum of ``log(1 + bet (u - deficit))``, shape ``(inputs, radii, claims)``.
@@ -47,13 +52,14 @@ class Moments:
 
         Args:
             u: Mean deficit claimed, in ``[0, 2]``, shape ``(inputs, radii, claims)``.
-            bet: In ``[0, BOLDEST]``, broadcast to that shape.
+            bet: Non-negative, broadcast to that shape, with ``bet (1 - u) <= BOLDEST``.
         """
         s0, s1, s2, s3, s4 = self.sums
-        first = u * s0 - s1
-        second = u * (u * s0 - 2.0 * s1) + s2
-        third = u * (u * (u * s0 - 3.0 * s1) + 3.0 * s2) - s3
-        fourth = u * (u * (u * (u * s0 - 4.0 * s1) + 6.0 * s2) - 4.0 * s3) + s4
+        v = u - self.centre
+        first = v * s0 - s1
+        second = v * (v * s0 - 2.0 * s1) + s2
+        third = v * (v * (v * s0 - 3.0 * s1) + 3.0 * s2) - s3
+        fourth = v * (v * (v * (v * s0 - 4.0 * s1) + 6.0 * s2) - 4.0 * s3) + s4
         y = np.clip(bet * (1.0 - u), 0.02, BOLDEST)
         k = np.maximum(-(np.log1p(-y) + y + y**2 / 2.0 + y**3 / 3.0) / y**4, 0.25)
         return np.asarray(bet * (first - bet * (second / 2.0 - bet * (third / 3.0 - k * bet * fourth))))
@@ -92,10 +98,11 @@ def reactive_log_capital(
         A lower bound on the logarithm of the capital, the shape of ``claims``.
     """
     u = claimed_deficit(tangent, claims)
+    boldest = BOLDEST / np.maximum(1.0 - u, 1e-9)
     left = sum(block.sum(axis=-1, keepdims=True) for block in blocks)
     for block, moments in zip(blocks, Moments.of(blocks, tangent), strict=True):
         needed = np.maximum(log_target - capital, 0.0)
         stake = bet[..., None] * np.sqrt(needed / (np.maximum(left, 1.0) * delta[..., None]))
-        capital = capital + moments.log_capital(u, np.minimum(stake, BOLDEST))
+        capital = capital + moments.log_capital(u, np.minimum(stake, boldest))
         left = left - block.sum(axis=-1, keepdims=True)
     return capital

@@ -74,8 +74,8 @@ def tilt(weights: FloatArray, deficit: FloatArray, delta: FloatArray) -> tuple[F
         delta: Relative entropy per sample, positive, shape ``(inputs, 1)``.
 
     Returns:
-        The density ``Q / P``, shape ``(inputs, radii, knots)``; the bet ``lambda = s A`` and the mean deficit under
-        ``Q``, both shape ``(inputs, radii)`` and positive.
+        The density ``Q / P``, shape ``(inputs, radii, knots)``; the bet ``lambda = s A`` and the mean of
+        ``1 - deficit`` under ``Q``, both shape ``(inputs, radii)`` and positive.
     """
     value = 1.0 - deficit
     column = np.swapaxes(weights, -1, -2)
@@ -97,4 +97,4 @@ def tilt(weights: FloatArray, deficit: FloatArray, delta: FloatArray) -> tuple[F
     inverse = 1.0 / (1.0 + s[..., None] * value)
     total = mean(inverse)
     bet = s * total
-    return inverse / total[..., None], bet, 1.0 - (1.0 - total) / bet
+    return inverse / total[..., None], bet, (1.0 - total) / bet

@@ -24,32 +24,31 @@ class Wager:
 
     Args:
         tangents: One a group.
-        bets: One a group, in ``[0, BOLDEST]``, shape ``(inputs, radii)``.
+        bets: One a group, non-negative, shape ``(inputs, radii)``.
         samples: Samples at the knots, one array a group, shape ``(inputs, 1, knots)``.
+        limit: Largest claim to test, shape ``(inputs, radii)``: up to it no sample loses more than ``BOLDEST``.
     """
 
     tangents: Sequence[Tangent]
     bets: Sequence[FloatArray]
     samples: Sequence[FloatArray]
+    limit: FloatArray
 
     def log_capital(self, claim: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Logarithm of the capital against each claim, and its derivative; both shape ``(inputs, radii)``.
 
         Args:
-            claim: Values ``c``, shape ``(inputs, radii)``, at most :meth:`largest_claim`.
+            claim: Values ``c``, shape ``(inputs, radii)``. Beyond ``limit`` the capital is that at the limit, and
+                refutes nothing.
         """
         value, slope = np.zeros(claim.shape), np.zeros(claim.shape)
         for tangent, bet, samples in zip(self.tangents, self.bets, self.samples, strict=True):
-            u = (tangent.ceiling - claim) / tangent.scale
+            u = (tangent.ceiling - np.minimum(claim, self.limit)) / tangent.scale
             factor = 1.0 + bet[..., None] * (u[..., None] - tangent.deficit)
             value += np.sum(samples * np.log(factor), axis=-1)
             with np.errstate(over="ignore", invalid="ignore"):  # the slope only guides the search
                 slope -= np.sum(samples / factor, axis=-1) * (bet / tangent.scale)
         return value, slope
-
-    def largest_claim(self) -> FloatArray:
-        """Largest claim to test, shape ``(inputs, radii)``: the lowest ceiling. Up to it no factor is negative."""
-        return np.asarray(np.min([tangent.ceiling for tangent in self.tangents], axis=0))
 
     def largest_refuted(self, log_target: float, *, lower: float, upper: float, start: FloatArray) -> FloatArray:
         """Largest claim whose capital reaches the target, approached from below.
@@ -61,7 +60,7 @@ class Wager:
             start: Where to start searching, shape ``(inputs, radii)``.
         """
         margin = 1e-10 * (upper - lower)
-        last = np.maximum(np.minimum(self.largest_claim(), upper) - margin, lower)
+        last = np.maximum(np.minimum(self.limit, upper) - margin, lower)
         inside, outside = np.full(start.shape, lower), last
         claim = np.clip(start, lower, last)
         # The logarithm of the capital is concave in the claim, so a tangent meets the target at or above the answer:

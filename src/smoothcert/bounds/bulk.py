@@ -8,7 +8,7 @@ import numpy as np
 
 from smoothcert._check import check_choice, check_radii, check_sigma
 from smoothcert.bounds.dual import dual_lower_many
-from smoothcert.bounds.score_certificate import BOUNDS, ScoreCertificate
+from smoothcert.bounds.score_certificate import BOUNDS, LARGEST_SHIFT, ScoreCertificate
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
@@ -43,7 +43,7 @@ def lower_bounds(
     """
     if len(pilots) != len(samples):
         raise InvalidArgumentError(f"pilots and samples must pair up; got {len(pilots)} and {len(samples)}")
-    shifts = check_radii(radii) / check_sigma(sigma)
+    shifts = np.minimum(check_radii(radii) / check_sigma(sigma), LARGEST_SHIFT)
     check_choice("bound", bound, BOUNDS)
     if bound == "dual":
         rows = [

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from smoothcert._check import check_choice, check_radii
 from smoothcert.bounds._shift import shifted_probability
 from smoothcert.bounds.bands import clopper_pearson_survival_lower, dkw_survival_lower
 from smoothcert.bounds.thresholds import DEFAULT_THRESHOLDS, place_thresholds
@@ -59,10 +60,12 @@ def cdf_lower(
     """
     if sample.n == 0:
         raise InvalidArgumentError("sample must hold at least one sample; it is empty")
+    shifts = check_radii(r, name="r")[:, None]
+    check_choice("band", band, tuple(BANDS))
     counts = sample.survival_counts
     at = place_thresholds(counts, placement=placement, thresholds=thresholds)
     probabilities = BANDS[band](counts[at], n=sample.n, alpha=alpha)
     widths = np.diff(sample.points[at], prepend=sample.lower)
     useful = probabilities > 0.0  # g_r(0) = 0
-    shifted = shifted_probability(probabilities[useful], r[:, None])
+    shifted = shifted_probability(probabilities[useful], shifts)
     return np.clip(sample.lower + shifted @ widths[useful], sample.lower, sample.upper)

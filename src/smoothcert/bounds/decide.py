@@ -60,7 +60,9 @@ class SequentialTest:
     def __init__(self, *, threshold: float, r: float, alpha: float, pilot: ScoreHistogram) -> None:
         """Prepare the bets on the first batch."""
         self._threshold = check_threshold(threshold)
-        self._r = float(check_radii(r)[0])
+        if np.ndim(r) != 0:
+            raise InvalidArgumentError(f"r must be one number; got {r!r}")
+        self._r = float(check_radii(r, name="r")[0])
         self._alpha = check_alpha(alpha)
         self._knots = choose_knots(pilot.counts)
         self._positions = pilot.points[self._knots]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from smoothcert._check import check_alpha
+from smoothcert._check import check_alpha, check_radii
 from smoothcert.bounds._shift import shifted_probability
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
@@ -39,4 +39,4 @@ def hoeffding_lower(sample: ScoreHistogram, *, r: FloatArray, alpha: float) -> F
     width = sample.upper - sample.lower
     epsilon = math.sqrt(-math.log(check_alpha(alpha)) / (2 * max(sample.n, 1)))
     mean = max((sample.mean - sample.lower) / width - epsilon, 0.0)
-    return sample.lower + width * shifted_probability(mean, r)
+    return sample.lower + width * shifted_probability(mean, check_radii(r, name="r"))

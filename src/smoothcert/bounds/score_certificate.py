@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from smoothcert._check import check_alpha, check_choice, check_radii, check_sigma, check_threshold
 from smoothcert.bounds._search import largest_shift_above
 from smoothcert.bounds.cdf import cdf_lower
@@ -14,6 +16,7 @@ from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
 
+LARGEST_SHIFT = 1e6  # in units of sigma: far below, every bound is at the end of its range already
 BOUNDS = ("dual", "cdf", "hoeffding", "clopper_pearson")
 
 
@@ -137,7 +140,7 @@ class ScoreCertificate:
         return ScoreCertificate(self.pilot, self.sample, self.sigma, alpha)
 
     def _shifts(self, radii: float | Sequence[float] | FloatArray) -> FloatArray:
-        return check_radii(radii) / self.sigma
+        return np.minimum(check_radii(radii) / self.sigma, LARGEST_SHIFT)
 
 
 def _lower(

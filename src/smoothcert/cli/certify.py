@@ -25,11 +25,27 @@ def certify(
     data: Annotated[str, typer.Option(help="digits, cifar10, parquet:PATH, imagefolder:PATH or hf:NAME.")],
     sigma: Annotated[float, typer.Option(help="Standard deviation of the noise; images lie in [0, 1].")],
     out: Annotated[Path, typer.Option(help="Run folder. If it holds the same run, that is continued.")],
-    n: Annotated[int, typer.Option(help="Estimation samples an input.")] = 95_000,
-    n0: Annotated[int, typer.Option(help="Pilot samples an input; they select the class.")] = 5_000,
+    n: Annotated[int | None, typer.Option(help="Estimation samples an input; default: 95000.")] = None,
+    n0: Annotated[
+        int | None,
+        typer.Option(help="Pilot samples an input; they select the class. Default: 5000, with --decide 100."),
+    ] = None,
+    decide: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MEASURE:THRESHOLD@RADIUS",
+            help="Answer one question only, such as score:0.5@0.25, with as few samples as it takes.",
+        ),
+    ] = None,
+    max_n: Annotated[int | None, typer.Option(help="With --decide, at most so many samples; default: 100000.")] = None,
     alpha: Annotated[float, typer.Option(help="Probability that a certificate is wrong.")] = 0.001,
     seed: Annotated[int, typer.Option(help="Seed of the noise.")] = 0,
     weights: Annotated[Path | None, typer.Option(help="Weights, where the model needs a file.")] = None,
+    denoiser: Annotated[
+        str | None,
+        typer.Option(help="Put before the model: ffdnet, diffusers:NAME or python:module:factory, told sigma."),
+    ] = None,
+    denoiser_weights: Annotated[Path | None, typer.Option(help="Weights, where the denoiser needs a file.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many inputs.")] = None,
     stride: Annotated[int, typer.Option(help="Every so many-th input.")] = 1,
     split: Annotated[str | None, typer.Option(help="Split of the data, such as test.")] = None,
@@ -42,6 +58,15 @@ def certify(
     precision: Annotated[
         str, typer.Option(help="float32, bfloat16 or float16; part of what is certified.")
     ] = "float32",
+    backend: Annotated[
+        str,
+        typer.Option(
+            help="torch, torch-folded, torch-compile, torch-cuda-graphs, onnxruntime or openvino; as precision."
+        ),
+    ] = "torch",
+    verify_precision: Annotated[
+        bool, typer.Option("--verify-precision", help="Measure how far precision and backend move scores, and note it.")
+    ] = False,
     batch_size: BatchSize = None,
     device: Device = None,
     on_unreadable: Annotated[
@@ -65,9 +90,13 @@ def certify(
             sigma=sigma,
             n=n,
             n0=n0,
+            decide=decide,
+            max_n=max_n,
             alpha=alpha,
             seed=seed,
             weights=weights,
+            denoiser=denoiser,
+            denoiser_weights=denoiser_weights,
             limit=limit,
             stride=stride,
             split=split,
@@ -78,6 +107,8 @@ def certify(
             levels=levels,
             outputs=outputs,
             precision=precision,
+            backend=backend,
+            verify_precision=verify_precision,
             batch_size=batch_size,
             device=device,
             on_unreadable=on_unreadable.value,

@@ -81,7 +81,7 @@ def _over_radius(asked: Drawn) -> Figure:
         asked.table,
         thresholds=asked.thresholds or [0.5, 0.7, 0.9],
         radii=asked.axis,
-        measures=asked.asked_measures,
+        measures=asked.measures or asked.table.answers.measures,
         bounds=asked.asked_bounds,
     )
 

@@ -8,8 +8,11 @@ import typer
 
 from smoothcert.cli.options import Format, Runs, names, numbers
 
+_ASKING = ("measure", "bound", "radii", "thresholds", "alpha", "input")
+
 
 def query(
+    context: typer.Context,
     runs: Runs,
     measure: Annotated[
         str | None,
@@ -31,10 +34,11 @@ def query(
 
     Certified accuracy is the fraction of all inputs, abstentions counted as wrong, whose prediction is right
     and whose certified lower bound at the radius is above the threshold; its interval is a 95% one over the
-    inputs.
+    inputs. A run made with --decide answers its own question only, with what it cost.
     """
-    from smoothcert.cli import answers, printing
+    from smoothcert.cli import answers, decided, printing
     from smoothcert.runs import Run
+    from smoothcert.runs.config import DECIDED
 
     question = answers.Question(
         measures=None if measure is None else names("measure", measure),
@@ -44,7 +48,11 @@ def query(
         alpha=alpha,
     )
     opened = [Run.open(path) for path in runs]
-    if input is not None:
+    if any(run.config.kind == DECIDED for run in opened):
+        decided.require_no_other_question(opened, [name for name in _ASKING if _given(context, name)])
+        rows = json_value = [decided.decided_row(run) for run in opened]
+        texts = map(decided.decided_text, opened)
+    elif input is not None:
         found = [answers.input_answer(run, question, input) for run in opened]
         texts = map(printing.input_text, found)
         json_value, rows = found, [row for answer in found for row in answers.input_rows(answer)]
@@ -58,3 +66,9 @@ def query(
         typer.echo(printing.as_csv(rows))
     else:
         typer.echo("\n\n".join(texts))
+
+
+def _given(context: typer.Context, name: str) -> bool:
+    """Whether the option was written on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

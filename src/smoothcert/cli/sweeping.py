@@ -74,7 +74,8 @@ def default_radii(tables: Sequence[BoundsTable]) -> list[float]:
     """The radii all imported logs hold, or steps from 0 to four times the largest sigma."""
     if grids := [set(table.answers.radii) for table in tables if table.answers.radii]:
         return sorted(set.intersection(*grids)) or [0.0]
-    return np.linspace(0.0, 4.0 * max((table.sigma for table in tables), default=0.25), _POINTS).tolist()
+    farthest = 4.0 * max((table.sigma for table in tables), default=0.25)
+    return [float(radius) for radius in np.linspace(0.0, farthest, _POINTS)]
 
 
 def rows(found: Sweep) -> list[Row]:

@@ -12,7 +12,7 @@ def import_extra(package: str, *, name: str) -> ModuleType:
     """Import ``package``, which the extra of the same name installs.
 
     Args:
-        package: ``timm``, ``torchvision`` or ``transformers``.
+        package: ``timm``, ``torchvision``, ``transformers`` or ``diffusers``.
         name: The model that needs it, for the message.
 
     Raises:

@@ -26,21 +26,7 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         ModelError: The code cannot be imported, has no such factory, or fails, or its result is not an
             ``nn.Module``.
     """
-    source, _, attribute = target.rpartition(":")
-    if not source or not attribute:
-        raise ModelError(f"model {name!r} must read python:package.module:factory or python:path/to/file.py:factory")
-    module = _import(source, name)
-    factory = getattr(module, attribute, None)
-    if not callable(factory) or isinstance(factory, nn.Module):
-        raise ModelError(f"{source} has no function {attribute!r} that returns the classifier (model {name!r})")
-    try:
-        classifier = factory()
-    except Exception as error:
-        raise ModelError(f"{attribute}() of {source} failed with {type(error).__name__}: {error}") from error
-    if not isinstance(classifier, nn.Module):
-        raise ModelError(
-            f"{attribute}() of {source} must return an nn.Module; it returned a {type(classifier).__name__}"
-        )
+    classifier = call_factory(target, name=name)
     if weights is not None:
         fit_weights(classifier, weights.state_dict(), source=f"weights file {weights.path}")
     return LoadedModel(
@@ -49,6 +35,29 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         weights_hash=weights.sha256 if weights else state_dict_sha256(classifier),
         metadata=weights.metadata if weights else {},
     )
+
+
+def call_factory(target: str, *, name: str, **arguments: object) -> nn.Module:
+    """Import ``package.module:factory`` or ``path/to/file.py:factory`` and return ``factory(**arguments)``.
+
+    Raises:
+        ModelError: The code cannot be imported, has no such factory, or fails, or its result is not an
+            ``nn.Module``.
+    """
+    source, _, attribute = target.rpartition(":")
+    if not source or not attribute:
+        raise ModelError(f"model {name!r} must read python:package.module:factory or python:path/to/file.py:factory")
+    module = _import(source, name)
+    factory = getattr(module, attribute, None)
+    if not callable(factory) or isinstance(factory, nn.Module):
+        raise ModelError(f"{source} has no function {attribute!r} that returns the classifier (model {name!r})")
+    try:
+        made = factory(**arguments)
+    except Exception as error:
+        raise ModelError(f"{attribute}() of {source} failed with {type(error).__name__}: {error}") from error
+    if not isinstance(made, nn.Module):
+        raise ModelError(f"{attribute}() of {source} must return an nn.Module; it returned a {type(made).__name__}")
+    return made
 
 
 def _import(source: str, name: str) -> ModuleType:

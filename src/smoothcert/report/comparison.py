@@ -55,7 +55,7 @@ def comparison_figure(found: Compared) -> Figure:
             mpl.lines.Line2D([], [], color=shade, marker="o", markersize=4, label=_label(line, found.contenders))
             for line, shade in shades.items()
         ]
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(2, len(handles)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(panels), 2))
     return figure
 
 

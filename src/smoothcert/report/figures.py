@@ -17,7 +17,7 @@ from smoothcert.analysis import bounds_table, calibration, radius_correlation
 from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS, DEFAULT_MEASURES
 from smoothcert.analysis.sampled_bounds import Source
 from smoothcert.errors import InvalidArgumentError
-from smoothcert.report.curves import Curve, over_radii, over_thresholds
+from smoothcert.report.curves import Curve, class_curve, over_radii, over_thresholds
 from smoothcert.report.panels import (
     curve_legends,
     draw_correlation,
@@ -75,8 +75,13 @@ def accuracy_over_radius_figure(
     measures: Sequence[str] = DEFAULT_MEASURES,
     bounds: Sequence[str] = DEFAULT_BOUNDS,
 ) -> Figure:
-    """Certified accuracy over the radius at several thresholds, beside Cohen's for the class alone."""
+    """Certified accuracy over the radius at several thresholds, beside Cohen's for the class alone.
+
+    Without measures, as for a log that holds none, Cohen's only.
+    """
     table = bounds_table(run)
+    if not measures:
+        return _side_by_side([("class", [class_curve(table, radii=np.asarray(radii))])], xlabel="radius")
     panels = [
         (measure, over_radii(table, measure=measure, bounds=bounds, thresholds=thresholds, radii=radii))
         for measure in measures
@@ -165,5 +170,5 @@ def _side_by_side(panels: Sequence[tuple[str, Sequence[Curve]]], *, xlabel: str)
     else:  # the colours of one panel mean nothing in the other
         for ax, (by_color, _) in zip(axes, keys, strict=True):
             ax.legend(handles=by_color, loc="upper right")
-    figure.legend(handles=shared, loc="outside lower center", ncols=min(4, len(shared)))
+    figure.legend(handles=shared, loc="outside lower center", ncols=min(2 * len(panels), 4, len(shared)))
     return figure

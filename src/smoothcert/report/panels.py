@@ -15,6 +15,7 @@ from smoothcert.report.style import BOUND_LABELS, BOUND_LINES, INK, RIGHT, SOFT_
 from smoothcert.scores import MEASURES
 from smoothcert.typing import FloatArray
 
+_FEW_POINTS = 10
 CLASS_LINE: dict[str, object] = {"linestyle": (0, (1, 1)), "linewidth": 1.6}
 
 
@@ -22,7 +23,8 @@ def draw_curves(ax: Axes, curves: Sequence[Curve], *, xlabel: str, ylabel: str =
     """Draw curves over a common x; the n-th is the group ``curve-n`` of an SVG."""
     for position, curve in enumerate(curves):
         line = BOUND_LINES.get(curve.bound, CLASS_LINE)
-        (drawn,) = ax.plot(curve.x, curve.y, color=curve.color, **line)  # type: ignore[arg-type]
+        marked = "o" if curve.x.size <= _FEW_POINTS else None  # between the few radii of a log nothing is known
+        (drawn,) = ax.plot(curve.x, curve.y, color=curve.color, marker=marked, markersize=3, **line)  # type: ignore[arg-type]
         drawn.set_gid(f"curve-{position}")
     if curves:
         ax.set_xlim(float(curves[0].x[0]), float(curves[0].x[-1]) or 1.0)

@@ -30,17 +30,17 @@ def placement_figure(
     """
     with mpl.rc_context(RC):
         figure = Figure(figsize=(3.6 * len(measures) + 0.2, 3.4), layout="constrained")
-        shades = dict(zip(map(float, radii), colors(radii), strict=True))
+        distances = [float(radius) for radius in radii]
+        shades = dict(zip(distances, colors(distances), strict=True))
         for ax, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
             rows = threshold_placement(run, measure=measure, radii=radii, thresholds=thresholds, alpha=alpha)
             for radius, shade in shades.items():
                 own = [row for row in rows if row.radius == radius]
                 ax.axhline(own[0].mean_lower, color=shade, linewidth=0.8, alpha=0.5)
                 for placement in PLACEMENTS:
-                    kept = [(row.thresholds, row.mean_lower) for row in own if row.placement == placement]
-                    ax.plot(
-                        *zip(*kept, strict=True), color=shade, linestyle=_LINES[placement], marker="o", markersize=3
-                    )
+                    kept = [row for row in own if row.placement == placement]
+                    x, y = [row.thresholds for row in kept], [row.mean_lower for row in kept]
+                    ax.plot(x, y, color=shade, linestyle=_LINES[placement], marker="o", markersize=3)
             ax.set_xscale("log")
             ax.set_xlabel("thresholds")
             ax.set_ylabel(f"mean certified {measure} (cdf)")
@@ -49,5 +49,5 @@ def placement_figure(
         names = {"equal_mass": "equal mass", "uniform": "uniform"}
         handles += [Line2D([], [], color=INK, linestyle=_LINES[p], label=names[p]) for p in PLACEMENTS]  # type: ignore[arg-type]
         handles.append(Line2D([], [], color=INK, linewidth=0.8, alpha=0.5, label="all"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(4, len(handles)))
+        figure.legend(handles=handles, loc="outside lower center", ncols=2 * min(len(measures), 2))
     return figure

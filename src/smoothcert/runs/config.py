@@ -17,8 +17,9 @@ from smoothcert.errors import RunError
 SCHEMA = 1
 """Number of the layout of a run folder, raised when a reader of the old one would misread the new one."""
 
-SAMPLED, IMPORTED = "sampled", "imported"
+SAMPLED, DECIDED, IMPORTED = "sampled", "decided", "imported"
 _INFORMATION = {"defines": False}
+_UNLESS_NONE = {"unless_none": True}  # defines a run only where there is a value: older runs keep their fingerprint
 _EXPLAIN_DATA = ("data", "split")  # the fingerprint decides; these tell a person why it differs
 
 
@@ -40,7 +41,8 @@ class RunConfig:
     does not count.
 
     Args:
-        kind: ``"sampled"`` for a run made here, ``"imported"`` for a published log.
+        kind: ``"sampled"`` for a run made here, ``"decided"`` for one that answers a single question, ``"imported"``
+            for a published log.
         model: Name of the base classifier, as given on the command line.
         weights_hash: SHA-256 of the weights, if known.
         data: Name of the data set, as given on the command line.
@@ -52,12 +54,14 @@ class RunConfig:
         resize: Size of the shorter side before the crop, if any.
         sigma: Standard deviation of the noise, in input units.
         n0: Number of pilot samples an input.
-        n: Number of estimation samples an input.
+        n: Number of estimation samples an input; in a decided run the most an input may take.
+        question: What a decided run decides, such as ``"score:0.5@0.25"``.
         alpha: Probability that a certificate is wrong, used when a query names no other.
         seed: Seed of the noise.
         levels: Number of steps of the score grid.
         num_classes: Number of classes of the base classifier.
         precision: Arithmetic of the forward pass: part of the certified function.
+        backend: What ran the forward pass, part of it too; None for PyTorch with the module as it is.
         outputs: Whether the base classifier returns ``"logits"`` or ``"probabilities"``.
         device: Type of the device that drew the noise, such as ``"cpu"``; generators differ between types.
         class_names: Names of the classes, for people.
@@ -92,11 +96,13 @@ class RunConfig:
     sigma: float
     n0: int
     n: int
+    question: str | None = field(default=None, metadata=_UNLESS_NONE)
     alpha: float
     seed: int = 0
     levels: int = 10_000
     num_classes: int
     precision: str = "float32"
+    backend: str | None = field(default=None, metadata=_UNLESS_NONE)
     outputs: str = "logits"
     device: str = "cpu"
     class_names: tuple[str, ...] | None = field(default=None, metadata=_INFORMATION)
@@ -110,7 +116,11 @@ class RunConfig:
     @property
     def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON of the defining fields, 64 hexadecimal digits."""
-        text = json.dumps({name: getattr(self, name) for name in _defining()}, sort_keys=True, separators=(",", ":"))
+        values = {name: getattr(self, name) for name in _defining()}
+        for f in fields(self):
+            if f.metadata.get("unless_none") and values[f.name] is None:
+                del values[f.name]
+        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def difference(self, other: RunConfig) -> list[Difference]:

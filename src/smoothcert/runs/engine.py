@@ -1,29 +1,28 @@
-"""The local loop: every input that is not stored yet is read, sampled and stored, one after the other."""
+"""A run from its arguments: names are resolved, the config is settled, and the missing inputs are sampled."""
 
 from __future__ import annotations
 
-import math
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_sigma
-from smoothcert.errors import DataError, InvalidArgumentError
+from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
+from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import DEFAULT_LEVELS
-from smoothcert.runs.config import RunConfig, current_versions, now
-from smoothcert.runs.prepare import choose_device, choose_sizes, class_names, count_classes, naming
-from smoothcert.runs.progress import Reporter, duration
-from smoothcert.runs.records import Record
-from smoothcert.runs.rehearsal import rehearse
+from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, now
+from smoothcert.runs.filling import fill
+from smoothcert.runs.forward import choose_classifier, score_difference
+from smoothcert.runs.prepare import choose_device, choose_sizes, class_names, count_classes
+from smoothcert.runs.progress import Reporter
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
 
 if TYPE_CHECKING:
     from smoothcert.data import Dataset
     from smoothcert.models import LoadedModel
-    from smoothcert.sampling import Sampler
 
 ON_UNREADABLE = ("fail", "skip")
+DEFAULT_N, DEFAULT_PILOT = 95_000, 5_000
 
 
 def certify_run(
@@ -32,11 +31,15 @@ def certify_run(
     *,
     out: Path | str,
     sigma: float,
-    n: int = 95_000,
-    n0: int = 5_000,
+    n: int | None = None,
+    n0: int | None = None,
+    decide: Question | str | None = None,
+    max_n: int | None = None,
     alpha: float = 0.001,
     seed: int = 0,
     weights: Path | str | None = None,
+    denoiser: str | None = None,
+    denoiser_weights: Path | str | None = None,
     limit: int | None = None,
     stride: int = 1,
     split: str | None = None,
@@ -48,6 +51,8 @@ def certify_run(
     batch_size: int | None = None,
     device: str | None = None,
     precision: str = "float32",
+    backend: str = "torch",
+    verify_precision: bool = False,
     outputs: str = "logits",
     on_unreadable: str = "fail",
     reporter: Reporter | None = None,
@@ -63,11 +68,17 @@ def certify_run(
             only noted.
         out: The run folder.
         sigma: Standard deviation of the noise, in input units.
-        n: Number of estimation samples an input.
-        n0: Number of pilot samples an input.
+        n: Number of estimation samples an input; None for 95,000.
+        n0: Number of pilot samples an input; None for 5,000, or 100 where a question is decided.
+        decide: The one question to answer for every input, such as ``"score:0.5@0.25"``, with as few samples as it
+            takes each; the run can answer no other. None to sample for any later question.
+        max_n: Largest number of estimation samples to decide with; None for 100,000.
         alpha: Probability that a certificate is wrong, used when a query names no other.
         seed: Seed of the noise.
         weights: File with the weights, where the model needs one.
+        denoiser: Name of a denoiser to put before the model, told ``sigma``; one of
+            ``smoothcert.models.denoised.DENOISER_NAMES``.
+        denoiser_weights: File with its weights, where it needs one.
         limit: Largest number of inputs, or None for all.
         stride: Take every stride-th input.
         split: Split of the data set.
@@ -79,6 +90,9 @@ def certify_run(
         batch_size: Noisy copies in a batch; None finds one. It changes no result.
         device: Such as ``"cpu"`` or ``"cuda"``; None takes a GPU if there is one.
         precision: Arithmetic of the forward pass.
+        backend: What runs the forward pass, one of ``smoothcert.backends.BACKENDS``; part of what is certified.
+        verify_precision: Whether to measure, on noisy samples of the first inputs, how far backend and precision move
+            scores away from PyTorch in float32; noted, and stored with the run.
         outputs: Whether the base classifier returns ``"logits"`` or ``"probabilities"``.
         on_unreadable: What to do with an input that cannot be read: ``"fail"``, so that no result quietly
             stands for fewer inputs than asked, or ``"skip"`` to store the reason and go on.
@@ -88,30 +102,44 @@ def certify_run(
         The finished run.
 
     Raises:
-        InvalidArgumentError: If an argument is outside its domain.
-        ModelError: If the model cannot be loaded, or does not return class scores.
+        InvalidArgumentError: If an argument is outside its domain, or the backend cannot run at this precision.
+        MissingDependencyError: If the backend's packages are absent.
+        ModelError: If the model cannot be loaded, or cannot be run by the backend, or does not return class scores.
         DataError: If the data cannot be loaded, a label is outside the classes, or an input cannot be read.
         RunError: If the folder holds another run or cannot be written.
     """
     reporter = reporter or Reporter()
     check_sigma(sigma)
     check_alpha(alpha)
-    for name, count in (("n", n), ("n0", n0), ("levels", levels)):
-        check_count(name, count)
+    question = Question.parse(decide) if isinstance(decide, str) else decide
+    n, n0 = _sizes(question, n=n, n0=n0, max_n=max_n)
+    check_count("levels", levels)
     _check_seed(seed)
     check_choice("on_unreadable", on_unreadable, ON_UNREADABLE)
     check_folder(Path(out))
 
+    from smoothcert.backends.names import EXPORTED
     from smoothcert.data import load_data
     from smoothcert.models import resolve_model
     from smoothcert.sampling import Sampler, warn_if_too_few
+    from smoothcert.stopping import UntilDecided
 
-    warn_if_too_few(n=n, alpha=alpha)
+    until = None if question is None else UntilDecided(question=question, n0=n0, max_n=n, alpha=alpha)
+    if until is None:
+        warn_if_too_few(n=n, alpha=alpha)
     device = choose_device(device)
     if isinstance(model, str):
         if model.startswith("python:"):
             reporter.note(f"{model} runs code of your own")
         model = resolve_model(model, weights=weights)
+    if denoiser is not None:
+        from smoothcert.models.denoised import behind_denoiser
+
+        if denoiser.startswith("python:"):
+            reporter.note(f"{denoiser} runs code of your own")
+        model = behind_denoiser(model, denoiser, sigma=sigma, weights=denoiser_weights)
+    elif denoiser_weights is not None:
+        raise InvalidArgumentError("denoiser_weights needs a denoiser; none was given")
     sizes = choose_sizes(model, image_size=image_size, resize=resize)
     if isinstance(data, str):
         data = load_data(
@@ -127,8 +155,9 @@ def certify_run(
     _note_training_sigma(model, sigma, reporter)
     num_classes = count_classes(model, data)
     data.check_labels(num_classes)
+    classifier = choose_classifier(model, data, backend=backend, precision=precision, outputs=outputs, device=device)
     sampler = Sampler(
-        model.module,
+        classifier,
         sigma=sigma,
         num_classes=num_classes,
         levels=levels,
@@ -137,7 +166,12 @@ def certify_run(
         precision=precision,
         outputs=outputs,
     )
+    notes: tuple[str, ...] = ()
+    if verify_precision:
+        notes = (f"{backend} in {precision} against PyTorch in float32: {score_difference(model, sampler, data)}",)
+        reporter.note(notes[0])
     config = RunConfig(
+        kind=SAMPLED if question is None else DECIDED,
         model=model.name,
         weights_hash=model.weights_hash,
         weights=None if weights is None else str(weights),
@@ -151,62 +185,37 @@ def certify_run(
         sigma=float(sigma),
         n0=int(n0),
         n=int(n),
+        question=None if question is None else str(question),
         alpha=float(alpha),
         seed=int(seed),
         levels=int(levels),
         num_classes=num_classes,
         class_names=class_names(model, data, num_classes=num_classes),
         precision=precision,
+        backend=None if backend == "torch" else backend,
         outputs=outputs,
         device=sampler.device.type,
+        notes=notes,
         inputs=len(data),
-        versions=current_versions("torch", "numpy", "scipy"),
+        versions=current_versions("torch", "numpy", "scipy", *([backend] if backend in EXPORTED else [])),
         created=now(),
     )
     with RunStore(out, config) as store:
-        _fill(store, sampler, data, skip=on_unreadable == "skip", reporter=reporter)
+        fill(store, sampler, data, until=until, skip=on_unreadable == "skip", reporter=reporter)
     return Run.open(out)
 
 
-def _fill(store: RunStore, sampler: Sampler, data: Dataset, *, skip: bool, reporter: Reporter) -> None:
-    """Sample and store the inputs that are missing."""
-    config = store.config
-    present = store.present
-    missing = [position for position, index in enumerate(data.indices) if index not in present]
-    if present:
-        reporter.note(f"{store.path} already holds {len(data) - len(missing)} of {len(data)} inputs")
-    if not missing:
-        return
-    each = config.n0 + config.n
-    look = rehearse(sampler, data, num_classes=config.num_classes, n=config.n, samples=each * len(missing))
-    reporter.note(_forecast(config, look.rate, inputs=len(missing)))
-    with reporter.sampling(inputs=len(missing), samples=each * len(missing)):
-        for position in missing:
-            record = _record(sampler, data, position, config=config, skip=skip, reporter=reporter)
-            store.append(record)
-            if record.samples is None:
-                reporter.skip(each)
-            else:
-                reporter.finish()
-
-
-def _record(
-    sampler: Sampler, data: Dataset, position: int, *, config: RunConfig, skip: bool, reporter: Reporter
-) -> Record:
-    """Sample one input, or say why it was skipped."""
-    index, name, label = data.indices[position], data.id(position), data.label(position)
-    start = time.perf_counter()
-    try:
-        example = data.load(position)
-    except DataError as error:
-        if not skip:
-            raise DataError(
-                f"{error}; what is stored so far is kept, and --on-unreadable skip goes on without this input"
-            ) from error
-        return Record(index, name, label, time.perf_counter() - start, None, str(error))
-    with naming(f"input {index} ({name})"):
-        samples = sampler.sample(example.x, n0=config.n0, n=config.n, seed=config.seed, progress=reporter.advance)
-    return Record(index, name, label, time.perf_counter() - start, samples)
+def _sizes(question: Question | None, *, n: int | None, n0: int | None, max_n: int | None) -> tuple[int, int]:
+    """Estimation samples, at most so many where a question is decided, and pilot samples."""
+    if question is None:
+        if max_n is not None:
+            raise InvalidArgumentError(f"max_n is for a run that decides a question; got {max_n!r} and no question")
+        most, pilot = ("n", DEFAULT_N if n is None else n), DEFAULT_PILOT
+    else:
+        if n is not None:
+            raise InvalidArgumentError(f"n is for a run without a question; limit its samples by max_n; got n={n!r}")
+        most, pilot = ("max_n", DEFAULT_MAX_N if max_n is None else max_n), DEFAULT_N0
+    return check_count(*most), check_count("n0", pilot if n0 is None else n0)
 
 
 def _check_seed(seed: int) -> None:
@@ -219,11 +228,3 @@ def _note_training_sigma(model: LoadedModel, sigma: float, reporter: Reporter) -
     trained = model.metadata.get("sigma")
     if trained is not None and float(trained) != sigma:
         reporter.note(f"{model.name} was trained under noise of sigma {trained}, not {sigma:g}")
-
-
-def _forecast(config: RunConfig, rate: float, *, inputs: int) -> str:
-    each = config.n0 + config.n
-    plan = f"{inputs:,} inputs x {each:,} samples on {config.device}"
-    if math.isnan(rate):
-        return plan
-    return f"{plan}: about {duration(inputs * each / rate)} at {rate:,.0f} samples/s"

@@ -154,6 +154,11 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         ) from error
 
 
+def concat_parts(tables: Sequence[pa.Table]) -> pa.Table:
+    """Tables one after the other; a column that one of them lacks, because it is older, is null there."""
+    return pa.concat_tables(tables, promote_options="default")
+
+
 def _first_occurrences(indices: Sequence[IntArray]) -> list[IntArray]:
     """Rows of each part that hold an input not in an earlier part, sorted by input."""
     sizes = [len(index) for index in indices]
@@ -165,7 +170,7 @@ def _first_occurrences(indices: Sequence[IntArray]) -> list[IntArray]:
 
 
 def _read_group(group: Sequence[Part], columns: Sequence[str] | None) -> pa.Table:
-    table = pa.concat_tables([_rows(read_part(part.path, columns), part.rows) for part in group])
+    table = concat_parts([_rows(read_part(part.path, columns), part.rows) for part in group])
     return _rows(table, np.argsort(np.concatenate([part.kept for part in group]), kind="stable"))
 
 

@@ -23,8 +23,8 @@ class Reporter:
         """Show one line about what is about to happen."""
 
     @contextmanager
-    def sampling(self, *, inputs: int, samples: int) -> Iterator[None]:
-        """Enclose the sampling of ``inputs`` inputs with ``samples`` samples altogether."""
+    def sampling(self, *, inputs: int, samples: int | None) -> Iterator[None]:
+        """Enclose the sampling of ``inputs`` inputs with ``samples`` samples altogether, None if nobody can know."""
         yield
 
     def advance(self, samples: int) -> None:
@@ -57,7 +57,7 @@ class LineReporter(Reporter):
             self._write(message)
 
     @contextmanager
-    def sampling(self, *, inputs: int, samples: int) -> Iterator[None]:
+    def sampling(self, *, inputs: int, samples: int | None) -> Iterator[None]:
         """Start counting."""
         self._inputs, self._left = inputs, samples
         self._done = self._drawn = 0
@@ -67,13 +67,15 @@ class LineReporter(Reporter):
     def advance(self, samples: int) -> None:
         """Count, and write a line when it is time."""
         self._drawn += samples
-        self._left -= samples
+        if self._left is not None:
+            self._left -= samples
         moment = time.monotonic()
         if moment - self._last >= self._every:
             self._last = moment
             rate = self._drawn / (moment - self._start)
-            left = duration(self._left / rate) if rate else "unknown time"
-            self._write(f"{self._done} of {self._inputs} inputs, {rate:,.0f} samples/s, {left} left")
+            left = self._seconds_left(moment - self._start)
+            time_left = "unknown time" if left is None else duration(left)
+            self._write(f"{self._done} of {self._inputs} inputs, {rate:,.0f} samples/s, {time_left} left")
 
     def finish(self) -> None:
         """Count."""
@@ -82,7 +84,13 @@ class LineReporter(Reporter):
     def skip(self, samples: int) -> None:
         """Count, without its samples entering the rate."""
         self._done += 1
-        self._left -= samples
+        if self._left is not None:
+            self._left -= samples
+
+    def _seconds_left(self, elapsed: float) -> float | None:
+        """From the samples left, or where their number is not known from the inputs."""
+        left, done = (self._inputs - self._done, self._done) if self._left is None else (self._left, self._drawn)
+        return elapsed * left / done if done else None
 
     def _write(self, line: str) -> None:
         self._stream.write(f"{line}\n")
@@ -105,7 +113,7 @@ class BarReporter(Reporter):
         self._console.print(message, markup=False, highlight=False)
 
     @contextmanager
-    def sampling(self, *, inputs: int, samples: int) -> Iterator[None]:
+    def sampling(self, *, inputs: int, samples: int | None) -> Iterator[None]:
         """Show the bar."""
         columns = (
             TextColumn("{task.fields[done]} of {task.fields[inputs]} inputs"),
@@ -116,7 +124,9 @@ class BarReporter(Reporter):
         )
         with Progress(*columns, console=self._console, speed_estimate_period=BAR_WINDOW) as bar:
             self._bar = bar
-            self._task = bar.add_task("", total=samples, done=0, inputs=inputs)
+            self._by_input = samples is None
+            total = inputs if samples is None else samples
+            self._task = bar.add_task("", total=total, done=0, inputs=inputs, drawn=0, by_input=self._by_input)
             try:
                 yield
             finally:
@@ -125,16 +135,18 @@ class BarReporter(Reporter):
     def advance(self, samples: int) -> None:
         """Move the bar."""
         if self._bar is not None:
-            self._bar.advance(self._task, samples)
+            drawn = self._bar.tasks[0].fields["drawn"] + samples
+            self._bar.update(self._task, advance=0 if self._by_input else samples, drawn=drawn)
 
     def finish(self) -> None:
         """Count the input."""
         if self._bar is not None:
-            self._bar.update(self._task, done=self._bar.tasks[0].fields["done"] + 1)
+            done = self._bar.tasks[0].fields["done"] + 1
+            self._bar.update(self._task, advance=1 if self._by_input else 0, done=done)
 
     def skip(self, samples: int) -> None:
         """Count the input and take its samples off the total, so that they do not look drawn."""
-        if self._bar is not None:
+        if self._bar is not None and not self._by_input:
             self._bar.update(self._task, total=(self._bar.tasks[0].total or 0) - samples)
         self.finish()
 
@@ -146,8 +158,9 @@ class _RateColumn(TextColumn):
         super().__init__("")
 
     def render(self, task: Task) -> Text:
-        """The rate, once there is one."""
-        return Text("" if task.speed is None else f"{task.speed:,.0f} samples/s")
+        """The recent rate, or where the bar counts inputs the mean one, once there is one."""
+        rate = task.speed if not task.fields["by_input"] else task.fields["drawn"] / (task.elapsed or 1.0)
+        return Text(f"{rate:,.0f} samples/s" if rate else "")
 
 
 def reporter_for(stream: TextIO, *, quiet: bool = False) -> Reporter:

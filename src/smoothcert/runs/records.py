@@ -34,6 +34,7 @@ _SCALARS = [
     pa.field("label", pa.int64()),
     pa.field("seconds", pa.float64(), nullable=False),
     pa.field("error", pa.string()),
+    pa.field("answer", pa.string()),
     pa.field("prediction", pa.int64()),
     pa.field("num_classes", pa.int64()),
     pa.field("sigma", pa.float64()),
@@ -77,6 +78,7 @@ class Record:
         seconds: Time spent on it.
         samples: What was sampled, or None if the input was skipped.
         error: Why it was skipped, or None.
+        answer: In a decided run ``"certified"``, ``"refuted"`` or ``"undecided"``.
 
     Raises:
         RunError: Unless exactly one of ``samples`` and ``error`` is given.
@@ -88,6 +90,7 @@ class Record:
     seconds: float
     samples: Samples | None
     error: str | None = None
+    answer: str | None = None
 
     def __post_init__(self) -> None:
         """Check that the record says either what was sampled or why nothing was."""
@@ -130,14 +133,15 @@ def to_parquet(table: pa.Table, *, compact: bool = True) -> bytes:
 
 def from_table(table: pa.Table) -> Iterator[Record]:
     """Records of a table with the columns of :data:`SCHEMA`; the inverse of :func:`to_table`."""
-    scalars = {name: table[name].to_pylist() for name in SCALARS}
+    scalars = {name: table[name].to_pylist() for name in SCALARS if name in table.column_names}
+    scalars.setdefault("answer", [None] * table.num_rows)  # a column that the first runs lack
     lists = {name: list_rows(table[name]) for name in _LEAVES}
     for row in range(table.num_rows):
         at = {name: values[row] for name, values in scalars.items()}
         samples = None
         if at["error"] is None:
             samples = _samples(at, {name: rows[row] for name, rows in lists.items()})
-        yield Record(at["index"], at["id"], at["label"], at["seconds"], samples, at["error"])
+        yield Record(at["index"], at["id"], at["label"], at["seconds"], samples, at["error"], at["answer"])
 
 
 def list_rows(column: pa.ChunkedArray) -> list[AnyArray]:

@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from smoothcert.errors import RunError
 from smoothcert.runs.config import Difference, RunConfig
 from smoothcert.runs.files import TEMPORARY, disk_errors, remove_temporaries, write_atomically
-from smoothcert.runs.parts import Part, is_single, open_parts, part_name, read_part
+from smoothcert.runs.parts import Part, concat_parts, is_single, open_parts, part_name, read_part
 from smoothcert.runs.records import Record, to_parquet, to_table
 
 CONFIG = "config.json"
@@ -112,7 +112,7 @@ class RunStore:
         if len(self._singles) < 2:
             return
         with disk_errors(self.path):
-            table = pa.concat_tables([read_part(path) for path in self._singles]).sort_by("index").combine_chunks()
+            table = concat_parts([read_part(path) for path in self._singles]).sort_by("index").combine_chunks()
             first, last = table["index"][0].as_py(), table["index"][-1].as_py()
             write_atomically(self._parts / part_name(first, last), to_parquet(table))
             while self._singles:

@@ -1,0 +1,93 @@
+"""What ``query`` says of a run that decided one question for every input."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from smoothcert.analysis.decided import DecidedSummary, decided_summary
+from smoothcert.analysis.proportion import Proportion
+from smoothcert.bounds import ceil_decimals, floor_decimals
+from smoothcert.cli.answers import Row
+from smoothcert.errors import InvalidArgumentError
+from smoothcert.runs import Run
+from smoothcert.runs.config import DECIDED
+
+
+def require_no_other_question(runs: Sequence[Run], options: Sequence[str]) -> None:
+    """Refuse what a decided run cannot answer: another question, or to stand beside runs of another kind.
+
+    Args:
+        runs: The runs asked, at least one of them decided.
+        options: Options of the command line that ask something else.
+
+    Raises:
+        InvalidArgumentError: Naming the option or the run, and what can be answered.
+    """
+    decided = next(run for run in runs if run.config.kind == DECIDED)
+    what = f"{decided.path} decided {decided.config.question} and can answer nothing else"
+    if options:
+        raise InvalidArgumentError(f"{what}: leave out {', '.join(f'--{name}' for name in options)}")
+    other = [run for run in runs if run.config.kind != DECIDED]
+    if other:
+        raise InvalidArgumentError(f"{what}: query {other[0].path} on its own")
+
+
+def decided_row(run: Run) -> Row:
+    """The run's summary as one flat row of exact numbers."""
+    found = decided_summary(run)
+    accuracy = found.certified_accuracy
+    return {
+        "run": str(run.path),
+        "measure": found.question.measure,
+        "bound": "sequential",
+        "threshold": found.question.threshold,
+        "radius": found.question.radius,
+        "certified_accuracy": None if accuracy is None else accuracy.value,
+        "ci_low": None if accuracy is None else accuracy.ci_low,
+        "ci_high": None if accuracy is None else accuracy.ci_high,
+        "inputs": found.inputs,
+        "alpha": found.alpha,
+        "certified": found.certified.value,
+        "refuted": found.refuted.value,
+        "undecided": found.undecided.value,
+        "skipped": found.skipped,
+        "n0": found.n0,
+        "max_n": found.max_n,
+        "mean_samples": found.mean_samples,
+        "median_samples": found.median_samples,
+        "times_fewer": found.times_fewer,
+    }
+
+
+def decided_text(run: Run) -> str:
+    """The run's summary for people."""
+    found = decided_summary(run)
+    asked = found.question
+    rows = [
+        ("certified accuracy", _share(found.certified_accuracy)),
+        ("certified, right or wrong", _share(found.certified)),
+        ("refuted", _share(found.refuted)),
+        ("undecided", _share(found.undecided)),
+        ("samples, mean", f"{found.mean_samples:,.1f}"),
+        ("samples, median", f"{found.median_samples:,.1f}"),
+        ("fewer than 100,000 by", f"{found.times_fewer:,.1f} times"),
+    ]
+    return "\n".join(
+        [
+            f"{run.path}: {asked.measure} above {asked.threshold:g} within {asked.radius:g}? "
+            f"{found.inputs} inputs{_skipped(found)}, sigma {run.config.sigma:g}, alpha {found.alpha:g} an input, "
+            f"n0 {found.n0:,}, at most {found.max_n:,}",
+            *(f"{name:<26} {value}" for name, value in rows),
+        ]
+    )
+
+
+def _skipped(found: DecidedSummary) -> str:
+    return f" ({found.skipped} more skipped as unreadable)" if found.skipped else ""
+
+
+def _share(share: Proportion | None) -> str:
+    if share is None:
+        return "— (no labels)"
+    value = share.count * 1000 // share.inputs / 1000
+    return f"{value:.3f} [{floor_decimals(share.ci_low, 3)}, {ceil_decimals(share.ci_high, 3)}]"

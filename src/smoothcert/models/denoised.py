@@ -1,0 +1,119 @@
+"""Denoised smoothing: a denoiser in front of a classifier that never saw noise, so that it can be certified untrained.
+
+Noise is drawn by the sampler alone. The denoiser is told its level when it is made, and together with the classifier it
+is the base classifier that is certified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from torch import Tensor, nn
+
+from smoothcert._check import check_sigma
+from smoothcert.errors import ModelError
+from smoothcert.models.loaded import LoadedModel
+from smoothcert.models.weights import Weights, read_weights, state_dict_sha256
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DENOISER_NAMES: tuple[str, ...] = (
+    "ffdnet",
+    "diffusers:REPO_OR_FOLDER",
+    "python:package.module:factory",
+    "python:path/to/file.py:factory",
+)
+"""The known forms, as error messages and ``--help`` show them."""
+
+_LOADERS: Mapping[str, str] = {"ffdnet": "ffdnet", "diffusers": "diffusion", "python": "python_denoiser"}
+
+
+class Denoised(nn.Module):
+    """A denoiser, then a classifier: noisy images in, logits out.
+
+    Args:
+        denoiser: Noisy images to denoised ones of the same shape.
+        classifier: Images ``(batch, C, H, W)`` in ``[0, 1]`` to logits.
+
+    References:
+        Salman et al. (2020), Denoised Smoothing, https://arxiv.org/abs/2003.01908.
+    """
+
+    def __init__(self, denoiser: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.classifier = classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits of noisy images ``x``, shape ``(batch, C, H, W)``.
+
+        Raises:
+            ModelError: The denoiser changed the shape.
+        """
+        clean = self.denoiser(x)
+        if clean.shape != x.shape:
+            raise ModelError(f"the denoiser must keep the shape {tuple(x.shape)}; it returned {tuple(clean.shape)}")
+        logits: Tensor = self.classifier(clean)
+        return logits
+
+
+class DenoiserLoader(Protocol):
+    """The one function every module that loads a denoiser has."""
+
+    def load_denoiser(self, target: str, *, name: str, sigma: float, weights: Weights | None) -> nn.Module:
+        """Make the denoiser of what follows the colon of ``name``, for noise of one level."""
+
+
+def resolve_denoiser(name: str, *, sigma: float, weights: Path | str | None = None) -> nn.Module:
+    """Load the denoiser called ``name`` for one noise level.
+
+    Args:
+        name: One of the forms in ``DENOISER_NAMES``. ``python:`` imports and runs the user's own code: a factory
+            called as ``factory(sigma=sigma)``.
+        sigma: Standard deviation of the noise, in input units.
+        weights: A file of weights, where the denoiser needs one.
+
+    Returns:
+        The denoiser in eval mode: images ``(batch, C, H, W)`` with noise of that level to images in ``[0, 1]``.
+
+    Raises:
+        ModelError: The name is unknown, or the weights cannot be read or do not fit.
+        MissingDependencyError: The form needs an extra that is not installed.
+        InvalidArgumentError: ``sigma`` is not positive.
+    """
+    kind, colon, target = name.partition(":")
+    if kind not in _LOADERS or (kind == "ffdnet") == bool(colon) or (colon and not target):
+        raise ModelError(f"unknown denoiser {name!r}; known forms are {', '.join(DENOISER_NAMES)}")
+    loader = cast("DenoiserLoader", import_module(f"smoothcert.models.{_LOADERS[kind]}"))
+    read = None if weights is None else read_weights(Path(weights))
+    return loader.load_denoiser(target, name=name, sigma=check_sigma(sigma), weights=read).eval()
+
+
+def behind_denoiser(
+    model: LoadedModel, denoiser: str, *, sigma: float, weights: Path | str | None = None
+) -> LoadedModel:
+    """The classifier behind a denoiser, as one base classifier.
+
+    Args:
+        model: The classifier; it need not be trained under noise.
+        denoiser: Name of the denoiser.
+        sigma: Standard deviation of the noise, in input units.
+        weights: The denoiser's weights, where it needs a file.
+
+    Returns:
+        As ``model``, with a name and a hash that say both.
+    """
+    module = resolve_denoiser(denoiser, sigma=sigma, weights=weights)
+    both = f"{state_dict_sha256(module)} {model.weights_hash or state_dict_sha256(model.module)}"
+    return replace(
+        model,
+        module=Denoised(module, model.module).eval(),
+        name=f"{model.name} behind {denoiser}",
+        weights_hash=hashlib.sha256(both.encode()).hexdigest(),
+        metadata={},  # the noise level it was trained at says nothing about denoised images
+    )
