@@ -122,10 +122,12 @@ class ScoreHistogram:
         if where.size and not (where.dtype.kind in "iu" and weights.dtype.kind in "iu"):
             raise InvalidArgumentError(f"cells and counts must be integers; got {where.dtype} and {weights.dtype}")
         where = where.astype(np.int64)
+        if np.unique(where).size != where.size:
+            raise InvalidArgumentError("cells must be distinct; got a cell twice")
         if where.size and (where.min() < 0 or where.max() > levels):
             raise InvalidArgumentError(f"cells must lie in [0, {levels}]; got {where.min()} to {where.max()}")
         dense = np.zeros(levels + 1, dtype=np.int64)
-        np.add.at(dense, where, weights.astype(np.int64))
+        dense[where] = weights.astype(np.int64)
         return cls(dense, lower, upper)
 
     def to_sparse(self) -> tuple[IntArray, IntArray]:

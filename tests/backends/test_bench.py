@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,13 +119,12 @@ def test_the_overhead_target_compares_with_the_same_forward_pass() -> None:
     assert [check.met for check in checks] == [False, False, True]  # 90% of its loop, slower than ART, 3 times eager
 
 
-def test_memory_is_measured_in_a_process_of_its_own() -> None:
+def test_the_peak_of_a_row_is_not_that_of_the_process_that_measures_it() -> None:
     from bench.contenders import Contender, Round
     from bench.memory import peak
 
-    start = time.perf_counter()
+    held = np.ones(250_000_000)  # 2 GB, in this process only
     used = peak("linear", Contender("sampler"), Round(8, 8, 8), threads=1)
     assert used is not None
-    assert 50 < used < 5_000
+    assert 50 < used < held.nbytes / 2**20
     assert peak("no such network", Contender("sampler"), Round(8, 8, 8), threads=1) is None
-    assert time.perf_counter() - start < 120

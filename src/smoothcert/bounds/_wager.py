@@ -44,7 +44,8 @@ class Wager:
         value, slope = np.zeros(claim.shape), np.zeros(claim.shape)
         for tangent, bet, samples in zip(self.tangents, self.bets, self.samples, strict=True):
             u = (tangent.ceiling - np.minimum(claim, self.limit)) / tangent.scale
-            factor = 1.0 + bet[..., None] * (u[..., None] - tangent.deficit)
+            # Up to the limit no factor is below 1 - BOLDEST, but by rounding, where the scale is minute.
+            factor = np.maximum(1.0 + bet[..., None] * (u[..., None] - tangent.deficit), 1.0 - BOLDEST)
             value += np.sum(samples * np.log(factor), axis=-1)
             with np.errstate(over="ignore", invalid="ignore"):  # the slope only guides the search
                 slope -= np.sum(samples / factor, axis=-1) * (bet / tangent.scale)
