@@ -23,6 +23,7 @@ COLUMNS = (
     "peak memory, MB",
 )
 _IMAGE = 100_000
+_CONTROL = "control"  # the first row once more: what the machine can tell apart
 OVERHEAD, BEST_BACKEND = 0.95, 1.5
 
 
@@ -61,7 +62,9 @@ def speed(plan: Plan, *, clock: Callable[[], float], threads: int, with_memory: 
                 runs[contender.label] = stand.round(contender)
         except SmoothcertError as error:
             reasons[contender.label] = f"not measured: {error}"
+    runs[_CONTROL] = runs[BASELINE.label]
     seconds = take_turns(runs, repeats=plan.repeats, clock=clock)
+    control = ratio(seconds[BASELINE.label], seconds[_CONTROL])
     for label, contender in contenders.items():
         if label in reasons:
             table.rows.append([label, None, None, None, None, None])
@@ -75,7 +78,10 @@ def speed(plan: Plan, *, clock: Callable[[], float], threads: int, with_memory: 
         cells: list[Cell] = [label, rate, ratio(seconds[BASELINE.label], own)]
         cells += [ratio(seconds[same], own) if same in seconds else None, _IMAGE / rate, used]
         table.rows.append(cells)
-    table.notes.append(f"Median of {plan.repeats} rounds of {plan.size.n0} + {plan.size.n} samples, taken in turns.")
+    table.notes.append(
+        f"Median of {plan.repeats} rounds of {plan.size.n0} + {plan.size.n} samples, taken in turns. The first row against "
+        f"itself: {control:.3f}; what differs from 1 by no more than that is noise."
+    )
     return table, _checks(plan, contenders, seconds)
 
 

@@ -61,6 +61,7 @@ def test_a_whole_report_is_made_and_saved(tmp_path) -> None:
     assert "bare loop, torch, float32" in labels
     assert "smoothcert, torch, bfloat16, channels-last" in labels
     assert all(row[1] > 0 for row in speed.rows if row[0].startswith(("bare", "smoothcert")))
+    assert "The first row against itself: " in speed.notes[-1]
     markdown, values = report.save(tmp_path)
     assert json.loads(values.read_text())["tables"][0]["rows"] == speed.rows
     assert "## Benchmark of" in markdown.read_text()
