@@ -53,10 +53,8 @@ def main() -> int:
     known, bounds, small, limit, attained = {}, {}, {}, {}, {}
     print(f"lower bounds on the smoothed score, alpha = {ALPHA}, mean of {DRAWS} draws, r = R / sigma")
     print(f"dual and cdf: {BUDGET:,} samples in all; dual-4k: {SMALL_BUDGET:,} in all; known: distribution known")
-    print(
-        "distance: from known to dual, less one grid level, as a multiple of the normal limit z sd / sqrt(n), and of the"
-    )
-    print("distance to the certificate of the worst distribution that so many samples cannot rule out")
+    print("distance: from known to dual, less one grid level, as a multiple of the normal limit z sd / sqrt(n), and")
+    print("of the distance to the certificate of the worst distribution that so many samples cannot rule out")
     for source in sources:
         known[source.name] = source.certificate(SHIFTS)
         bounds[source.name] = mean_bounds(source, BUDGET)

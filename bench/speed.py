@@ -79,8 +79,8 @@ def speed(plan: Plan, *, clock: Callable[[], float], threads: int, with_memory: 
         cells += [ratio(seconds[same], own) if same in seconds else None, _IMAGE / rate, used]
         table.rows.append(cells)
     table.notes.append(
-        f"Median of {plan.repeats} rounds of {plan.size.n0} + {plan.size.n} samples, taken in turns. The first row against "
-        f"itself: {control:.3f}; what differs from 1 by no more than that is noise."
+        f"Median of {plan.repeats} rounds of {plan.size.n0} + {plan.size.n} samples, taken in turns. The first row "
+        f"against itself: {control:.3f}; what differs from 1 by no more than that is noise."
     )
     return table, _checks(plan, contenders, seconds)
 
