@@ -154,6 +154,20 @@ def test_query_table_floors_and_ceils(capsys, stored):
     assert "0.600 [0.146, 0.948]" in text  # Clopper-Pearson of 3 of 5: 0.14663, 0.94725
 
 
+def test_a_whole_table_costs_alpha_by_the_number_of_statements(capsys, stored):
+    asked = ["--measure", "score,margin", "--bound", "dual,cdf", "--radii", "0,0.1,0.2", "--thresholds", "0.5,0.7"]
+    at = {}
+    for joint in ("each", "input", "dataset"):
+        assert run_cli("query", stored, *asked, "--joint", joint, "--format", "json") == 0
+        at[joint] = {row["bound"]: row["alpha"] for row in json.loads(capsys.readouterr().out)}
+    # Thresholds are free: a lower bound answers them all. Radii are free for the band, which holds at all of them.
+    assert at["each"] == {"dual": 0.001, "cdf": 0.001}
+    assert at["input"] == pytest.approx({"dual": 0.001 / 6, "cdf": 0.001 / 2})
+    assert at["dataset"] == pytest.approx({"dual": 0.001 / 30, "cdf": 0.001 / 10})
+    assert run_cli("query", stored, *asked, "--joint", "dataset") == 0
+    assert "jointly for the data set (alpha a statement: dual 3.33e-05, cdf 0.0001)" in capsys.readouterr().out
+
+
 def test_query_of_several_runs_names_each(capsys, stored):
     assert run_cli("query", stored, stored, "--format", "json") == 0
     one_run = len(json.loads(capsys.readouterr().out)) // 2

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from smoothcert.analysis import BoundsTable, bounds_table, certified_accuracy, class_certified_accuracy
 from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS
+from smoothcert.bounds import split_alpha
 from smoothcert.certificate import Certificate
 from smoothcert.errors import DataError
 from smoothcert.runs import Run
@@ -29,6 +30,8 @@ class Question:
         radii: L2 radii in input units.
         thresholds: Confidences that must be kept.
         alpha: Failure probability, or None for each run's own.
+        joint: What it is the failure probability of: ``"each"`` statement on its own, all statements about an
+            ``"input"`` together, or all about the whole ``"dataset"``.
     """
 
     measures: list[str] | None
@@ -36,6 +39,7 @@ class Question:
     radii: list[float]
     thresholds: list[float]
     alpha: float | None
+    joint: str = "each"
 
 
 def accuracy_rows(run: Run, question: Question) -> list[Row]:
@@ -43,22 +47,39 @@ def accuracy_rows(run: Run, question: Question) -> list[Row]:
 
     For the measure ``class`` there is one row a radius: right, and the class cannot change; no threshold is meant.
     """
-    table = bounds_table(run, alpha=question.alpha)
-    measures = question.measures or list(table.answers.measures) or [CLASS]
+    whole = bounds_table(run, alpha=question.alpha)
+    measures = question.measures or list(whole.answers.measures) or [CLASS]
+
+    def table_for(bound: str) -> BoundsTable:
+        if question.joint == "each":
+            return whole
+        return bounds_table(run, alpha=_alpha_of_each(whole, question, bound, measures=len(measures)))
+
     rows: list[Row] = []
     for measure in measures:
         if measure == CLASS:
-            rows += _class_rows(table, question.radii)
+            rows += _class_rows(table_for("clopper_pearson"), question.radii)
             continue
-        found = certified_accuracy(
-            table,
-            measures=[measure],
-            bounds=question.bounds or _default_bounds(table),
-            radii=question.radii,
-            thresholds=question.thresholds,
-        )
-        rows += [asdict(row) for row in found]
-    return [{"run": str(run.path), **row} for row in rows]
+        for bound in question.bounds or _default_bounds(whole):
+            found = certified_accuracy(
+                table_for(bound),
+                measures=[measure],
+                bounds=[bound],
+                radii=question.radii,
+                thresholds=question.thresholds,
+            )
+            rows += [asdict(row) for row in found]
+    return [{"run": str(run.path), "joint": question.joint, **row} for row in rows]
+
+
+def _alpha_of_each(table: BoundsTable, question: Question, bound: str, *, measures: int) -> float:
+    """Failure probability at which each bound must be made. Only the dual bound is one statement a radius."""
+    return split_alpha(
+        table.alpha,
+        radii=len(set(question.radii)) if bound == "dual" else 1,
+        measures=measures,
+        inputs=max(len(table.inputs), 1) if question.joint == "dataset" else 1,
+    )
 
 
 def _default_bounds(table: BoundsTable) -> list[str]:

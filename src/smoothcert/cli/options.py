@@ -19,6 +19,14 @@ class Format(str, Enum):
     json = "json"
 
 
+class Joint(str, Enum):
+    """What a failure probability is for."""
+
+    each = "each"
+    input = "input"
+    dataset = "dataset"
+
+
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no bar: a line a minute, warnings, errors.")]
 BatchSize = Annotated[int | None, typer.Option(help="Noisy copies in a batch; found automatically. Changes no result.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU is taken if there is one.")]

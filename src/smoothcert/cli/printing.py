@@ -47,12 +47,21 @@ def accuracy_text(run: Run, rows: Sequence[Row]) -> str:
         [
             f"{run.path}: {rows[0]['inputs']} inputs"
             + (f" ({skipped} more skipped as unreadable)" if skipped else "")
-            + f", sigma {config.sigma:g}, alpha {rows[0]['alpha']:g}, n0 {config.n0:,}, n {config.n:,}",
+            + f", sigma {config.sigma:g}, {_alpha_text(rows)}, n0 {config.n0:,}, n {config.n:,}",
             *(f"note: {note}" for note in config.notes),
             "certified accuracy [95% interval over the inputs]",
             table_text(headers, body, numeric_from=3),
         ]
     )
+
+
+def _alpha_text(rows: Sequence[Row]) -> str:
+    """What each statement is made at, and what all of them are together."""
+    at = {row["bound"]: f"{row['alpha']:.3g}" for row in rows}
+    if rows[0]["joint"] == "each":
+        return f"alpha {rows[0]['alpha']:g}"
+    whole = {"input": "an input", "dataset": "the data set"}[rows[0]["joint"]]
+    return f"each bound's lines jointly for {whole} (alpha a statement: {', '.join(f'{b} {a}' for b, a in at.items())})"
 
 
 def input_text(answer: Row) -> str:

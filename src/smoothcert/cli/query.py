@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from smoothcert.cli.options import Format, Runs, names, numbers
+from smoothcert.cli.options import Format, Joint, Runs, names, numbers
 
-_ASKING = ("measure", "bound", "radii", "thresholds", "alpha", "input")
+_ASKING = ("measure", "bound", "radii", "thresholds", "alpha", "joint", "input")
 
 
 def query(
@@ -27,6 +27,10 @@ def query(
     radii: Annotated[str, typer.Option(help="L2 radii in input units.")] = "0,0.25,0.5",
     thresholds: Annotated[str, typer.Option(help="Confidences that must be kept.")] = "0.5,0.7,0.9",
     alpha: Annotated[float | None, typer.Option(help="Instead of the run's own.")] = None,
+    joint: Annotated[
+        Joint,
+        typer.Option(help="What alpha is for: each statement, all about an input together, or about the data set."),
+    ] = Joint.each,
     input: Annotated[str | None, typer.Option(help="One input, by its id or index, instead of them all.")] = None,
     format: Annotated[Format, typer.Option(help="Table for people; csv and json hold exact numbers.")] = Format.table,
 ) -> None:
@@ -34,7 +38,8 @@ def query(
 
     Certified accuracy is the fraction of all inputs, abstentions counted as wrong, whose prediction is right
     and whose certified lower bound at the radius is above the threshold; its interval is a 95% one over the
-    inputs. A run made with --decide answers its own question only, with what it cost.
+    inputs. With --joint a whole table can be claimed: alpha is divided by the number of statements, those of one bound
+    (the best of several bounds is not a claim). A run made with --decide answers its own question only, with what it cost.
     """
     from smoothcert.cli import answers, decided, printing
     from smoothcert.runs import Run
@@ -46,6 +51,7 @@ def query(
         radii=numbers("radii", radii),
         thresholds=numbers("thresholds", thresholds),
         alpha=alpha,
+        joint=joint.value,
     )
     opened = [Run.open(path) for path in runs]
     if any(run.config.kind == DECIDED for run in opened):
