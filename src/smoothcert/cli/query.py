@@ -39,7 +39,8 @@ def query(
     Certified accuracy is the fraction of all inputs, abstentions counted as wrong, whose prediction is right
     and whose certified lower bound at the radius is above the threshold; its interval is a 95% one over the
     inputs. With --joint a whole table can be claimed: alpha is divided by the number of statements of a bound
-    (the best of several bounds is not a claim). A run made with --decide answers its own question only, with what it cost.
+    (the best of several bounds is not a claim). A run made with --decide answers its own question
+    only, with what it cost.
     """
     from smoothcert.cli import answers, decided, printing
     from smoothcert.runs import Run
