@@ -86,6 +86,8 @@ def place_bets(
 
 @dataclass(frozen=True)
 class Response:
+    """What to do about the next group, and what the past lets one expect of it."""
+
     tangent: Tangent
     bet: FloatArray  # (inputs, radii)
     value: FloatArray  # mean of 1 - deficit in the past, (inputs, radii)
