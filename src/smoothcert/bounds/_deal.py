@@ -67,8 +67,8 @@ def _deal(counts: IntArray, shares: Sequence[float], rng: np.random.Generator) -
     if n > MANY_SAMPLES:  # a draw for each cell and group costs less than one for each sample
         return np.asarray(rng.multinomial(counts, shares).T, dtype=np.float64)
     tickets = np.diff(np.rint(256 * np.cumsum(shares)), prepend=0).astype(np.int64)
-    offset = np.repeat(np.arange(len(shares)) * counts.size, tickets)
-    cell = np.repeat(np.arange(counts.size), counts)
+    offset = np.repeat(np.arange(len(shares), dtype=np.int32) * np.int32(counts.size), tickets)
+    cell = np.repeat(np.arange(counts.size, dtype=np.int32), counts)
     cell += offset[np.frombuffer(rng.bytes(n), dtype=np.uint8)]
     dealt = np.bincount(cell, minlength=len(shares) * counts.size)
     return dealt.reshape(len(shares), counts.size).astype(np.float64)
