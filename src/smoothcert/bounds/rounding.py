@@ -9,8 +9,8 @@ def floor_decimals(value: float, decimals: int = 3) -> str:
     """``value`` with ``decimals`` digits after the point, rounded down.
 
     Example:
-        >>> floor_decimals(0.99951), floor_decimals(-0.0004), floor_decimals(float("inf"))
-        ('0.999', '-0.001', 'inf')
+        >>> floor_decimals(0.99951), floor_decimals(0.6), floor_decimals(-0.0004), floor_decimals(float("inf"))
+        ('0.999', '0.600', '-0.001', 'inf')
     """
     return _quantized(value, decimals, ROUND_FLOOR)
 
@@ -26,7 +26,7 @@ def ceil_decimals(value: float, decimals: int = 3) -> str:
 
 
 def _quantized(value: float, decimals: int, rounding: str) -> str:
-    exact = Decimal(float(value))
+    exact = Decimal(repr(float(value)))  # the shortest decimal that is this float: 0.6 stays 0.6
     if not exact.is_finite():
         return str(float(value))
     rounded = exact.quantize(Decimal(1).scaleb(-decimals), rounding=rounding)
