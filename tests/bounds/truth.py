@@ -8,6 +8,7 @@ Probabilities near 1 are kept as their complements throughout.
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -18,18 +19,19 @@ from scipy.stats import beta as beta_law
 from smoothcert.histogram import ScoreHistogram
 
 
-class Law:
+class Law(ABC):
     """A distribution of scores in ``[lower, upper]``."""
 
     lower: float = 0.0
     upper: float = 1.0
 
+    @abstractmethod
     def tails(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``P(X >= t)`` and ``P(X < t)``, each accurate where it is small."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        raise NotImplementedError
+        """Samples, shape ``(size,)``."""
 
     def breaks(self) -> Sequence[float]:
         """Where the survival function jumps."""

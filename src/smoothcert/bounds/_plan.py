@@ -79,9 +79,8 @@ def place_bets(
     # Where a lucky sample can more than double the capital, a few moments do not describe what a bet may do.
     steady = bets[-1] * (1.0 - response.value) > 1.0
     standard_error = response.tangent.scale * (response.value - response.worst_value) / math.sqrt(2.0 * log_target)
-    expected = response.tangent.ceiling - response.tangent.scale * (1.0 - response.worst_value)
     wager = Wager(tangents, bets, groups, np.min(limits, axis=0))
-    return Plan(wager, blocks, delta, expected, standard_error, steady, log_target)
+    return Plan(wager, blocks, delta, response.expected, standard_error, steady, log_target)
 
 
 @dataclass(frozen=True)
@@ -91,8 +90,13 @@ class Response:
     tangent: Tangent
     bet: FloatArray  # (inputs, radii)
     value: FloatArray  # mean of 1 - deficit in the past, (inputs, radii)
-    worst_value: FloatArray  # the same in the worst distribution: the bound to expect, (inputs, radii)
+    worst_value: FloatArray  # the same in the worst distribution, (inputs, radii)
     tilted: FloatArray  # density of the worst distribution over the past's, (inputs, radii, knots)
+
+    @property
+    def expected(self) -> FloatArray:
+        """The bound to expect, shape ``(inputs, radii)``."""
+        return self.tangent.ceiling - self.tangent.scale * (1.0 - self.worst_value)
 
 
 def best_response(

@@ -20,9 +20,9 @@ LARGEST_TESTED_SHIFT = 8.0
 def dual_lower(pilot: ScoreHistogram, sample: ScoreHistogram, *, r: FloatArray, alpha: float) -> FloatArray:
     r"""Lower bound on the smoothed score under every shift, by linearizing the shift function.
 
-    For each radius: with probability at least ``1 - alpha`` over the i.i.d. samples, ``E[h(x + delta + eps)]`` is at
-    least the returned value for every shift ``|delta|_2 <= r sigma``. One radius at a time: for several jointly, divide
-    ``alpha`` by their number.
+    For each radius: with probability at least ``1 - alpha`` over the i.i.d. samples and how they are dealt to groups
+    (at random; a hash of the histograms seeds the deal), ``E[h(x + delta + eps)]`` is at least the returned value for
+    every shift ``|delta|_2 <= r sigma``. One radius at a time: for several jointly, divide ``alpha`` by their number.
 
     Args:
         pilot: Scores that may tune the bound: independent of ``sample``, possibly none.
@@ -72,9 +72,9 @@ def dual_lower_many(
 def dual_shift_above(threshold: float, *, pilot: ScoreHistogram, sample: ScoreHistogram, alpha: float) -> float:
     """Largest shift up to which the certificate is above a threshold, radii tested upward until the first failure.
 
-    With probability at least ``1 - alpha`` over the i.i.d. samples the certificate at the returned shift is above the
-    threshold. The sequence of radii is fixed by the pilot, and a false statement needs the first radius at which it is
-    false to pass its test, so the whole search costs ``alpha`` once.
+    With probability at least ``1 - alpha`` over the i.i.d. samples and their deal to groups the certificate at the
+    returned shift is above the threshold. The sequence of radii is fixed by the pilot, and a false statement needs the
+    first radius at which it is false to pass its test, so the whole search costs ``alpha`` once.
 
     Args:
         threshold: The value to stay above, at least ``sample.lower``.
@@ -107,7 +107,7 @@ def _radii_to_test(threshold: float, *, pilot: ScoreHistogram, n: int, alpha: fl
     coarse = np.linspace(0.0, LARGEST_TESTED_SHIFT, 33)
     knots = choose_knots(pilot.counts)
     cells, counts = pilot.to_sparse()
-    response = best_response(
+    expected = best_response(
         project(cells, counts[None].astype(np.float64), knots)[None, :1],
         pilot.points[knots][None],
         coarse[:, None],
@@ -115,8 +115,7 @@ def _radii_to_test(threshold: float, *, pilot: ScoreHistogram, n: int, alpha: fl
         tilted=np.ones(1),
         rounds=2,
         imagined=0.0,
-    )
-    expected = (response.tangent.ceiling - response.tangent.scale * (1.0 - response.worst_value))[0]
+    ).expected[0]
     after = min(int(np.count_nonzero(expected > threshold)), coarse.size - 1)
     fall = max(float(expected[after - 1] - expected[after]), 1e-12) if after else 1.0
     end = float(coarse[after] - (threshold - expected[after]) / fall * (coarse[1] - coarse[0])) if after else 0.0
