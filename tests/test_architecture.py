@@ -28,6 +28,7 @@ LAYERS = (
     ("stopping",),
     ("smoothing",),
     ("runs",),
+    ("training",),
     ("analysis",),
     ("report",),
     ("cli",),

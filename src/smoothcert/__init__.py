@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from smoothcert.runs import Run
     from smoothcert.samples import Samples
     from smoothcert.smoothing import ABSTAIN, SmoothedClassifier
+    from smoothcert.training import Recipe, train
 
 _HOME = {
     "ABSTAIN": "smoothing",
     "Certificate": "certificate",
+    "Recipe": "training",
     "Run": "runs",
     "Samples": "samples",
     "ScoreCertificate": "bounds",
@@ -32,11 +34,13 @@ _HOME = {
     "SmoothedClassifier": "smoothing",
     "load_data": "data",
     "load_model": "models",
+    "train": "training",
 }
 
 __all__ = [
     "ABSTAIN",
     "Certificate",
+    "Recipe",
     "Run",
     "Samples",
     "ScoreCertificate",
@@ -46,6 +50,7 @@ __all__ = [
     "__version__",
     "load_data",
     "load_model",
+    "train",
 ]
 
 

@@ -17,6 +17,7 @@ from smoothcert.cli.import_ import import_
 from smoothcert.cli.query import query
 from smoothcert.cli.report import report
 from smoothcert.cli.sweep import sweep
+from smoothcert.cli.train import train
 from smoothcert.errors import SmoothcertError
 
 app = typer.Typer(
@@ -25,7 +26,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, certify, query, report, compare, figure, sweep):
+for command in (demo, certify, query, report, compare, figure, sweep, train):
     app.command()(command)
 app.command("import")(import_)
 

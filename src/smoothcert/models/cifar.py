@@ -95,6 +95,20 @@ def cifar_resnet(depth: int, state: Mapping[str, Tensor], *, source: str) -> Cif
     return network
 
 
+def cifar_network(arch: str, *, width: int = 16, num_classes: int = 10) -> CifarResNet:
+    """Build ``resnetDEPTH`` with random weights.
+
+    Raises:
+        ModelError: ``arch`` is not that, or the depth is not ``6 n + 2``.
+    """
+    match = re.fullmatch(r"resnet(\d+)", arch)
+    if match is None:
+        raise ModelError(
+            f"arch must be resnet20, resnet32, resnet44, resnet56, resnet110 or another depth 6 n + 2; got {arch!r}"
+        )
+    return CifarResNet(int(match[1]), width=width, num_classes=num_classes)
+
+
 def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
     """Load ``resnetDEPTH`` behind CIFAR's normalization; the weights file gives its width and classes.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialize
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
@@ -104,6 +105,12 @@ def fit_weights(module: nn.Module, state: Mapping[str, Tensor], *, source: str) 
     if problems:
         raise ModelError(f"{source} does not fit the model; {'; '.join(problems)}")
     module.load_state_dict(dict(state), strict=False)
+
+
+def to_safetensors(module: nn.Module, metadata: Mapping[str, str]) -> bytes:
+    """Return a module's state dict as the bytes of a safetensors file with this header."""
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in module.state_dict().items()}
+    return serialize(state, metadata=dict(metadata))
 
 
 def strip_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
