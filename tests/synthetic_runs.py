@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs.config import RunConfig
-from smoothcert.runs.records import Record
+from smoothcert.runs.records import Record, to_table
 from smoothcert.samples import Samples, StageHistograms
 
 
@@ -20,9 +21,16 @@ class SyntheticRun:
     config: RunConfig
     rows: list[Record] = field(default_factory=list)
     path: str = "synthetic"
+    part: int = 16
 
     def records(self) -> list[Record]:
         return self.rows
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Part by part, as a stored run gives them."""
+        for start in range(0, len(self.rows), self.part):
+            table = to_table(self.rows[start : start + self.part])
+            yield table if columns is None else table.select(list(columns))
 
 
 def beta_samples(

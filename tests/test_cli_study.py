@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from published_logs import COHEN, KUMAR, write
+from smoothcert.analysis import radius_correlation
 from smoothcert.cli import main
-from smoothcert.runs import RunStore
+from smoothcert.runs import Run, RunStore
 from synthetic_runs import mixed_run
 
 PNG = b"\x89PNG"
@@ -162,12 +163,26 @@ def test_figures_of_imported_logs(capsys, folder, tmp_path):
         capsys, "figure", "accuracy-over-radius", folder / "kumar", folder / "cohen", "--out", tmp_path / "two.png"
     )
     assert [line.rsplit("/", 1)[1] for line in said.splitlines()] == ["two-kumar.png", "two-cohen.png"]
-    for kind, problem in (("correlation", "smoothed score itself"), ("calibration", "smoothed score itself")):
+    for kind, problem in (("correlation", "holds no class radius"), ("calibration", "smoothed score itself")):
         assert problem in refused(capsys, "figure", kind, folder / "kumar", "--out", tmp_path / "x.png")
     assert "no samples" in refused(capsys, "figure", "placement", folder / "kumar", "--out", tmp_path / "x.png")
     assert "how many to place" in refused(
         capsys, "figure", "placement", folder / "run0.25", "--thresholds", "0.5", "--out", tmp_path / "x.png"
     )
+
+
+def test_the_correlation_of_a_pair_of_logs(capsys, folder, tmp_path):
+    drawn = tmp_path / "pair.svg"
+    ask(capsys, "figure", "correlation", folder / "kumar", "--class-radii", folder / "cohen", "--out", drawn)
+    text = drawn.read_text()
+    assert "certified score at radius 0 (cdf)" in text
+    found = radius_correlation(Run.open(folder / "kumar"), class_radii=Run.open(folder / "cohen"))
+    assert f"Pearson {found.pearson.value:.2f}, Spearman {found.spearman.value:.2f}" in text
+    assert "3 inputs; left out: 1 abstained on" in text
+    by = ["--bound", "hoeffding", "--class-radii", folder / "cohen", "--out", drawn]
+    ask(capsys, "figure", "correlation", folder / "kumar", *by)
+    assert "certified score at radius 0 (hoeffding)" in drawn.read_text()
+    assert "is for the figure correlation" in refused(capsys, "figure", "calibration", folder / "run0.25", *by[2:])
 
 
 def test_sweep_over_runs(capsys, folder, tmp_path):
@@ -184,17 +199,12 @@ def test_sweep_over_runs(capsys, folder, tmp_path):
     assert "at least two" in refused(capsys, "sweep")
 
 
-def test_sweep_certifies_a_model_at_each_sigma(capsys, tmp_path):
-    asked = ["--sigmas", "0.25,0.50", "--data", "digits", "--split", "test", "--limit", 3, "--n", 100, "--n0", 10]
-    (tmp_path / "net.py").write_text(
-        "from smoothcert import load_model\ndef at_25():\n    return load_model('digits')\nat_50 = at_25\n"
+def test_default_radii_of_a_sweep_end_where_nothing_is_certified(capsys, folder):
+    shown = json.loads(
+        ask(capsys, "sweep", folder / "run0.25", folder / "run0.12", "--bound", "cdf", "--format", "json")
     )
-    assert "needs model-template and data" in refused(capsys, "sweep", "--sigmas", "0.25,0.5", "--data", "digits")
-    assert "must hold {sigma}" in refused(capsys, "sweep", *asked, "--model-template", "digits")
-    (tmp_path / "at_0.25.py").write_text((tmp_path / "net.py").read_text())
-    (tmp_path / "at_0.50.py").write_text((tmp_path / "net.py").read_text())
-    template = f"python:{tmp_path}/at_{{sigma}}.py:at_25"
-    options = ["--model-template", template, "--folder", tmp_path / "sweep", "--device", "cpu", "--quiet"]
-    shown = json.loads(ask(capsys, "sweep", *asked, *options, "--radii", "0,0.5", "--format", "json"))
-    assert {row["sigma"] for row in shown} == {0.25, 0.5}
-    assert {path.name for path in (tmp_path / "sweep").iterdir()} == {"sigma_0.25", "sigma_0.50"}
+    certified = {row["radius"] for row in shown if row["certified_accuracy"] > 0}
+    radii = sorted({row["radius"] for row in shown})
+    assert 8 <= len(radii) <= 21
+    assert max(certified) < radii[-1] <= max(certified) + 2 * 0.0625 + radii[1]
+    assert radii == [round(step * radii[1], 10) for step in range(len(radii))]

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from published_logs import COHEN, KUMAR, write
-from smoothcert.analysis import Sweep, SweepPoint, bounds_table, certified_accuracy, sweep, threshold_placement
+from smoothcert.analysis import (
+    Inputs,
+    Sweep,
+    SweepPoint,
+    bounds_table,
+    certified_accuracy,
+    paired_difference,
+    sweep,
+    threshold_placement,
+)
+from smoothcert.analysis.imported_bounds import ImportedBounds
 from smoothcert.errors import DataError, InvalidArgumentError, RunError
 from smoothcert.runs import import_log
 from synthetic_runs import mixed_run, synthetic_run
@@ -67,6 +77,57 @@ def test_the_rule_of_thumb_in_words(best, grows, rule):
     found = Sweep("score", "cdf", 0.5, (0.12, 0.5), points)
     assert found.grows is grows
     assert found.rule.startswith(rule)
+
+
+@pytest.mark.parametrize(
+    ("best", "level", "grows"),
+    [
+        ([0.25, 0.12, 0.5], [(), (0.25,), ()], True),  # 0.25, 0.25, 0.5
+        ([0.12, 0.25, 0.12], [(0.25,), (0.12,), ()], True),  # 0.12 all along
+        ([0.25, 0.12, 0.5], [(), (0.5,), (0.25,)], True),  # 0.25, 0.5, 0.5
+        ([0.5, 0.25, 0.12], [(0.25,), (), (0.5,)], True),
+        ([0.25, 0.5, 0.12], [(), (0.12,), (0.5, 0.25)], True),
+        ([0.25, 0.12], [(0.12, 0.5), ()], True),
+        ([0.5, 0.25, 0.12], [(), (0.5,), (0.25,)], False),
+        ([0.25, 0.12], [(0.5,), ()], False),
+    ],
+)
+def test_the_best_sigma_grows_as_far_as_the_inputs_tell(best, level, grows):
+    rows = enumerate(zip(best, level, strict=True))
+    found = Sweep(
+        "score", "cdf", 0.5, (0.12, 0.25, 0.5), tuple(SweepPoint(0.1 * i, (), own, others) for i, (own, others) in rows)
+    )
+    assert found.grows is grows
+    assert found.rule.startswith(
+        "the best sigma grows with the radius, as far as these inputs tell: "
+        if grows
+        else "the best sigma does not simply grow with the radius: "
+    )
+
+
+def test_sigmas_are_told_apart_by_paired_intervals():
+    """30 inputs that all keep the class to the radius in ``reach``; wrong from 20 on."""
+
+    def table(sigma, reach, *, indices=range(30), labels=0):
+        inputs = Inputs(
+            indices=np.arange(30) + min(indices),
+            ids=tuple(f"x{i}" for i in range(30)),
+            labels=np.full(30, labels),
+            predictions=np.where(np.arange(30) < 20, labels, labels + 1),
+            abstained=np.zeros(30, dtype=bool),
+        )
+        return ImportedBounds(inputs, lower={}, class_radius=np.asarray(reach, float), alpha=0.001, sigma=sigma)
+
+    far, near = np.full(30, 1.0), np.where(np.arange(30) < 16, 1.0, 0.2)
+    (point,) = sweep([table(0.25, far), table(0.5, near)], radii=0.5, measure="class").points
+    assert [share.count for share in point.accuracies] == [20, 16]
+    assert (point.best, point.level) == (0.25, ())
+    difference = paired_difference(only_first=0, only_second=4, inputs=30)
+    assert difference.ci_low > 0.0  # as pairs they differ, as strangers they need not
+    (point,) = sweep([table(0.25, far), table(0.5, near, indices=[5])], radii=0.5, measure="class").points
+    assert (point.best, point.level) == (0.25, (0.5,))
+    (point,) = sweep([table(0.25, far), table(0.5, far)], radii=0.5, measure="class").points
+    assert (point.best, point.level) == (0.25, (0.5,))
 
 
 def test_imported_logs_are_swept_by_what_they_hold(tmp_path):

@@ -40,6 +40,19 @@ def test_resize_and_crop_equal_torchvision(torchvision, shape, resize, crop):
     np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.parametrize("interpolation", ["nearest", "bicubic", "lanczos"])
+def test_other_filters_equal_torchvision(torchvision, interpolation):
+    from torchvision import transforms
+
+    image = random_image(61, 53)
+    mode = transforms.InterpolationMode(interpolation)
+    steps = [transforms.Resize(37, interpolation=mode), transforms.CenterCrop(32), transforms.ToTensor()]
+    expected = transforms.Compose(steps)(image).numpy()
+    got = Preprocess(image_size=32, resize=37, interpolation=interpolation)(encoded(image), name="image")
+    np.testing.assert_array_equal(got, expected)
+    assert not np.array_equal(got, Preprocess(image_size=32, resize=37)(encoded(image), name="image"))
+
+
 def test_without_sizes_pixels_are_divided_by_255_and_nothing_else():
     image = random_image(5, 7)
     got = Preprocess()(encoded(image), name="image")
@@ -97,6 +110,7 @@ def test_image_smaller_than_the_crop_is_named():
         ({"image_size": 0}, "image_size must be an integer, at least 1; got 0"),
         ({"image_size": (8, -1)}, "image_size must be an integer, at least 1; got -1"),
         ({"resize": 0}, "resize must be an integer, at least 1; got 0"),
+        ({"interpolation": "cubic"}, "interpolation must be one of .*bicubic.*got 'cubic'"),
         ({"image_size": 224, "resize": 200}, "resize.*at least image_size 224; got 200"),
     ],
 )

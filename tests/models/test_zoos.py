@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import ModelError
 from smoothcert.models import resolve_model
 from torchvision_ops import import_torchvision
@@ -20,6 +24,32 @@ def torchvision():
 
 IMAGENET_MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 IMAGENET_STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
+
+
+def recommended(model):
+    """Images as the model says they should be prepared."""
+    size = model.input_size[1:]
+    return Preprocess(image_size=size, resize=model.resize, interpolation=model.interpolation)
+
+
+def photograph(width=400, height=200):
+    """Of even sizes whatever the scale, so that nobody's rounding decides where the centre is."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(pixels)
+
+
+def prepared(model, image):
+    encoded = io.BytesIO()
+    image.save(encoded, "PNG")
+    return torch.from_numpy(recommended(model)(encoded.getvalue(), name="image"))[None]
+
+
+def assert_prepared_alike(model, transform, network):
+    """The library's own evaluation transform gives the network what ours gives the model."""
+    image = photograph()
+    with torch.inference_mode():
+        expected = network(transform(image)[None])
+        torch.testing.assert_close(model.module(prepared(model, image)), expected, rtol=1e-3, atol=1e-4)
 
 
 @pytest.fixture
@@ -42,6 +72,7 @@ def test_torchvision_default_weights(torchvision, monkeypatch, x):
     with torch.inference_mode():
         torch.testing.assert_close(model.module(x), network((x - IMAGENET_MEAN) / IMAGENET_STD))
     assert (model.num_classes, model.input_size, model.resize) == (1000, (3, 224, 224), 256)
+    assert_prepared_alike(model, torchvision.models.ShuffleNet_V2_X0_5_Weights.DEFAULT.transforms(), network)
     assert model.class_names[1] == "goldfish"
     assert len(model.weights_hash) == 64
 
@@ -80,7 +111,8 @@ def timm(torchvision):
 TIMM_NAME = "test_resnet.r160_in1k"
 
 
-def test_timm_pretrained(timm, monkeypatch, x):
+@pytest.mark.parametrize(("target", "interpolation"), [(TIMM_NAME, "bilinear"), ("test_byobnet.r160_in1k", "bicubic")])
+def test_timm_pretrained(timm, monkeypatch, x, target, interpolation):
     create, asked = timm.create_model, []
 
     def without_download(name, *, pretrained, **kwargs):
@@ -88,14 +120,16 @@ def test_timm_pretrained(timm, monkeypatch, x):
         return create(name, pretrained=False, **kwargs)
 
     monkeypatch.setattr(timm, "create_model", without_download)
-    model = resolve_model(f"timm:{TIMM_NAME}")
-    assert asked == [(TIMM_NAME, True)]
+    model = resolve_model(f"timm:{target}")
+    assert asked == [(target, True)]
     normalize, network = model.module
     mean, std = (torch.tensor(network.pretrained_cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
     with torch.inference_mode():
         torch.testing.assert_close(model.module(x), network((x - mean) / std))
     assert (model.num_classes, model.input_size) == (1000, network.pretrained_cfg["input_size"])
-    assert model.resize == int(160 / network.pretrained_cfg["crop_pct"])
+    assert (model.resize, model.interpolation) == (int(160 / network.pretrained_cfg["crop_pct"]), interpolation)
+    own = timm.data.create_transform(**timm.data.resolve_model_data_config(network), is_training=False)
+    assert_prepared_alike(model, own, network)
     assert "tench" in model.class_names[0]
     assert not normalize.training
 
@@ -121,11 +155,15 @@ def test_timm_errors_are_one_sentence(timm, tmp_path):
 PROCESSORS = {
     "shortest edge and crop fraction": (
         {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 56}, "crop_pct": 0.875},
-        ((3, 56, 56), 64),
+        ((3, 56, 56), 64, "bicubic"),
+    ),
+    "large, whole": (
+        {"image_processor_type": "ConvNextImageProcessor", "size": {"shortest_edge": 384}, "resample": 2},
+        ((3, 384, 384), 384, "bilinear"),
     ),
     "height and width": (
         {"image_processor_type": "ViTImageProcessor", "size": {"height": 32, "width": 48}},
-        ((3, 32, 48), None),
+        ((3, 32, 48), None, "bilinear"),
     ),
     "centre crop": (
         {
@@ -133,8 +171,17 @@ PROCESSORS = {
             "size": {"shortest_edge": 64},
             "crop_size": {"height": 56, "width": 56},
             "do_center_crop": True,
+            "resample": 1,
         },
-        ((3, 56, 56), 64),
+        ((3, 56, 56), 64, "lanczos"),
+    ),
+    "centre crop and crop fraction": (
+        {"image_processor_type": "PoolFormerImageProcessor", "size": {"shortest_edge": 224}, "crop_pct": 0.9},
+        ((3, 224, 224), 248, "bicubic"),
+    ),
+    "a fraction in the code only": (
+        {"image_processor_type": "LevitImageProcessor"},
+        ((3, 224, 224), 256, "bicubic"),
     ),
 }
 
@@ -170,7 +217,24 @@ def test_hugging_face_folder(hf_folder, x, kind):
     with torch.inference_mode():
         torch.testing.assert_close(model.module(x), network((x - mean.view(3, 1, 1)) / std.view(3, 1, 1)).logits)
     assert (model.num_classes, model.class_names) == (3, ("cat", "dog", "eel"))
-    assert (model.input_size, model.resize) == sizes
+    assert (model.input_size, model.resize, model.interpolation) == sizes
+
+
+@pytest.mark.parametrize("kind", PROCESSORS)
+def test_hugging_face_images_are_prepared_as_by_its_processor(hf_folder, kind):
+    """Where a processor squashes we crop, which is the same for an image of the input's proportions."""
+    from transformers import AutoImageProcessor
+
+    folder, _ = hf_folder(PROCESSORS[kind][0])
+    model = resolve_model(f"hf:{folder}")
+    squashed = kind in ("large, whole", "height and width")
+    image = photograph(*[3 * side for side in model.input_size[:0:-1]]) if squashed else photograph()
+    expected = AutoImageProcessor.from_pretrained(folder)(image, do_normalize=False, return_tensors="pt")[
+        "pixel_values"
+    ]
+    got = prepared(model, image)
+    assert got.shape == expected.shape
+    assert (got - expected).abs().max() <= 1.01 / 255  # its processor rounds a little differently from Pillow
 
 
 def test_hugging_face_weights_file_and_odd_scaling(hf_folder, tmp_path):
@@ -220,4 +284,4 @@ def test_hugging_face_logits_and_order_of_labels(monkeypatch):
     model = resolve_model("hf:some/repository")
     assert model.module(torch.ones(1, 3, 8, 8)).tolist() == [[2.0, 2.0, 2.0]]
     assert model.class_names == ("a", "b", "c")
-    assert (model.input_size, model.resize) == ((3, 8, 8), None)
+    assert (model.input_size, model.resize, model.interpolation) == ((3, 8, 8), None, None)

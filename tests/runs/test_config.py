@@ -34,6 +34,7 @@ DEFINING = {
     "stride": 3,
     "image_size": 32,
     "resize": 255,
+    "interpolation": "bicubic",
     "sigma": 0.5,
     "n0": 21,
     "n": 201,
@@ -75,11 +76,17 @@ def test_defining_fields_change_the_fingerprint_and_are_named(name):
     assert [tuple(d) for d in FULL.difference(other)] == [(name, getattr(FULL, name), DEFINING[name])]
 
 
-def test_runs_from_before_there_were_questions_keep_their_fingerprint():
-    without = [name for name in DEFINING if name not in ("question", "backend")]
+def test_runs_from_before_later_fields_keep_their_fingerprint():
+    without = [name for name in DEFINING if name not in ("question", "backend", "interpolation")]
     values = {name: getattr(FULL, name) for name in (*without, "schema")}
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     assert FULL.fingerprint == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_config_from_before_there_were_filters_is_that_of_a_bilinear_run():
+    stored = json.loads(FULL.to_json())
+    del stored["interpolation"]
+    assert RunConfig.from_json(json.dumps(stored)) == FULL
 
 
 @pytest.mark.parametrize("name", INFORMATION)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import smoothcert as sc
 from smoothcert.analysis import bounds_table
@@ -16,6 +18,9 @@ from smoothcert.cli import main
 from smoothcert.data import Dataset
 from smoothcert.decision import Question
 from smoothcert.errors import DataError, InvalidArgumentError, RunError
+from smoothcert.report import write_report
+from smoothcert.report.panels import draw_samples
+from smoothcert.report.wording import proportion_words
 from smoothcert.runs import Run, certify_run
 
 from .killed_decision import ASKED, decide_tiny
@@ -145,7 +150,8 @@ def test_query_prints_the_answer_in_every_form(capsys, stored):
 
 
 @pytest.mark.parametrize(
-    "options", [["--radii", "0,0.25,0.5"], ["--thresholds", "0.7"], ["--alpha", "0.01"], ["--input", "0"]]
+    "options",
+    [["--radii", "0,0.25,0.5"], ["--thresholds", "0.7"], ["--alpha", "0.01"], ["--radii", "0", "--input", "0"]],
 )
 def test_query_refuses_another_question_in_a_sentence(capsys, stored, options):
     assert run_cli("query", stored.path, *options) == 2
@@ -153,9 +159,61 @@ def test_query_refuses_another_question_in_a_sentence(capsys, stored, options):
     assert f"decided score:0.95@0.2 and can answer nothing else: leave out {options[0]}" in error
 
 
-def test_report_refuses_a_decided_run_in_a_sentence(capsys, stored, tmp_path):
-    assert run_cli("report", stored.path, "--out", tmp_path / "page.html") == 2
-    assert "decided score:0.95@0.2 and can answer nothing else" in capsys.readouterr().err
+def test_query_prints_the_answer_about_one_input(capsys, stored):
+    for record in stored.records():
+        if record.samples is None:
+            assert run_cli("query", stored.path, "--input", record.id) == 2
+            assert f"input {record.index} ({record.id}) was skipped" in capsys.readouterr().err
+            continue
+        assert run_cli("query", stored.path, "--input", record.index, "--format", "json") == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        assert (row["index"], row["id"], row["label"]) == (record.index, record.id, record.label)
+        assert (row["answer"], row["prediction"]) == (record.answer, record.samples.prediction)
+        assert (row["measure"], row["threshold"], row["radius"]) == ("score", 0.95, 0.2)
+        assert (row["n0"], row["n"], row["samples"]) == (50, record.samples.n, 50 + record.samples.n)
+        assert run_cli("query", stored.path, "--input", record.id) == 0
+        text = capsys.readouterr().out
+        assert f"score above 0.95 within 0.2? {record.answer}\n" in text
+        assert f"label {record.label}" in text
+        assert f"{50 + record.samples.n:,} samples used: n0 50, n {record.samples.n:,} of at most 2,000" in text
+    assert run_cli("query", stored.path, "--input", "nothing") == 2
+    assert "holds no input 'nothing'" in capsys.readouterr().err
+    assert run_cli("query", stored.path, "--input", "0", "--format", "csv") == 0
+    (line,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert line["answer"] == stored.record(0).answer
+
+
+def test_report_has_a_section_about_the_one_question(capsys, stored, tmp_path):
+    other = certify_run(tiny_model(), Dataset(ArraySource()), out=tmp_path / "run", sigma=0.25, n=100, n0=10)
+    found, page = decided_summary(stored), tmp_path / "page.html"
+    accuracy, share = proportion_words(found.certified_accuracy), proportion_words(found.certified)
+    for runs in ([stored.path], [other.path, stored.path]):
+        assert run_cli("report", *runs, "--out", page) == 0
+        text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.read_text()))
+        assert f"11 inputs. At radius 0.2, {accuracy.split()[0]} (95% CI" in text
+        assert "are right and keep a score above 0.95, whatever the change" in text
+        assert f"certified accuracy {accuracy} certified and right" in text
+        assert f"certified {share} score above 0.95 within 0.2, right or wrong" in text
+        assert f"undecided {proportion_words(found.undecided)} nothing is claimed after 2,000 samples" in text
+        assert f"mean samples {found.mean_samples:,.1f}" in text
+        assert "skipped inputs 1 could not be read" in text
+        assert "question score:0.95@0.2" in text
+        assert ("Every bound, radius and threshold" in text) == (len(runs) == 2)
+    assert "2 runs side by side" in text
+    with pytest.raises(DataError, match=r"answers at its own alpha 0\.001; got 0\.01"):
+        write_report([stored], page, alpha=0.01)
+
+
+def test_the_samples_of_every_answer_are_drawn(stored):
+    found = decided_summary(stored)
+    axes = Figure().subplots()
+    draw_samples(axes, found.samples)
+    heights = sum(bar.get_height() for bars in axes.containers for bar in bars)
+    assert heights == sum(samples.size for samples in found.samples.values()) == found.inputs
+    answers = {record.index: record.answer for record in stored.records() if record.samples}
+    assert {answer: samples.size for answer, samples in found.samples.items()} == {
+        answer: list(answers.values()).count(answer) for answer in ("certified", "refuted", "undecided")
+    }
 
 
 def test_certify_decides_from_the_command_line(capsys, tmp_path):

@@ -6,8 +6,10 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from smoothcert.data import Dataset
+from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import DataError, InvalidArgumentError, ModelError, RunError, SmoothcertError
 from smoothcert.runs import Run, certify_run
 from smoothcert.runs.progress import Reporter
@@ -227,3 +229,22 @@ def test_own_code_is_announced(tmp_path, monkeypatch):
     listening = Listening()
     certify(tmp_path, model="python:mine:make", reporter=listening)
     assert "python:mine:make runs code of your own" in listening.notes
+
+
+@pytest.mark.parametrize(
+    ("recommended", "asked", "used"),
+    [("bicubic", None, "bicubic"), ("bicubic", "bilinear", None), (None, "nearest", "nearest"), (None, None, None)],
+)
+def test_the_filter_is_the_one_asked_for_else_the_models_own(tmp_path, recommended, asked, used):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 17, 3), dtype=np.uint8)
+    (tmp_path / "images" / "0").mkdir(parents=True)
+    image = tmp_path / "images" / "0" / "x.png"
+    Image.fromarray(pixels).save(image)
+    model = replace(tiny_model(), input_size=(3, 8, 8), resize=10, interpolation=recommended)
+    run = certify(tmp_path / "run", model=model, data=f"imagefolder:{image.parent.parent}", interpolation=asked)
+    assert (run.config.image_size, run.config.resize, run.config.interpolation) == (8, 10, used)
+    prepared = Preprocess(image_size=8, resize=10, interpolation=used or "bilinear")(image, name="x")
+    assert run.record(0).samples.content_hash == content_hash(prepared)
+    other = "hamming" if asked is None else None if recommended else "box"
+    with pytest.raises(RunError, match="interpolation is"):
+        certify(tmp_path / "run", model=model, data=f"imagefolder:{image.parent.parent}", interpolation=other)

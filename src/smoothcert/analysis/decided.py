@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from smoothcert.analysis.proportion import Proportion, proportion
 from smoothcert.bounds import CERTIFIED, REFUTED, UNDECIDED
 from smoothcert.decision import Question
 from smoothcert.errors import DataError
+from smoothcert.typing import IntArray
 
 if TYPE_CHECKING:
     from smoothcert.runs import Run
@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 REFERENCE = 100_000
 """Samples an input that Cohen et al. and Kumar et al. take, whatever the question."""
 
+ANSWERS = (CERTIFIED, REFUTED, UNDECIDED)
 COLUMNS = ("index", "label", "prediction", "answer", "pilot_votes_counts", "votes_counts")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DecidedSummary:
     """What a decided run found, over its inputs. Proportions carry exact 95% intervals over the inputs.
 
@@ -41,6 +42,7 @@ class DecidedSummary:
         max_n: Most estimation samples an input might take.
         mean_samples: Mean number of samples an input, pilot included.
         median_samples: Median of the same.
+        samples: For each answer the numbers of samples its inputs took, each of shape ``(inputs,)``.
     """
 
     question: Question
@@ -55,6 +57,7 @@ class DecidedSummary:
     max_n: int
     mean_samples: float
     median_samples: float
+    samples: dict[str, IntArray]
 
     @property
     def times_fewer(self) -> float:
@@ -75,8 +78,11 @@ def decided_summary(run: Run) -> DecidedSummary:
     decided = [row for row in rows if row["answer"] is not None]
     if not decided:
         raise DataError(f"{run.path} holds no decided input yet")
-    counts = {answer: sum(row["answer"] == answer for row in decided) for answer in (CERTIFIED, REFUTED, UNDECIDED)}
-    samples = [_total(row["pilot_votes_counts"]) + _total(row["votes_counts"]) for row in decided]
+    by_answer = {
+        answer: np.array([_samples(row) for row in decided if row["answer"] == answer], dtype=np.int64)
+        for answer in ANSWERS
+    }
+    samples = np.concatenate(list(by_answer.values()))
     labelled = [row for row in decided if row["label"] is not None]
     right = sum(row["answer"] == CERTIFIED and row["prediction"] == row["label"] for row in labelled)
     return DecidedSummary(
@@ -85,15 +91,16 @@ def decided_summary(run: Run) -> DecidedSummary:
         inputs=len(decided),
         skipped=len(rows) - len(decided),
         certified_accuracy=proportion(right, inputs=len(labelled)) if labelled else None,
-        certified=proportion(counts[CERTIFIED], inputs=len(decided)),
-        refuted=proportion(counts[REFUTED], inputs=len(decided)),
-        undecided=proportion(counts[UNDECIDED], inputs=len(decided)),
+        certified=proportion(by_answer[CERTIFIED].size, inputs=len(decided)),
+        refuted=proportion(by_answer[REFUTED].size, inputs=len(decided)),
+        undecided=proportion(by_answer[UNDECIDED].size, inputs=len(decided)),
         n0=config.n0,
         max_n=config.n,
         mean_samples=float(np.mean(samples)),
         median_samples=float(np.median(samples)),
+        samples=by_answer,
     )
 
 
-def _total(counts: Sequence[int]) -> int:
-    return sum(counts)
+def _samples(row: dict[str, Any]) -> int:
+    return int(sum(row["pilot_votes_counts"]) + sum(row["votes_counts"]))

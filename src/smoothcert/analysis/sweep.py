@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from smoothcert._check import check_radii, check_threshold
-from smoothcert.analysis.bounds_table import BoundsTable
-from smoothcert.analysis.certified_accuracy import certified_accuracy, class_certified_accuracy
+from smoothcert.analysis.bounds_table import BoolArray, BoundsTable, Inputs
 from smoothcert.analysis.compare import CLASS, CLASS_BOUND
+from smoothcert.analysis.difference import Difference, paired_difference, unpaired_difference
 from smoothcert.analysis.proportion import Proportion, proportion
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.typing import FloatArray
@@ -24,11 +24,14 @@ class SweepPoint:
         radius: L2 radius in input units.
         accuracies: Certified accuracy at each sigma of the sweep.
         best: Sigma with the highest one, the smallest of those equal; None where none certifies an input.
+        level: Other sigmas these inputs do not tell from the best: the 95% interval of the difference holds 0. Paired
+            where the runs are about the same inputs; not corrected for the number of sigmas.
     """
 
     radius: float
     accuracies: tuple[Proportion, ...]
     best: float | None
+    level: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,22 @@ class Sweep:
 
     @property
     def grows(self) -> bool | None:
-        """Whether the best sigma never falls as the radius grows; None if it is the same wherever there is one."""
-        best = [point.best for point in self.points if point.best is not None]
-        if len(set(best)) < 2:
+        """Whether the best sigma never falls as the radius grows, as far as these inputs tell.
+
+        So it is if at each radius a sigma can be picked that is the best or not told from it, and no smaller than those
+        picked before. None if one sigma is the best wherever there is one.
+        """
+        held = [(point.best, *point.level) for point in self.points if point.best is not None]
+        if len({best for best, *_ in held}) < 2:
             return None
+        reached = 0.0
+        for good in held:
+            reached = min((sigma for sigma in good if sigma >= reached), default=np.inf)
+        return bool(np.isfinite(reached))
+
+    @property
+    def _in_order(self) -> bool:
+        best = [sigma for sigma, _, _ in self.ranges]
         return best == sorted(best)
 
     @property
@@ -82,7 +97,7 @@ class Sweep:
         if not named:
             return "no sigma certifies an input at any of these radii"
         verdict = {
-            True: "the best sigma grows with the radius",
+            True: "the best sigma grows with the radius" + ("" if self._in_order else ", as far as these inputs tell"),
             False: "the best sigma does not simply grow with the radius",
             None: "one sigma is the best at every radius that is certified",
         }[self.grows]
@@ -115,34 +130,58 @@ def sweep(
         Cohen et al. (2019), Section 4: sigma trades accuracy at small radii for reach at large ones,
         https://arxiv.org/abs/1902.02918.
     """
-    sigmas = [table.sigma for table in tables]
-    if len(tables) < 2 or len(set(sigmas)) != len(sigmas):
+    ordered = sorted(tables, key=lambda table: table.sigma)
+    sigmas = [table.sigma for table in ordered]
+    if len(sigmas) < 2 or len(set(sigmas)) != len(sigmas):
         raise InvalidArgumentError(
             "runs must be at least two, each at another sigma; got sigma "
             + (", ".join(f"{sigma:g}" for sigma in sigmas) or "of no run")
         )
-    ordered = sorted(tables, key=lambda table: table.sigma)
     distances = np.unique(check_radii(radii))
     cut = None if measure == CLASS else check_threshold(threshold)
-    by = CLASS_BOUND if measure == CLASS else bound or _common_bound(ordered)
-    rows = [_accuracies(table, measure, by, cut, distances) for table in ordered]
+    by = CLASS_BOUND if measure == CLASS else bound or common_bound(ordered)
+    for table in ordered:
+        table.require_labels("a sweep over sigma")
+    kept = [_kept(table, measure, by, cut, distances) for table in ordered]
+    paired = all(_same_inputs(ordered[0].inputs, table.inputs) for table in ordered)
     points = []
     for position, radius in enumerate(distances):
-        accuracies = tuple(row[position] for row in rows)
-        values = [accuracy.value for accuracy in accuracies]
-        best = ordered[int(np.argmax(values))].sigma if max(values) > 0.0 else None
-        points.append(SweepPoint(float(radius), accuracies, best))
-    return Sweep(measure, by, cut, tuple(table.sigma for table in ordered), tuple(points))
+        own = [rows[:, position] for rows in kept]
+        accuracies = tuple(proportion(int(row.sum()), inputs=row.size) for row in own)
+        first = int(np.argmax([accuracy.value for accuracy in accuracies]))
+        if accuracies[first].count == 0:
+            points.append(SweepPoint(float(radius), accuracies, None))
+            continue
+        level = tuple(
+            sigma
+            for other, sigma in enumerate(sigmas)
+            if other != first and _difference(own[other], own[first], paired=paired).ci_low <= 0.0
+        )
+        points.append(SweepPoint(float(radius), accuracies, sigmas[first], level))
+    return Sweep(measure, by, cut, tuple(sigmas), tuple(points))
 
 
-def _common_bound(tables: Sequence[BoundsTable]) -> str:
+def common_bound(tables: Sequence[BoundsTable]) -> str:
+    """The first of dual, cdf and hoeffding that all tables hold; dual where none is, for them to say what they hold."""
     return next((b for b in ("dual", "cdf", "hoeffding") if all(b in table.answers.bounds for table in tables)), "dual")
 
 
-def _accuracies(
-    table: BoundsTable, measure: str, bound: str, threshold: float | None, radii: FloatArray
-) -> list[Proportion]:
+def _kept(table: BoundsTable, measure: str, bound: str, threshold: float | None, radii: FloatArray) -> BoolArray:
+    """Which labelled inputs are right and certified, shape ``(labelled, radii)``."""
     if threshold is None:
-        return class_certified_accuracy(table, radii=radii)
-    rows = certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=threshold)
-    return [proportion(round(row.certified_accuracy * row.inputs), inputs=row.inputs) for row in rows]
+        certified = table.class_radius()[:, None] >= radii
+    else:
+        certified = table.lower(measure=measure, bound=bound, radii=radii) > threshold
+    return np.asarray((certified & table.inputs.right[:, None])[table.inputs.labelled], dtype=np.bool_)
+
+
+def _same_inputs(first: Inputs, second: Inputs) -> bool:
+    return np.array_equal(first.indices, second.indices) and np.array_equal(first.labels, second.labels)
+
+
+def _difference(first: BoolArray, second: BoolArray, *, paired: bool) -> Difference:
+    if paired:
+        return paired_difference(
+            only_first=int(np.sum(first & ~second)), only_second=int(np.sum(second & ~first)), inputs=first.size
+        )
+    return unpaired_difference(int(first.sum()), first.size, int(second.sum()), second.size)

@@ -11,8 +11,9 @@ from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS
 from smoothcert.bounds import split_alpha
 from smoothcert.certificate import Certificate
 from smoothcert.errors import DataError
-from smoothcert.runs import Run
+from smoothcert.runs import Record, Run
 from smoothcert.runs.config import IMPORTED
+from smoothcert.samples import Samples
 from smoothcert.scores import MEASURES
 
 Row: TypeAlias = dict[str, Any]
@@ -119,14 +120,10 @@ def input_answer(run: Run, question: Question, wanted: str) -> Row:
     Raises:
         DataError: If the run does not hold the input, or it was skipped.
     """
-    index = find_index(run, wanted)
     if run.config.kind == IMPORTED:
-        return _imported_answer(run, question, index)
-    record = run.record(index)
-    if record.samples is None:
-        raise DataError(f"input {record.index} ({record.id}) was skipped: {record.error}")
-    config = run.config
-    found = Certificate.from_samples(record.samples, alpha=config.alpha if question.alpha is None else question.alpha)
+        return _imported_answer(run, question, find_index(run, wanted))
+    config, record, samples = run.config, *sampled_record(run, wanted)
+    found = Certificate.from_samples(samples, alpha=config.alpha if question.alpha is None else question.alpha)
     asked = [measure for measure in question.measures or MEASURES if measure != CLASS]
     pairs = [(measure, bound) for measure in asked for bound in question.bounds or DEFAULT_BOUNDS]
     bounds = []
@@ -216,6 +213,18 @@ def input_rows(answer: Row) -> list[Row]:
     head = {key: answer[key] for key in ("run", "index", "id", "label", "prediction", "abstained", "class_radius")}
     empty = {"measure": None, "bound": None, "threshold": None, "radius": None, "lower": None, "upper": None}
     return [head | empty | row for row in (*answer["bounds"], *answer["radii"])]
+
+
+def sampled_record(run: Run, wanted: str) -> tuple[Record, Samples]:
+    """The record of the input with this id, or else this index, and what was sampled.
+
+    Raises:
+        DataError: If there is none, or it was skipped.
+    """
+    record = run.record(find_index(run, wanted))
+    if record.samples is None:
+        raise DataError(f"input {record.index} ({record.id}) was skipped: {record.error}")
+    return record, record.samples
 
 
 def find_index(run: Run, wanted: str) -> int:

@@ -51,6 +51,10 @@ def certify(
     split: Annotated[str | None, typer.Option(help="Split of the data, such as test.")] = None,
     image_size: Annotated[int | None, typer.Option(help="Crop images to this side; default: the model's own.")] = None,
     resize: Annotated[int | None, typer.Option(help="Shorter side before the crop; default: the model's own.")] = None,
+    interpolation: Annotated[
+        str | None,
+        typer.Option(help="Filter it is scaled with, such as bilinear or bicubic; default: the model's own."),
+    ] = None,
     image_column: Annotated[str | None, typer.Option(help="Column of the images, if several.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels, if several.")] = None,
     levels: Annotated[int, typer.Option(help="Steps of the grid scores are counted on.")] = 10_000,
@@ -102,6 +106,7 @@ def certify(
             split=split,
             image_size=image_size,
             resize=resize,
+            interpolation=interpolation,
             image_column=image_column,
             label_column=label_column,
             levels=levels,

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from smoothcert.analysis.decided import DecidedSummary, decided_summary
 from smoothcert.analysis.proportion import Proportion
 from smoothcert.bounds import ceil_decimals, floor_decimals
-from smoothcert.cli.answers import Row
+from smoothcert.cli.answers import Row, sampled_record
+from smoothcert.decision import Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.runs import Run
 from smoothcert.runs.config import DECIDED
@@ -18,7 +19,7 @@ def require_no_other_question(runs: Sequence[Run], options: Sequence[str]) -> No
 
     Args:
         runs: The runs asked, at least one of them decided.
-        options: Options of the command line that ask something else.
+        options: Options of the command line that ask something else, as written there.
 
     Raises:
         InvalidArgumentError: Naming the option or the run, and what can be answered.
@@ -26,7 +27,7 @@ def require_no_other_question(runs: Sequence[Run], options: Sequence[str]) -> No
     decided = next(run for run in runs if run.config.kind == DECIDED)
     what = f"{decided.path} decided {decided.config.question} and can answer nothing else"
     if options:
-        raise InvalidArgumentError(f"{what}: leave out {', '.join(f'--{name}' for name in options)}")
+        raise InvalidArgumentError(f"{what}: leave out {', '.join(options)}")
     other = [run for run in runs if run.config.kind != DECIDED]
     if other:
         raise InvalidArgumentError(f"{what}: query {other[0].path} on its own")
@@ -78,6 +79,48 @@ def decided_text(run: Run) -> str:
             f"{found.inputs} inputs{_skipped(found)}, sigma {run.config.sigma:g}, alpha {found.alpha:g} an input, "
             f"n0 {found.n0:,}, at most {found.max_n:,}",
             *(f"{name:<26} {value}" for name, value in rows),
+        ]
+    )
+
+
+def input_row(run: Run, wanted: str) -> Row:
+    """The answer about one input, by its id or index, as one flat row of exact numbers.
+
+    Raises:
+        DataError: If the run does not hold the input, or it was skipped.
+    """
+    config, record, samples = run.config, *sampled_record(run, wanted)
+    asked, names = Question.parse(str(config.question)), config.class_names
+    return {
+        "run": str(run.path),
+        "index": record.index,
+        "id": record.id,
+        "label": record.label,
+        "prediction": samples.prediction,
+        "class_name": names[samples.prediction] if names else None,
+        "measure": asked.measure,
+        "threshold": asked.threshold,
+        "radius": asked.radius,
+        "answer": record.answer,
+        "alpha": config.alpha,
+        "sigma": config.sigma,
+        "n0": samples.n0,
+        "n": samples.n,
+        "max_n": config.n,
+        "samples": samples.n0 + samples.n,
+    }
+
+
+def input_text(row: Row) -> str:
+    """The answer about one input for people."""
+    named = f" ({row['class_name']})" if row["class_name"] else ""
+    label = "" if row["label"] is None else f", label {row['label']}"
+    return "\n".join(
+        [
+            f"{row['run']}: input {row['index']} ({row['id']})",
+            f"{row['measure']} above {row['threshold']:g} within {row['radius']:g}? {row['answer']}",
+            f"prediction {row['prediction']}{named}{label}, sigma {row['sigma']:g}, alpha {row['alpha']:g}, "
+            f"{row['samples']:,} samples used: n0 {row['n0']:,}, n {row['n']:,} of at most {row['max_n']:,}",
         ]
     )
 

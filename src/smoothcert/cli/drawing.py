@@ -32,6 +32,7 @@ class Drawn:
         radii: L2 radii in input units.
         thresholds: Confidences to keep, or numbers of thresholds.
         alpha: Instead of the run's own.
+        class_radii: The run class radii come from, if not from the run.
     """
 
     run: Run
@@ -40,6 +41,7 @@ class Drawn:
     radii: list[float] | None = None
     thresholds: list[float] | None = None
     alpha: float | None = None
+    class_radii: Run | None = None
 
     @cached_property
     def table(self) -> BoundsTable:
@@ -87,7 +89,12 @@ def _over_radius(asked: Drawn) -> Figure:
 
 
 def _correlation(asked: Drawn) -> Figure:
-    return report.correlation_figure(asked.table, measures=asked.asked_measures)
+    return report.correlation_figure(
+        asked.table,
+        measures=asked.asked_measures,
+        bound=asked.bounds[0] if asked.bounds else None,
+        class_radii=None if asked.class_radii is None else bounds_table(asked.class_radii, alpha=asked.alpha),
+    )
 
 
 def _calibration(asked: Drawn) -> Figure:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from smoothcert.cli.options import Runs, names, numbers
+from smoothcert.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,6 +44,10 @@ def figure(
         str | None, typer.Option(help="Confidences to keep (accuracy-over-radius), or how many (placement).")
     ] = None,
     alpha: Annotated[float | None, typer.Option(help="Instead of the run's own.")] = None,
+    class_radii: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="correlation: run the class radii come from, as a log of Cohen et al."),
+    ] = None,
 ) -> None:
     """Draw one figure of stored runs.
 
@@ -51,7 +56,8 @@ def figure(
 
     accuracy-over-radius: certified accuracy over the radius, a colour a threshold, beside Cohen's class certificate.
 
-    correlation: smoothed confidence against class radius, one mark an input (Kumar et al., Figure 4).
+    correlation: smoothed confidence against class radius, one mark an input (Kumar et al., Figure 4). A log of scores
+    holds no smoothed ones: its bound at radius 0 is drawn, against the class radii of the log named by --class-radii.
 
     calibration: how often a prediction is right over its smoothed score; a score is not a probability.
 
@@ -64,6 +70,8 @@ def figure(
     from smoothcert.report import save_figure
     from smoothcert.runs import Run
 
+    if class_radii is not None and kind is not Kind.correlation:
+        raise InvalidArgumentError(f"class-radii is for the figure correlation; got it with {kind.value}")
     opened = [Run.open(path) for path in runs]
     draw: Callable[[Drawn], Figure] = FIGURES[kind.value]
     for run, name in zip(opened, run_names(opened), strict=True):
@@ -74,6 +82,7 @@ def figure(
             radii=None if radii is None else numbers("radii", radii),
             thresholds=None if thresholds is None else numbers("thresholds", thresholds),
             alpha=alpha,
+            class_radii=None if class_radii is None else Run.open(class_radii),
         )
         path = out if len(opened) == 1 else out.with_name(f"{out.stem}-{Path(name).name}{out.suffix}")
         typer.echo(f"figure: {save_figure(draw(asked), path).resolve()}")

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
+from smoothcert.cli.given import given
 from smoothcert.cli.options import Format, Joint, Runs, names, numbers
 
-_ASKING = ("measure", "bound", "radii", "thresholds", "alpha", "joint", "input")
+_ASKING = ("measure", "bound", "radii", "thresholds", "alpha", "joint")
 
 
 def query(
@@ -56,9 +57,13 @@ def query(
     )
     opened = [Run.open(path) for path in runs]
     if any(run.config.kind == DECIDED for run in opened):
-        decided.require_no_other_question(opened, [name for name in _ASKING if _given(context, name)])
-        rows = json_value = [decided.decided_row(run) for run in opened]
-        texts = map(decided.decided_text, opened)
+        decided.require_no_other_question(opened, given(context, _ASKING))
+        if input is None:
+            rows = json_value = [decided.decided_row(run) for run in opened]
+            texts = map(decided.decided_text, opened)
+        else:
+            rows = json_value = [decided.input_row(run, input) for run in opened]
+            texts = map(decided.input_text, rows)
     elif input is not None:
         found = [answers.input_answer(run, question, input) for run in opened]
         texts = map(printing.input_text, found)
@@ -73,9 +78,3 @@ def query(
         typer.echo(printing.as_csv(rows))
     else:
         typer.echo("\n\n".join(texts))
-
-
-def _given(context: typer.Context, name: str) -> bool:
-    """Whether the option was written on the command line."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

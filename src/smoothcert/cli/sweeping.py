@@ -8,59 +8,68 @@ from typing import Any
 
 import numpy as np
 
-from smoothcert.analysis import BoundsTable, Sweep, bounds_table
+from smoothcert._check import check_sigma
+from smoothcert.analysis import BoundsTable, Sweep, bounds_table, sweep
 from smoothcert.cli.answers import Row
 from smoothcert.cli.options import names, numbers
 from smoothcert.cli.printing import proportion_text, table_text
 from smoothcert.cli.sampling import sampling_session
-from smoothcert.errors import InvalidArgumentError
+from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.runs import Run, certify_run
 
 _POINTS = 17
+_MOST_STEPS = 20
 _MARK = "{sigma}"
+_PATTERNS = ("model", "weights", "denoiser", "denoiser_weights")
+_FILES = ("weights", "denoiser_weights")
 
 
 def levels(text: str) -> dict[str, float]:
-    """Noise levels by the way they were written, which is how files are named: 0.50 is not 0.5 there."""
-    return dict(zip(names("sigmas", text), numbers("sigmas", text), strict=True))
+    """Noise levels by the way they were written, which is how files are named: 0.50 is not 0.5 there.
+
+    Raises:
+        InvalidArgumentError: If one is not a positive number, or is there twice.
+    """
+    found = [check_sigma(sigma) for sigma in numbers("sigmas", text)]
+    if len(set(found)) < len(found):
+        raise InvalidArgumentError(f"sigmas must be given once each; got {text!r}")
+    return dict(zip(names("sigmas", text), found, strict=True))
 
 
-def certify_each(
-    sigmas: dict[str, float],
-    *,
-    model_template: str | None,
-    weights_template: str | None,
-    data: str | None,
-    folder: Path,
-    quiet: bool,
-    options: dict[str, Any],
-) -> list[Path]:
+def certify_each(sigmas: dict[str, float], *, folder: Path, quiet: bool, options: dict[str, Any]) -> list[Path]:
     """Certify the model of each sigma under noise of that sigma, one after the other; gives the run folders.
+
+    Args:
+        sigmas: Noise levels by the way they were written.
+        folder: Where the run folders are; runs that are there are continued.
+        quiet: Whether to show no progress.
+        options: Arguments of :func:`smoothcert.runs.certify_run`, ``{sigma}`` in those that name model and denoiser.
 
     Raises:
         InvalidArgumentError: If the model or the data are not named, or nothing depends on sigma.
+        ModelError: If a weights file is not there; nothing is certified before all of them are.
     """
-    if model_template is None or data is None:
-        raise InvalidArgumentError("sigmas needs model-template and data, to know what to certify")
-    if _MARK not in f"{model_template}{weights_template}":
+    if options["model"] is None or options["data"] is None:
+        raise InvalidArgumentError("sigmas needs model and data, to know what to certify")
+    patterns = {name: str(options[name]) for name in _PATTERNS if options[name] is not None}
+    if options["denoiser"] is None and not any(_MARK in pattern for pattern in patterns.values()):
         raise InvalidArgumentError(
-            f"model-template or weights-template must hold {_MARK}: a model serves the sigma it was trained at; got "
-            f"{model_template!r} and {weights_template!r}"
+            f"model or weights must hold {_MARK}, or a denoiser be named, because a classifier serves the sigma it was "
+            f"trained at; got {', '.join(patterns.values())}"
         )
+    each = {
+        written: options | {name: pattern.replace(_MARK, written) for name, pattern in patterns.items()}
+        for written in sigmas
+    }
+    for written, own in each.items():
+        for name in _FILES:
+            if own[name] is not None and not Path(own[name]).exists():
+                raise ModelError(f"{name.replace('_', ' ')} of sigma {written}: there is no file {own[name]}")
     paths = []
-    for written, sigma in sigmas.items():
+    for written, own in each.items():
         out = folder / f"sigma_{written}"
-        weights = None if weights_template is None else weights_template.replace(_MARK, written)
         with sampling_session(out, quiet=quiet) as reporter:
-            certify_run(
-                model_template.replace(_MARK, written),
-                data,
-                out=out,
-                sigma=sigma,
-                weights=weights,
-                reporter=reporter,
-                **options,
-            )
+            certify_run(**own, out=out, sigma=sigmas[written], reporter=reporter)
         paths.append(out)
     return paths
 
@@ -70,12 +79,25 @@ def open_tables(paths: Sequence[Path], *, alpha: float | None) -> list[BoundsTab
     return [bounds_table(Run.open(path), alpha=alpha) for path in paths]
 
 
-def default_radii(tables: Sequence[BoundsTable]) -> list[float]:
-    """The radii all imported logs hold, or steps from 0 to four times the largest sigma."""
+def default_radii(tables: Sequence[BoundsTable], *, measure: str, threshold: float) -> list[float]:
+    """The radii all imported logs hold, or round steps from 0 to where no sigma certifies any input."""
     if grids := [set(table.answers.radii) for table in tables if table.answers.radii]:
         return sorted(set.intersection(*grids)) or [0.0]
-    farthest = 4.0 * max((table.sigma for table in tables), default=0.25)
-    return [float(radius) for radius in np.linspace(0.0, farthest, _POINTS)]
+    probed = np.linspace(0.0, 4.0 * max((table.sigma for table in tables), default=0.25), _POINTS)
+    found = sweep(
+        tables, radii=probed, measure=measure, bound="cdf", threshold=threshold
+    )  # dual reaches little farther
+    reach = max((point.radius for point in found.points if point.best is not None), default=0.0) + 2.0 * float(
+        probed[1]
+    )
+    step = _round_step(reach / _MOST_STEPS)
+    return [round(position * step, 10) for position in range(round(np.ceil(reach / step)) + 1)]
+
+
+def _round_step(at_least: float) -> float:
+    """The smallest of 1, 2, 2.5, 5 times a power of ten that is at least this."""
+    unit = 10.0 ** np.floor(np.log10(at_least))
+    return float(next(unit * digit for digit in (1.0, 2.0, 2.5, 5.0, 10.0) if unit * digit >= at_least))
 
 
 def rows(found: Sweep) -> list[Row]:
@@ -92,6 +114,7 @@ def rows(found: Sweep) -> list[Row]:
             "ci_high": share.ci_high,
             "inputs": share.inputs,
             "best": sigma == point.best,
+            "level": sigma in point.level,
         }
         for point in found.points
         for sigma, share in zip(found.sigmas, point.accuracies, strict=True)
@@ -105,6 +128,7 @@ def text(found: Sweep) -> str:
             f"{point.radius:g}",
             *(proportion_text(share.count, share.inputs, share.ci_low, share.ci_high) for share in point.accuracies),
             "—" if point.best is None else f"{point.best:g}",
+            ", ".join(f"{sigma:g}" for sigma in point.level),
         ]
         for point in found.points
     ]
@@ -112,7 +136,11 @@ def text(found: Sweep) -> str:
     return "\n".join(
         [
             f"certified accuracy, {kept}, by the {found.bound} bound [95% interval over the inputs]",
-            table_text(["radius", *(f"sigma {sigma:g}" for sigma in found.sigmas), "best"], body, numeric_from=0),
+            table_text(
+                ["radius", *(f"sigma {sigma:g}" for sigma in found.sigmas), "best", "not told from it"],
+                body,
+                numeric_from=0,
+            ),
             f"{found.rule} (picked on the inputs it is reported for)",
         ]
     )

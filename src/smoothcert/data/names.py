@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from smoothcert.data.dataset import Dataset, Source
-from smoothcert.data.preprocess import Preprocess
+from smoothcert.data.preprocess import BILINEAR, Preprocess
 from smoothcert.errors import DataError, InvalidArgumentError
 
 DATA_NAMES: tuple[str, ...] = (
@@ -30,6 +30,7 @@ def load_data(
     stride: int = 1,
     image_size: int | tuple[int, int] | None = None,
     resize: int | None = None,
+    interpolation: str = BILINEAR,
     split: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
@@ -45,6 +46,7 @@ def load_data(
         stride: Keep every ``stride``-th input, beginning with the first.
         image_size: Side of the square crop, or its ``(height, width)``; None keeps each image's own size.
         resize: Shorter side before the crop; None scales an image just enough to cover the crop.
+        interpolation: The filter images are scaled with, such as ``"bicubic"``.
         split: Part of the data set: ``test`` (default) or ``train`` of ``digits``, ``cifar10`` and ``hf:``;
             the files or sub-folder of that name in a ``parquet:`` or ``imagefolder:`` folder.
         image_column: Column of the images, where a table leaves it open.
@@ -64,7 +66,7 @@ def load_data(
         raise DataError(f"unknown data {name!r}; known forms are {', '.join(DATA_NAMES)}")
     if kind in ("digits", "imagefolder") and not (image_column is None and label_column is None):
         raise InvalidArgumentError(f"image_column and label_column mean nothing for {name!r}, which has no columns")
-    preprocess = Preprocess(image_size=image_size, resize=resize)
+    preprocess = Preprocess(image_size=image_size, resize=resize, interpolation=interpolation)
     return Dataset(_source(name, target, preprocess, split, image_column, label_column), limit=limit, stride=stride)
 
 

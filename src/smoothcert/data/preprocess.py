@@ -10,8 +10,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from smoothcert._check import check_count
+from smoothcert._check import check_choice, check_count
 from smoothcert.errors import DataError, InvalidArgumentError
+
+BILINEAR = "bilinear"
+INTERPOLATIONS: tuple[str, ...] = tuple(known.name.lower() for known in Image.Resampling)
+"""The filters an image can be scaled with, all antialiased except ``nearest``."""
 
 _DEEP_MODES = ("I", "F")  # 16- and 32-bit greys, which Pillow's conversion to RGB would clip at 255
 
@@ -20,22 +24,26 @@ _DEEP_MODES = ("I", "F")  # 16- and 32-bit greys, which Pillow's conversion to R
 class Preprocess:
     """Scale the shorter side, crop the centre, divide by 255: the usual evaluation transform, by Pillow.
 
-    Scaling is bilinear with antialiasing and truncates the longer side, as in torchvision. Images of any
-    other mode are converted to RGB, dropping transparency; orientation tags are not applied.
+    Scaling truncates the longer side, as in torchvision. Images of any other mode are converted to RGB, dropping
+    transparency; orientation tags are not applied.
 
     Args:
         image_size: Side of the square crop in pixels, or its ``(height, width)``; None crops nothing.
         resize: Shorter side before the crop, in pixels; None scales just enough to cover the crop, and
             nothing where there is no crop.
+        interpolation: The filter it is scaled with, one of ``INTERPOLATIONS``.
 
     Raises:
-        InvalidArgumentError: A size is not a positive integer, or the crop is larger than the shorter side.
+        InvalidArgumentError: A size is not a positive integer, the crop is larger than the shorter side, or
+            the filter is unknown.
     """
 
     image_size: int | tuple[int, int] | None = None
     resize: int | None = None
+    interpolation: str = BILINEAR
 
     def __post_init__(self) -> None:
+        check_choice("interpolation", self.interpolation, INTERPOLATIONS)
         for side in self.crop or ():
             check_count("image_size", side)
         if self.resize is not None:
@@ -87,7 +95,7 @@ class Preprocess:
         if target == side:
             return image
         size = (width * target // side, height * target // side)
-        return image.resize((max(size[0], 1), max(size[1], 1)), Image.Resampling.BILINEAR)
+        return image.resize((max(size[0], 1), max(size[1], 1)), Image.Resampling[self.interpolation.upper()])
 
     def _crop(self, image: Image.Image, name: str) -> Image.Image:
         if self.crop is None:

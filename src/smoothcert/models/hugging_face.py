@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from PIL import Image
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
@@ -12,6 +13,9 @@ from smoothcert.models.loaded import LoadedModel
 from smoothcert.models.normalize import normalized
 from smoothcert.models.pretrained import fetch
 from smoothcert.models.weights import Weights, fit_weights, state_dict_sha256
+
+_CONVNEXT_WHOLE = 384
+_LEVIT = 256 / 224  # in the code of its processor only
 
 
 class Logits(nn.Module):
@@ -29,6 +33,9 @@ class Logits(nn.Module):
 
 def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
     """Load a repository of the hub, downloaded on first use, or a folder; code in a repository is never run.
+
+    The recommended sizes and filter are those of its image processor. Where that squashes an image that is not square,
+    the centre is cropped instead.
 
     Raises:
         ModelError: It cannot be fetched, is no image classifier, or the weights file does not fit.
@@ -53,6 +60,7 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         class_names=tuple(labels[number] for number in sorted(labels)),
         input_size=input_size,
         resize=resize,
+        interpolation=_filter(processor),
         weights_hash=weights.sha256 if weights else state_dict_sha256(module),
         metadata=weights.metadata if weights else {},
     )
@@ -76,7 +84,20 @@ def _sizes(processor: dict[str, Any]) -> tuple[tuple[int, ...] | None, int | Non
     size, crop = processor.get("size") or {}, processor.get("crop_size") or {}
     shorter, height, width = size.get("shortest_edge"), size.get("height"), size.get("width")
     if processor.get("do_center_crop") and crop.get("height"):
-        return (3, crop["height"], crop["width"]), shorter or height
-    if shorter:  # ConvNeXt's processor gives the crop, and the fraction of the scaled image that it is
-        return (3, shorter, shorter), int(shorter / (processor.get("crop_pct") or 1))
+        return (3, crop["height"], crop["width"]), _enlarged(shorter, processor) if shorter else height
+    if shorter:  # ConvNeXt's processor crops what it enlarged, and from 384 on does neither
+        return (3, shorter, shorter), shorter if shorter >= _CONVNEXT_WHOLE else _enlarged(shorter, processor)
     return ((3, height, width) if height and width else None), None
+
+
+def _enlarged(shorter: int, processor: dict[str, Any]) -> int:
+    """The shorter side an image is scaled to, where the processor takes its size for the crop's."""
+    if str(processor.get("image_processor_type")).startswith("Levit"):
+        return int(shorter * _LEVIT)
+    return int(shorter / (processor.get("crop_pct") or 1))
+
+
+def _filter(processor: dict[str, Any]) -> str | None:
+    """Name of the filter an image is scaled with, which the processor gives as Pillow's number."""
+    number = processor.get("resample")
+    return None if number is None else Image.Resampling(int(number)).name.lower()

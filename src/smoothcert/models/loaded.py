@@ -20,6 +20,7 @@ class LoadedModel:
         class_names: One name per logit.
         input_size: ``(C, H, W)`` of the images it was made for.
         resize: Recommended size of the shorter side, in pixels, before the centre crop to ``input_size``.
+        interpolation: Recommended filter to scale with, one of ``smoothcert.data.preprocess.INTERPOLATIONS``.
         weights_hash: SHA-256 of the weights file, or of the state dict where there is no file.
         metadata: What the safetensors header says about the weights, such as the training sigma.
     """
@@ -30,5 +31,6 @@ class LoadedModel:
     class_names: tuple[str, ...] | None = None
     input_size: tuple[int, ...] | None = None
     resize: int | None = None
+    interpolation: str | None = None
     weights_hash: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)

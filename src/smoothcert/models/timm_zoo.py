@@ -16,6 +16,9 @@ from smoothcert.models.weights import Weights, state_dict_sha256
 def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
     """Load timm's pretrained weights, downloaded on first use, or those in a file.
 
+    The recommended sizes and filter are those of timm's evaluation. Where that squashes or pads an image that is not
+    square (``crop_mode`` other than ``"center"``), its centre is cropped instead.
+
     Raises:
         ModelError: timm has no such model, its weights cannot be fetched, or the file does not fit.
         MissingDependencyError: timm is absent.
@@ -40,6 +43,7 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         class_names=_class_names(timm, network),
         input_size=(channels, height, width),
         resize=int(min(height, width) / config["crop_pct"]),
+        interpolation=config["interpolation"],
         weights_hash=weights.sha256 if weights else state_dict_sha256(module),
         metadata=weights.metadata if weights else {},
     )

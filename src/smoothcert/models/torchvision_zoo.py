@@ -46,6 +46,7 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         class_names=categories if num_classes == len(categories) else None,
         input_size=(3, transforms.crop_size[0], transforms.crop_size[0]),
         resize=transforms.resize_size[0],
+        interpolation=transforms.interpolation.value,
         weights_hash=weights.sha256 if weights else state_dict_sha256(module),
         metadata=weights.metadata if weights else {},
     )

@@ -25,7 +25,8 @@ from smoothcert.report.panels import (
     draw_reliability,
     draw_spread,
 )
-from smoothcert.report.style import RC
+from smoothcert.report.style import RC, SOFT_INK
+from smoothcert.report.wording import pairs_words
 from smoothcert.typing import FloatArray
 
 FORMATS = (".png", ".svg", ".pdf")
@@ -90,17 +91,24 @@ def accuracy_over_radius_figure(
 
 
 @_styled
-def correlation_figure(run: Source, *, measures: Sequence[str] = DEFAULT_MEASURES) -> Figure:
-    """Smoothed measure over class radius with both correlations in the title."""
+def correlation_figure(
+    run: Source,
+    *,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    bound: str | None = None,
+    class_radii: Source | None = None,
+) -> Figure:
+    """Measure over class radius with both correlations in the title; arguments as for ``radius_correlation``."""
     table = bounds_table(run)
     figure, axes = _axes(len(measures))
     for ax, measure in zip(axes, measures, strict=True):
-        found = radius_correlation(table, measure=measure)
+        found = radius_correlation(table, measure=measure, bound=bound, class_radii=class_radii)
         draw_correlation(ax, found)
         if found.pearson and found.spearman:
-            ax.set_title(f"Pearson {found.pearson.value:.2f}, Spearman {found.spearman.value:.2f}")
+            ax.set_title(f"Pearson {found.pearson.value:.2f}, Spearman {found.spearman.value:.2f}", pad=17.0)
+        ax.annotate(pairs_words(found), (0.5, 1.02), xycoords="axes fraction", ha="center", fontsize=8, color=SOFT_INK)
         if found.values.size:
-            ax.legend(loc="lower right")
+            ax.legend(loc="best")
     return figure
 
 

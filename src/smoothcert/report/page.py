@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from jinja2 import Environment, StrictUndefined
@@ -18,15 +18,19 @@ from smoothcert._check import check_count, check_radii
 from smoothcert._version import __version__
 from smoothcert.analysis import RunSummary, bounds_table, summary
 from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS, DEFAULT_MEASURES, check_thresholds
-from smoothcert.analysis.sampled_bounds import RunLike
+from smoothcert.analysis.stored_histograms import RunLike
 from smoothcert.bounds import ceil_decimals
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.report import charts, tables
 from smoothcert.report.curves import CLASS
+from smoothcert.report.deciding import DecidedView, decided_view
 from smoothcert.report.style import BOUND_LABELS
 from smoothcert.report.wording import SIMULTANEOUS, count_words, held_words
-from smoothcert.runs.config import IMPORTED, RunConfig
+from smoothcert.runs.config import DECIDED, IMPORTED, RunConfig
 from smoothcert.typing import FloatArray
+
+if TYPE_CHECKING:
+    from smoothcert.runs import Run
 
 # Thresholds that mean the same between two classes: margin = 2 score - 1.
 DEFAULT_THRESHOLDS: Mapping[str, tuple[float, ...]] = {"score": (0.5, 0.7, 0.9), "margin": (0.0, 0.4, 0.8)}
@@ -38,6 +42,8 @@ CLASS_THRESHOLD = 0.5  # of the votes: more than half keep the class
 @dataclass(frozen=True)
 class RunView:
     """Everything the page shows about one run."""
+
+    decided: ClassVar[bool] = False
 
     key: str
     name: str
@@ -75,7 +81,7 @@ def write_report(
     named are the ones its first sentence and its per-input table use.
 
     Args:
-        runs: Runs, each with at least one certified input.
+        runs: Runs, each with at least one certified input. One that decided a question has a section about that only.
         out: File to write; replaced in one step if it exists.
         radii: Radii in input units; by default 0 to 4 sigma in steps of sigma.
         thresholds: Thresholds for both measures; by default 0.5, 0.7, 0.9 for scores and 0, 0.4, 0.8 for margins.
@@ -90,7 +96,7 @@ def write_report(
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
-        DataError: If a run holds no certified input.
+        DataError: If a run holds no certified input, or one that decided a question is asked at another alpha.
     """
     target = Path(out)
     if target.is_dir():
@@ -105,7 +111,10 @@ def write_report(
     }
     rows = check_count("max_inputs", max_inputs, at_least=0)
     views = [
-        _view(run, f"run{i}", _name(run, i), distances, cuts, tuple(bounds), alpha, rows) for i, run in enumerate(runs)
+        decided_view(_decided(run, alpha), key=f"run{i}", name=_name(run, i))
+        if run.config.kind == DECIDED
+        else _view(run, f"run{i}", _name(run, i), distances, cuts, tuple(bounds), alpha, rows)
+        for i, run in enumerate(runs)
     ]
     _write(
         target,
@@ -123,6 +132,12 @@ def _default_radii(runs: Sequence[RunLike]) -> list[float]:
     sigmas = sorted({float(run.config.sigma) for run in runs})
     steps = (0.0, 1.0, 2.0, 3.0, 4.0) if len(sigmas) == 1 else (0.0, 1.0, 2.0)
     return [step * sigma for sigma in sigmas for step in steps]
+
+
+def _decided(run: RunLike, alpha: float | None) -> Run:
+    if alpha not in (None, run.config.alpha):
+        raise DataError(f"a run that decided a question answers at its own alpha {run.config.alpha:g}; got {alpha}")
+    return cast("Run", run)
 
 
 def _name(run: RunLike, position: int) -> str:
@@ -229,7 +244,7 @@ def _asked(
     }
 
 
-def _render(views: list[RunView], **shared: Any) -> str:
+def _render(views: Sequence[RunView | DecidedView], **shared: Any) -> str:
     folder = files("smoothcert.report") / "templates"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))

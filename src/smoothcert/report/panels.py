@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,11 +11,12 @@ from matplotlib.ticker import PercentFormatter
 
 from smoothcert.analysis import Calibration, RadiusCorrelation
 from smoothcert.report.curves import CLASS, Curve
-from smoothcert.report.style import BOUND_LABELS, BOUND_LINES, INK, RIGHT, SOFT_INK, SPREAD, WRONG
+from smoothcert.report.style import ANSWER_COLORS, BOUND_LABELS, BOUND_LINES, INK, RIGHT, SOFT_INK, SPREAD, WRONG
 from smoothcert.scores import MEASURES
-from smoothcert.typing import FloatArray
+from smoothcert.typing import FloatArray, IntArray
 
 _FEW_POINTS = 10
+_SAMPLE_BINS = 24
 CLASS_LINE: dict[str, object] = {"linestyle": (0, (1, 1)), "linewidth": 1.6}
 
 
@@ -41,7 +42,7 @@ def curve_legends(curves: Sequence[Curve]) -> tuple[list[Line2D], list[Line2D]]:
 
 
 def draw_correlation(ax: Axes, found: RadiusCorrelation) -> None:
-    """Scatter of the smoothed measure over the class radius; wrong predictions marked with another sign."""
+    """Scatter of the measure over the class radius; wrong predictions marked with another sign."""
     for right, color, sign, label in ((True, RIGHT, "o", "right"), (False, WRONG, "x", "wrong or no label")):
         kept = found.right == right
         if kept.any():
@@ -60,7 +61,7 @@ def draw_correlation(ax: Axes, found: RadiusCorrelation) -> None:
     ax.set_xlim(left=0.0)
     ax.set_ylim(min(0.0, float(found.values.min(initial=0.0)) - 0.02), 1.02)
     ax.set_xlabel("class radius")
-    ax.set_ylabel(f"smoothed {found.measure}")
+    ax.set_ylabel(found.named + ("" if found.bound is None else f" ({found.bound})"))
 
 
 def draw_reliability(ax: Axes, found: Calibration) -> None:
@@ -102,6 +103,23 @@ def draw_spread(ax: Axes, lower: FloatArray, radii: FloatArray, *, measure: str,
     ax.set_ylim(MEASURES[measure].lower, MEASURES[measure].upper * 1.02)
     ax.set_xlabel("radius")
     ax.set_ylabel(f"certified {measure} ({bound})")
+
+
+def draw_samples(ax: Axes, samples: Mapping[str, IntArray]) -> None:
+    """Histogram of the samples inputs took, stacked by answer.
+
+    Args:
+        ax: Where to draw.
+        samples: For each answer the numbers of samples, each of shape ``(inputs,)``.
+    """
+    every = np.concatenate(list(samples.values()))
+    edges = np.geomspace(every.min() / 1.1, every.max() * 1.1, _SAMPLE_BINS + 1)
+    ax.hist(
+        list(samples.values()), bins=edges.tolist(), stacked=True, color=[ANSWER_COLORS[answer] for answer in samples]
+    )
+    ax.set_xscale("log")
+    ax.set_xlabel("samples an input took, pilot included")
+    ax.set_ylabel("inputs")
 
 
 def _fraction_axis(ax: Axes, xlabel: str, ylabel: str) -> None:

@@ -18,6 +18,7 @@ INK, SOFT_INK, RULE, PAPER = "#1c2126", "#5c6670", "#d9dee3", "#ffffff"
 CLASS_COLOR = "#6b6b6b"
 SPREAD = "#0072b2"
 RIGHT, WRONG = "#0072b2", "#d55e00"
+ANSWER_COLORS = {"certified": RIGHT, "refuted": WRONG, "undecided": CLASS_COLOR}
 
 BOUND_LABELS = {
     "dual": "dual (this package)",

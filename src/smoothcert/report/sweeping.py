@@ -8,11 +8,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from smoothcert.analysis import Sweep
-from smoothcert.report.style import INK, RC, colors
+from smoothcert.report.style import INK, PAPER, RC, SOFT_INK, colors
 
 
 def sweep_figure(found: Sweep) -> Figure:
-    """Draw certified accuracy over the radius with its 95% band for each sigma, the best sigma below."""
+    """Draw certified accuracy over the radius with its 95% band for each sigma, the best sigma below.
+
+    Open circles are the sigmas that the inputs do not tell from the best.
+    """
     radii = np.array([point.radius for point in found.points])
     shades = colors(found.sigmas)
     with mpl.rc_context(RC):
@@ -32,13 +35,19 @@ def sweep_figure(found: Sweep) -> Figure:
         held = [point for point in found.points if point.best is not None]
         below.plot([p.radius for p in held], [p.best for p in held], color=INK, linewidth=0.6, alpha=0.5)
         for sigma, shade in zip(found.sigmas, shades, strict=True):
-            own = [point.radius for point in held if point.best == sigma]
-            below.plot(own, [sigma] * len(own), color=shade, marker="o", markersize=3.5, linestyle="none")
+            for own, face in (
+                ([point.radius for point in held if point.best == sigma], shade),
+                ([point.radius for point in held if sigma in point.level], PAPER),
+            ):
+                below.plot(
+                    own, [sigma] * len(own), "o", color=shade, markerfacecolor=face, markersize=3.5, clip_on=False
+                )
         below.set_yscale("log")
         below.set_yticks(found.sigmas, [f"{sigma:g}" for sigma in found.sigmas])
         below.minorticks_off()
         below.set_ylim(found.sigmas[0] / 1.4, found.sigmas[-1] * 1.4)
         below.set_ylabel("best sigma")
         below.set_xlabel("radius")
+        below.set_title("open: not told from the best by these inputs", fontsize=8.0, color=SOFT_INK, loc="right")
         below.set_xlim(radii[0], radii[-1])
     return figure

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from smoothcert.analysis import Answers, CertifiedAccuracy, Estimate, Proportion
+from smoothcert.analysis import Answers, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
 from smoothcert.bounds import ceil_decimals, floor_decimals
 
 SIMULTANEOUS = {
@@ -62,6 +62,21 @@ def estimate_words(found: Estimate | None) -> str:
     if found.ci_low is None or found.ci_high is None:
         return value
     return f"{value} ({floor_decimals(found.ci_low)} to {ceil_decimals(found.ci_high)})"
+
+
+def pairs_words(found: RadiusCorrelation) -> str:
+    """How many inputs are correlated, and how many are not and why."""
+    left_out = [
+        f"{count:,} {why}"
+        for count, why in (
+            (found.abstained, "abstained on"),
+            (found.other_class, "of another class"),
+            (found.unshared, "without a class radius"),
+        )
+        if count
+    ]
+    inputs = count_words(found.values.size, "input")
+    return f"{inputs}; left out: {', '.join(left_out)}" if left_out else inputs
 
 
 def radius_words(radius: float) -> str:

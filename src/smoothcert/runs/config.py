@@ -52,6 +52,8 @@ class RunConfig:
         split: Split of the data set, if one was named.
         image_size: Side the images are cropped to, or height and width, if any.
         resize: Size of the shorter side before the crop, if any.
+        interpolation: Filter the images are scaled with; None for bilinear, as always in runs from before there was
+            another.
         sigma: Standard deviation of the noise, in input units.
         n0: Number of pilot samples an input.
         n: Number of estimation samples an input; in a decided run the most an input may take.
@@ -93,6 +95,7 @@ class RunConfig:
     split: str | None = field(default=None, metadata=_INFORMATION)
     image_size: int | tuple[int, int] | None = None
     resize: int | None = None
+    interpolation: str | None = field(default=None, metadata=_UNLESS_NONE)
     sigma: float
     n0: int
     n: int

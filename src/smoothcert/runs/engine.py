@@ -12,8 +12,9 @@ from smoothcert.histogram import DEFAULT_LEVELS
 from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, now
 from smoothcert.runs.filling import fill
 from smoothcert.runs.forward import choose_classifier, score_difference
-from smoothcert.runs.prepare import choose_device, choose_sizes, class_names, count_classes
+from smoothcert.runs.prepare import choose_device, choose_scaling, class_names, count_classes
 from smoothcert.runs.progress import Reporter
+from smoothcert.runs.provenance import training_notes
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
 
@@ -45,6 +46,7 @@ def certify_run(
     split: str | None = None,
     image_size: int | None = None,
     resize: int | None = None,
+    interpolation: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
     levels: int = DEFAULT_LEVELS,
@@ -84,6 +86,7 @@ def certify_run(
         split: Split of the data set.
         image_size: Side to crop images to; None for what the model says of itself.
         resize: Size of the shorter side before the crop; None for what the model says of itself.
+        interpolation: Filter the images are scaled with, such as ``"bicubic"``; None for what the model says of itself.
         image_column: Column of the images, where the data have several.
         label_column: Column of the labels, where the data have several.
         levels: Number of steps of the score grid.
@@ -120,6 +123,7 @@ def certify_run(
 
     from smoothcert.backends.names import EXPORTED
     from smoothcert.data import load_data
+    from smoothcert.data.preprocess import BILINEAR
     from smoothcert.models import resolve_model
     from smoothcert.sampling import Sampler, warn_if_too_few
     from smoothcert.stopping import UntilDecided
@@ -132,6 +136,7 @@ def certify_run(
         if model.startswith("python:"):
             reporter.note(f"{model} runs code of your own")
         model = resolve_model(model, weights=weights)
+    classifier_name, header = model.name, model.metadata
     if denoiser is not None:
         from smoothcert.models.denoised import behind_denoiser
 
@@ -140,19 +145,22 @@ def certify_run(
         model = behind_denoiser(model, denoiser, sigma=sigma, weights=denoiser_weights)
     elif denoiser_weights is not None:
         raise InvalidArgumentError("denoiser_weights needs a denoiser; none was given")
-    sizes = choose_sizes(model, image_size=image_size, resize=resize)
+    scaling = choose_scaling(model, image_size=image_size, resize=resize, interpolation=interpolation)
     if isinstance(data, str):
         data = load_data(
             data,
             limit=limit,
             stride=stride,
             split=split,
-            image_size=sizes.image_size,
-            resize=sizes.resize,
+            image_size=scaling.image_size,
+            resize=scaling.resize,
+            interpolation=scaling.interpolation,
             image_column=image_column,
             label_column=label_column,
         )
-    _note_training_sigma(model, sigma, reporter)
+    notes = training_notes(header, name=classifier_name, sigma=sigma if denoiser is None else None, data=data)
+    for note in notes:
+        reporter.note(note)
     num_classes = count_classes(model, data)
     data.check_labels(num_classes)
     classifier = choose_classifier(model, data, backend=backend, precision=precision, outputs=outputs, device=device)
@@ -166,10 +174,10 @@ def certify_run(
         precision=precision,
         outputs=outputs,
     )
-    notes: tuple[str, ...] = ()
     if verify_precision:
-        notes = (f"{backend} in {precision} against PyTorch in float32: {score_difference(model, sampler, data)}",)
-        reporter.note(notes[0])
+        moved = f"{backend} in {precision} against PyTorch in float32: {score_difference(model, sampler, data)}"
+        reporter.note(moved)
+        notes += (moved,)
     config = RunConfig(
         kind=SAMPLED if question is None else DECIDED,
         model=model.name,
@@ -180,8 +188,9 @@ def certify_run(
         limit=limit,
         stride=stride,
         split=split,
-        image_size=sizes.image_size,
-        resize=sizes.resize,
+        image_size=scaling.image_size,
+        resize=scaling.resize,
+        interpolation=None if scaling.interpolation == BILINEAR else scaling.interpolation,
         sigma=float(sigma),
         n0=int(n0),
         n=int(n),
@@ -221,10 +230,3 @@ def _sizes(question: Question | None, *, n: int | None, n0: int | None, max_n: i
 def _check_seed(seed: int) -> None:
     if check_count("seed", seed, at_least=0) >= 2**63:
         raise InvalidArgumentError(f"seed must be less than 2**63; got {seed}")
-
-
-def _note_training_sigma(model: LoadedModel, sigma: float, reporter: Reporter) -> None:
-    """Say so if the weights tell that they were trained under other noise."""
-    trained = model.metadata.get("sigma")
-    if trained is not None and float(trained) != sigma:
-        reporter.note(f"{model.name} was trained under noise of sigma {trained}, not {sigma:g}")

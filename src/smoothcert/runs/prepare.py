@@ -22,11 +22,12 @@ def naming(what: str) -> Iterator[None]:
         raise type(error)(f"{what}: {error}") from error
 
 
-class ImageSizes(NamedTuple):
-    """Sizes of the images, in pixels."""
+class Scaling(NamedTuple):
+    """How images are scaled and cropped, sizes in pixels."""
 
     image_size: int | tuple[int, int] | None
     resize: int | None
+    interpolation: str
 
 
 def choose_device(device: str | None) -> str:
@@ -38,12 +39,17 @@ def choose_device(device: str | None) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def choose_sizes(model: LoadedModel, *, image_size: int | None, resize: int | None) -> ImageSizes:
-    """Sizes as asked, else as the model says of itself; its resize belongs to its own image size only."""
+def choose_scaling(
+    model: LoadedModel, *, image_size: int | None, resize: int | None, interpolation: str | None
+) -> Scaling:
+    """Sizes and filter as asked, else as the model says of itself; its resize belongs to its own image size only."""
+    from smoothcert.data.preprocess import BILINEAR
+
+    used = interpolation or model.interpolation or BILINEAR
     if image_size is not None or model.input_size is None or len(model.input_size) != 3:
-        return ImageSizes(image_size, resize)
+        return Scaling(image_size, resize, used)
     height, width = model.input_size[1:]
-    return ImageSizes(height if height == width else (height, width), resize or model.resize)
+    return Scaling(height if height == width else (height, width), resize or model.resize, used)
 
 
 def class_names(model: LoadedModel, data: Dataset, *, num_classes: int) -> tuple[str, ...] | None:

@@ -1,0 +1,87 @@
+"""The page's section about a run that decided one question: how often which answer, and what it cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from smoothcert.analysis.decided import ANSWERS, REFERENCE, DecidedSummary, decided_summary
+from smoothcert.bounds import ceil_decimals
+from smoothcert.report.charts import Chart, Key, Panel
+from smoothcert.report.panels import draw_samples
+from smoothcert.report.style import ANSWER_COLORS
+from smoothcert.report.svg import inline_svg, themed
+from smoothcert.report.tables import provenance_rows
+from smoothcert.report.wording import percent, percent_interval, proportion_words
+
+if TYPE_CHECKING:
+    from smoothcert.runs import Run
+    from smoothcert.runs.config import RunConfig
+
+
+@dataclass(frozen=True, eq=False)
+class DecidedView:
+    """Everything the page shows about a decided run."""
+
+    decided: ClassVar[bool] = True
+
+    key: str
+    name: str
+    config: RunConfig
+    found: DecidedSummary
+    value: str
+    interval: str
+    expected_wrong: str
+    summary: list[tuple[str, str, str]]
+    chart: Chart
+    provenance: list[tuple[str, str]]
+
+
+def decided_view(run: Run, *, key: str, name: str) -> DecidedView:
+    """What the page shows about a decided run.
+
+    Raises:
+        DataError: If it holds no decided input yet.
+    """
+    found = decided_summary(run)
+    first = found.certified_accuracy or found.certified
+    return DecidedView(
+        key=key,
+        name=name,
+        config=run.config,
+        found=found,
+        value=percent(first.count, first.inputs),
+        interval=percent_interval(first.ci_low, first.ci_high),
+        expected_wrong=ceil_decimals(found.alpha * found.inputs, 2),
+        summary=_summary(found),
+        chart=_samples_chart(found, name=f"{key}-samples"),
+        provenance=provenance_rows(run.config, alpha=found.alpha),
+    )
+
+
+def _summary(found: DecidedSummary) -> list[tuple[str, str, str]]:
+    asked = f"{found.question.measure} above {found.question.threshold:g} within {found.question.radius:g}"
+    rows = [
+        ("certified", proportion_words(found.certified), f"{asked}, right or wrong"),
+        ("refuted", proportion_words(found.refuted), "the scores allow no such certificate, however many are drawn"),
+        ("undecided", proportion_words(found.undecided), f"nothing is claimed after {found.max_n:,} samples"),
+        ("mean samples", f"{found.mean_samples:,.1f}", f"{REFERENCE:,} is {found.times_fewer:,.1f} times as many"),
+        ("median samples", f"{found.median_samples:,.1f}", f"of an input, {found.n0:,} of them the pilot"),
+    ]
+    if found.certified_accuracy is not None:
+        rows.insert(0, ("certified accuracy", proportion_words(found.certified_accuracy), "certified and right"))
+    if found.skipped:
+        rows.append(("skipped inputs", f"{found.skipped:,}", "could not be read; in no fraction on this page"))
+    return rows
+
+
+def _samples_chart(found: DecidedSummary, *, name: str) -> Chart:
+    title = "How many inputs took how many samples; the horizontal axis is logarithmic"
+    drawing = inline_svg(lambda ax: draw_samples(ax, found.samples), name=name, title=title)
+    return Chart(
+        name,
+        "What the answers cost",
+        "Noisy samples drawn for each input until its answer was settled: an input far from the threshold takes few.",
+        (Panel("all inputs", drawing),),
+        tuple(Key(answer, answer, themed(ANSWER_COLORS[answer]), "dot") for answer in ANSWERS),
+    )
