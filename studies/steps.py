@@ -1,0 +1,39 @@
+"""What the studies share: commands shown as they run, and tables as Markdown and CSV."""
+
+import csv
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from smoothcert.cli.app import main
+
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+
+
+def smoothcert(*arguments: object) -> None:
+    """Run a command of smoothcert, shown first, as the shell would."""
+    words = [str(argument) for argument in arguments]
+    print(f"$ smoothcert {shlex.join(words)}", flush=True)
+    try:
+        main(words)
+    except SystemExit as end:
+        if end.code:
+            raise
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """The same for programs, numbers in full."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def fraction(value: float) -> str:
+    """A fraction of inputs for people: ``.630``."""
+    return f"{value:.3f}".removeprefix("0")

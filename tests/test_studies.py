@@ -1,0 +1,109 @@
+"""The studies run from the first command to the page, on data as small as it gets."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+STUDIES = Path(__file__).resolve().parents[1] / "studies"
+
+
+@pytest.fixture
+def studies(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The folder of the studies on the path, as for a script started there."""
+    known = set(sys.modules)
+    monkeypatch.syspath_prepend(str(STUDIES))
+    yield
+    for name in set(sys.modules) - known:
+        if Path(getattr(sys.modules[name], "__file__", None) or "").parent == STUDIES:
+            del sys.modules[name]
+
+
+def run(name: str, *arguments: object, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    script = import_module(name)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, arguments)])
+    script.main()
+    return script
+
+
+def stripes(path: Path, count: int, *, seed: int) -> Path:
+    """Images of 16x16 with stripes that lie or stand: two classes that noise does not hide."""
+    generator = np.random.default_rng(seed)
+    rows = []
+    for i in range(count):
+        wave = (np.sin(np.arange(16) * 1.6 + generator.uniform(0, 6)) > 0) * 255
+        pixels = np.broadcast_to(wave[None, :] if i % 2 else wave[:, None], (16, 16))
+        file = io.BytesIO()
+        Image.fromarray(np.stack([pixels] * 3, axis=2).astype(np.uint8)).save(file, "PNG")
+        rows.append({"image": {"bytes": file.getvalue(), "path": None}, "label": i % 2})
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def test_the_cifar10_study_trains_certifies_and_writes_its_page(
+    studies: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = {
+        "arch": "resnet8",
+        "noise": {s: {"epochs": 4, "n0": 50, "n": 200, "limit": 12} for s in ("0.25", "0.5")},
+        "paper": {"sigma": "0.25", "n0": 50, "n": 2000, "limit": 3},
+        "radii": [0.0, 0.25],
+        "sweep_radii": [0.0, 0.25],
+        "thresholds": [0.5, 0.7],
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    train, test = stripes(tmp_path / "train.parquet", 256, seed=1), stripes(tmp_path / "test.parquet", 20, seed=2)
+    arguments = (
+        *("--runs", tmp_path / "runs", "--train-data", f"parquet:{train}", "--test-data", f"parquet:{test}"),
+        *("--config", tmp_path / "config.json", "--out", tmp_path / "results"),
+    )
+    run("cifar10", *arguments, monkeypatch=monkeypatch)
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert "12 images" in page
+    assert "## 200 samples against 2,000" in page
+    for name in page.split("](")[1:]:
+        assert (tmp_path / "results" / name.partition(")")[0]).is_file()
+    rows = (tmp_path / "results" / "certified-accuracy-0.25.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 3 * 2 * 2  # measures, bounds, thresholds, radii
+    certified = {tuple(row.split(",")[:4]): float(row.split(",")[4]) for row in rows[1:]}
+    assert certified["score", "dual", "0.5", "0.0"] >= 0.75, "the stripes were not learned"
+
+    capsys.readouterr()
+    run("cifar10", *arguments, monkeypatch=monkeypatch)
+    assert "smoothcert train" not in capsys.readouterr().out, "what is trained was trained again"
+    assert (tmp_path / "results" / "README.md").read_text() == page
+
+
+def test_a_projection_to_more_samples_is_the_bound_of_the_repeated_histogram(studies: None, tmp_path: Path) -> None:
+    from smoothcert.runs import certify_run
+
+    fewer = import_module("fewer_samples")
+    run = certify_run("digits", "digits", out=tmp_path / "run", sigma=0.25, n0=50, n=400, limit=4)
+    same, more = (fewer.cdf_at(run, n, radii=[0.0, 0.25]) for n in (400, 4_000))
+    from smoothcert.analysis import bounds_table
+
+    np.testing.assert_array_equal(same, bounds_table(run).lower(measure="score", bound="cdf", radii=[0.0, 0.25]))
+    assert (more > same).all()
+    with pytest.raises(ValueError, match="multiple"):
+        fewer.cdf_at(run, 500, radii=[0.0])
+
+
+def test_the_published_logs_make_a_page(
+    studies: None, shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("--logs", shared / "reference", "--runs", tmp_path / "runs", "--out", tmp_path / "results")
+    run("published_logs", *arguments, monkeypatch=monkeypatch)
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert page.count("\n## ") == len(list((shared / "reference").glob("*/*.tsv")))
+    assert page == (STUDIES / "results" / "published_logs" / "README.md").read_text(), "the committed page is another"
