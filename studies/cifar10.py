@@ -15,7 +15,15 @@ from fewer_samples import fewer_samples
 from safetensors import safe_open
 from steps import HERE, RESULTS, fraction, markdown, smoothcert, write_csv
 
-from smoothcert.analysis import bounds_table, calibration, certified_accuracy, radius_correlation, summary, sweep
+from smoothcert.analysis import (
+    Estimate,
+    bounds_table,
+    calibration,
+    certified_accuracy,
+    radius_correlation,
+    summary,
+    sweep,
+)
 from smoothcert.runs import Run
 
 OUT = RESULTS / "cifar10"
@@ -127,6 +135,13 @@ def other_tables(runs: dict[str, Run]) -> str:
         )
     table = markdown(["sigma", "Pearson", "Spearman", "expected calibration error"], rows)
     return f"## Score against class radius, and calibration of the smoothed score\n\n{table}"
+
+
+def shown(estimate: Estimate | None) -> str:
+    """With its 95% interval; not defined where all inputs are alike."""
+    if estimate is None:
+        return "not defined"
+    return f"{estimate.value:.3f} [{estimate.ci_low:.3f}, {estimate.ci_high:.3f}]"
 
 
 def best_sigmas(runs: dict[str, Run], config: dict, options: argparse.Namespace) -> str:

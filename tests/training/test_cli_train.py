@@ -48,7 +48,7 @@ def test_trained_certified_and_told_apart_from_new_images(capsys, tmp_path, data
     assert "epoch 4.00 of 4: loss" in printed.err
     assert printed.out.startswith("accuracy under noise ")
     assert f"on 4 images; {out}\n" in printed.out
-    assert f"smoothcert certify --model cifar:resnet8 --weights {out} --sigma 0.25 --image-size 8 ..." in printed.out
+    assert f"smoothcert certify --model cifar:resnet8 --weights {out} --sigma 0.25 ..." in printed.out
     with safe_open(out, framework="pt") as file:
         assert json.loads(file.metadata()["recipe"])["epochs"] == 4
 
@@ -56,7 +56,7 @@ def test_trained_certified_and_told_apart_from_new_images(capsys, tmp_path, data
     certified = {}
     for name, source, sigma in (("new", new, 0.25), ("same", data, 0.25), ("other", new, 0.5)):
         run = tmp_path / name
-        settings = ["--n", 200, "--n0", 20, "--limit", 6, "--image-size", 8, "--device", "cpu", "--out", run]
+        settings = ["--n", 200, "--n0", 20, "--limit", 6, "--device", "cpu", "--out", run]
         model = ["--model", "cifar:resnet8", "--weights", out, "--data", source, "--sigma", sigma]
         assert run_cli("certify", *model, *settings) == 0
         certified[name] = Run.open(run).config.notes

@@ -148,7 +148,7 @@ def test_a_killed_run_goes_on(tmp_path, data, whole):
     )
     command = [sys.executable, "-c", code, str(Path(__file__).parents[1]), data, str(out)]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300  # importing torch on a busy machine takes a minute
     while not checkpoint_path(out).exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.002)
     process.kill()

@@ -92,14 +92,7 @@ def train(
         typer.echo(_interrupted(out), err=True)
         raise typer.Exit(INTERRUPTED) from None
     typer.echo(f"accuracy under noise {trained.noisy_accuracy:.4f} on {trained.test_images:,} images; {out}")
-    size = _image_size_option(trained.metadata["image_shape"])
-    typer.echo(f"certify it: smoothcert certify --model cifar:{arch} --weights {out} --sigma {sigma}{size} ...")
-
-
-def _image_size_option(shape: str) -> str:
-    """What certify must be told of images, ``CxHxW``, that are not of the size this kind of network is known for."""
-    _, height, width = shape.split("x")
-    return f" --image-size {height}" if height == width != "32" else ""
+    typer.echo(f"certify it: smoothcert certify --model cifar:{arch} --weights {out} --sigma {sigma} ...")
 
 
 def _interrupted(out: Path) -> str:

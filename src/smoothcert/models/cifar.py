@@ -135,7 +135,13 @@ def describe_cifar(network: CifarResNet, *, name: str, weights: Weights) -> Load
         name=name,
         num_classes=num_classes,
         class_names=CIFAR10_CLASSES if num_classes == len(CIFAR10_CLASSES) else None,
-        input_size=(3, 32, 32),
+        input_size=_image_shape(weights.metadata),
         weights_hash=weights.sha256,
         metadata=weights.metadata,
     )
+
+
+def _image_shape(metadata: Mapping[str, str]) -> tuple[int, int, int]:
+    """Shape the header says the network was trained on, ``3xHxW``; without a header that of CIFAR."""
+    found = re.fullmatch(r"3x([1-9]\d{0,4})x([1-9]\d{0,4})", metadata.get("image_shape", ""))
+    return (3, int(found[1]), int(found[2])) if found else (3, 32, 32)
