@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 RUN ?= demo-run
 
-.PHONY: demo test lint check-types pytest bench bench-bounds clean
+.PHONY: demo test lint check-types pytest bench bench-bounds bench-scale clean
 
 ## demo: set up, certify the bundled digits with the bundled network, write a report
 demo: $(VENV)/.installed
@@ -31,6 +31,10 @@ bench: $(VENV)/.installed-bench
 ## bench-bounds: how much each bound certifies, side by side at equal budgets
 bench-bounds: $(VENV)/.installed
 	$(BIN)/python bench/bounds.py
+
+## bench-scale: runs of 1,000 to 50,000 inputs: time to open and to answer a query, peak memory
+bench-scale: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.scale
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

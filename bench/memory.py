@@ -48,10 +48,10 @@ def main(task: dict[str, Any]) -> float:
         run()
         return torch.cuda.max_memory_allocated() / MEGABYTE
     run()
-    return _peak_of_this_process()
+    return peak_of_this_process()
 
 
-def _peak_of_this_process() -> float:
+def peak_of_this_process() -> float:
     """Megabytes. Linux hands ``ru_maxrss`` of the parent down to a child, which would make all rows alike."""
     status = Path("/proc/self/status")
     if status.is_file():

@@ -2,74 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import TypeAlias, cast
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from smoothcert._check import check_alpha, check_choice
 from smoothcert.analysis.bounds_table import NO_LABEL, BoundsTable, Inputs, SkippedInput
 from smoothcert.analysis.imported_bounds import ImportedBounds, ImportedRun
-from smoothcert.bounds import lower_bounds
-from smoothcert.certificate import Certificate
-from smoothcert.errors import DataError, InvalidArgumentError
-from smoothcert.samples import Samples
+from smoothcert.analysis.stored_histograms import STAGES, RunLike, lists, stacks
+from smoothcert.bounds import ScoreCertificate, class_radius, lower_bounds
+from smoothcert.bounds.stack import HistogramStack
+from smoothcert.errors import DataError
+from smoothcert.runs.records import SCHEMA
 from smoothcert.scores import MEASURES
 from smoothcert.typing import FloatArray
 
-if TYPE_CHECKING:
-    from smoothcert.runs import Record, RunConfig
-
-
-class RunLike(Protocol):
-    """What the analyses need of a run."""
-
-    @property
-    def config(self) -> RunConfig:
-        """What defines the run."""
-
-    def records(self) -> Sequence[Record]:
-        """One record an input, ordered by index."""
-
-
 Source: TypeAlias = "RunLike | BoundsTable"
+COLUMNS = (
+    "index",
+    "id",
+    "label",
+    "seconds",
+    "error",
+    "prediction",
+    "pilot_votes_counts",
+    "votes_classes",
+    "votes_counts",
+)
 
 
 class SampledBounds(BoundsTable):
     """Bounds computed from the histograms of each input.
 
-    Args:
-        inputs: The inputs, one row each.
-        samples: What was sampled for each of them, in the same order.
-        alpha: Probability that a certificate is wrong, over the sampling noise.
-        sigma: Standard deviation of the noise, in input units.
-        seconds: Time sampling took, all inputs together.
+    The histograms stay on disk and are read anew for every bound, in chunks: in memory is what was computed, a few
+    numbers an input. A run that goes on keeps the inputs it had when the table was made.
 
-    Raises:
-        InvalidArgumentError: If ``alpha`` is outside ``(0, 1/2]``, or inputs and samples differ in number.
+    Args:
+        run: The run.
+        inputs: The inputs, one row each.
+        class_radius: Cohen's radius of each input, 0 where abstained, shape ``(inputs,)``.
+        alpha: Probability that a certificate is wrong, over the sampling noise.
+        seconds: Time sampling took, all inputs together.
+        drawn: Samples drawn in that time, pilot included.
     """
 
     def __init__(
-        self,
-        inputs: Inputs,
-        samples: Sequence[Samples],
-        *,
-        alpha: float,
-        sigma: float,
-        seconds: float = 0.0,
+        self, run: RunLike, inputs: Inputs, *, class_radius: FloatArray, alpha: float, seconds: float, drawn: int
     ) -> None:
-        if len(inputs) != len(samples):
-            raise InvalidArgumentError(
-                f"samples must have one entry an input; got {len(samples)} for {len(inputs)} inputs"
-            )
-        drawn = sum(s.n0 + s.n for s in samples)
-        super().__init__(inputs, alpha=check_alpha(alpha), sigma=sigma, seconds=seconds, drawn=drawn)
-        self._samples = tuple(samples)
-        self._certificates = tuple(Certificate.from_samples(s, alpha=alpha) for s in self._samples)
+        super().__init__(inputs, alpha=alpha, sigma=float(run.config.sigma), seconds=seconds, drawn=drawn)
+        self._run = run
+        self._class_radius = class_radius
 
     @classmethod
     def from_run(cls, run: RunLike, *, alpha: float | None = None) -> SampledBounds:
-        """Read a run's records.
+        """Read what does not need the histograms.
 
         Args:
             run: The run.
@@ -79,48 +69,71 @@ class SampledBounds(BoundsTable):
             InvalidArgumentError: If ``alpha`` is outside ``(0, 1/2]``.
         """
         level = check_alpha(run.config.alpha if alpha is None else alpha)
-        rows = run.records()
-        certified = [(row, row.samples) for row in rows if row.samples is not None]
-        certificates = [Certificate.from_samples(samples, alpha=level) for _, samples in certified]
+        certified = []
+        skipped: list[SkippedInput] = []
+        votes, n = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+        drawn = 0
+        for table in run.tables(COLUMNS):
+            failed = table["error"].is_valid()
+            skipped += [
+                SkippedInput(row["id"], row["error"] or "no reason recorded")
+                for row in table.filter(failed).to_pylist()
+            ]
+            rows = table.filter(pc.invert(failed))
+            if rows.num_rows == 0:
+                continue
+            starts, counts = lists(rows["votes_counts"])
+            row = np.repeat(np.arange(rows.num_rows), np.diff(starts))
+            own = lists(rows["votes_classes"])[1] == rows["prediction"].to_numpy()[row]
+            votes.append(np.bincount(row[own], counts[own], rows.num_rows).astype(np.int64))
+            n.append(np.bincount(row, counts, rows.num_rows).astype(np.int64))
+            drawn += int(counts.sum()) + int(lists(rows["pilot_votes_counts"])[1].sum())
+            certified.append(rows.select(["index", "id", "label", "seconds", "prediction"]))
+        known = pa.concat_tables(certified) if certified else SCHEMA.empty_table()
+        radius = class_radius(np.concatenate(votes), n=np.concatenate(n), sigma=float(run.config.sigma), alpha=level)
         inputs = Inputs(
-            indices=np.array([row.index for row, _ in certified], dtype=np.int64),
-            ids=tuple(row.id for row, _ in certified),
-            labels=np.array([NO_LABEL if r.label is None else r.label for r, _ in certified], dtype=np.int64),
-            predictions=np.array([c.prediction for c in certificates], dtype=np.int64),
-            abstained=np.array([c.abstained for c in certificates], dtype=np.bool_),
-            skipped=tuple(
-                SkippedInput(row.id, row.error or "no reason recorded") for row in rows if row.samples is None
-            ),
+            indices=known["index"].to_numpy(),
+            ids=tuple(known["id"].to_pylist()),
+            labels=known["label"].fill_null(NO_LABEL).to_numpy(),
+            predictions=known["prediction"].to_numpy(),
+            abstained=radius == 0.0,
+            skipped=tuple(skipped),
         )
-        return cls(
-            inputs,
-            [samples for _, samples in certified],
-            alpha=level,
-            sigma=float(run.config.sigma),
-            seconds=float(sum(row.seconds for row, _ in certified)),
-        )
+        seconds = float(known["seconds"].to_numpy().sum())
+        return cls(run, inputs, class_radius=radius, alpha=level, seconds=seconds, drawn=drawn)
 
     def class_radius(self) -> FloatArray:
         """Cohen's radius of each input; 0 where abstained."""
-        return np.array([c.class_radius for c in self._certificates], dtype=np.float64)
+        return self._class_radius
 
     def smoothed(self, measure: str) -> FloatArray:
         """Mean of each input's estimation samples, at most one grid step below it."""
         check_choice("measure", measure, tuple(MEASURES))
-        return np.array([s.measure(measure).sample.mean for s in self._samples], dtype=np.float64)
+        key = ("smoothed", measure)
+        if key not in self._known:
+            means = [sample.means for (sample,) in self._stacks(measure, ["sample"])]
+            self._known[key] = np.concatenate([*means, np.empty(0)])
+        return self._known[key]
+
+    def _stacks(self, measure: str, stages: Sequence[str] = STAGES) -> Iterator[tuple[HistogramStack, ...]]:
+        return stacks(self._run, measure, indices=self.inputs.indices, stages=stages)
 
     def _bounds(self, side: str, measure: str, bound: str, radii: FloatArray) -> FloatArray:
-        stages = [samples.measure(measure) for samples in self._samples]
-        pilots, samples = [s.pilot for s in stages], [s.sample for s in stages]
-        if side == "upper":  # an upper bound is a lower bound on the mirrored score
-            pilots, samples = [h.mirrored() for h in pilots], [h.mirrored() for h in samples]
-        lower = lower_bounds(pilots, samples, radii=radii, sigma=self.sigma, alpha=self.alpha, bound=bound)
+        found = [np.empty((0, radii.size))]
+        for pair in self._stacks(measure):
+            # An upper bound is a lower bound on the mirrored score.
+            pilots, samples = pair if side == "lower" else (stack.mirrored() for stack in pair)
+            found.append(lower_bounds(pilots, samples, radii=radii, sigma=self.sigma, alpha=self.alpha, bound=bound))
+        lower = np.concatenate(found)
         ends = MEASURES[measure]
         return lower if side == "lower" else ends.lower + ends.upper - lower
 
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
-        asked = (certificate.measure(measure) for certificate in self._certificates[:rows])
-        return np.array([c.radius(threshold, bound=bound) for c in asked], dtype=np.float64)
+        pairs = (pair for chunk in self._stacks(measure) for pair in zip(*(s.each() for s in chunk), strict=True))
+        certificates = (
+            ScoreCertificate(pilot, sample, self.sigma, self.alpha) for pilot, sample in islice(pairs, rows)
+        )
+        return np.array([c.radius(threshold, bound=bound) for c in certificates], dtype=np.float64)
 
 
 def bounds_table(source: Source, *, alpha: float | None = None) -> BoundsTable:

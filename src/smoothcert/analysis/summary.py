@@ -10,7 +10,8 @@ import numpy as np
 from smoothcert.analysis.bootstrap import Estimate, bootstrap_estimate
 from smoothcert.analysis.bounds_table import BoundsTable, SkippedInput
 from smoothcert.analysis.proportion import Proportion, proportion
-from smoothcert.analysis.sampled_bounds import RunLike, bounds_table
+from smoothcert.analysis.sampled_bounds import bounds_table
+from smoothcert.analysis.stored_histograms import RunLike
 from smoothcert.typing import AnyArray, FloatArray
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from smoothcert.bounds._knots import choose_knots, project
-from smoothcert.errors import InvalidArgumentError
-from smoothcert.histogram import ScoreHistogram
-from smoothcert.typing import FloatArray, IntArray
+from smoothcert.bounds._knots import Places, choose_knots, gather, project
+from smoothcert.bounds.stack import HistogramStack, check_same_grid
+from smoothcert.typing import FloatArray
 
 MANY_SAMPLES = 1_000_000
 
@@ -25,9 +24,7 @@ class Groups:
     samples: list[FloatArray]  # one a group, each (inputs, 1, knots)
 
 
-def in_groups(
-    pilots: Sequence[ScoreHistogram], samples: Sequence[ScoreHistogram], *, shares: Sequence[float]
-) -> Groups:
+def in_groups(pilots: HistogramStack, samples: HistogramStack, *, shares: Sequence[float]) -> Groups:
     """Deal each sample to a group on its own, at random, and put everything on knots.
 
     Samples are exchangeable and the histogram has forgotten their order, so a random order is as good as the real one.
@@ -35,40 +32,38 @@ def in_groups(
 
     Args:
         pilots: One an input, possibly without samples.
-        samples: One an input, all on one grid, each with a sample at least.
+        samples: One an input, each with a sample at least.
         shares: Probabilities of the groups.
 
     Raises:
         InvalidArgumentError: If an input has no sample or the grids differ.
     """
-    positions, parts = [], []
-    for pilot, sample in zip(pilots, samples, strict=True):
-        if sample.n == 0:
-            raise InvalidArgumentError("sample must hold at least one sample; it is empty")
-        samples[0].merge(sample, pilot)  # raises unless range and levels agree
-        knots = choose_knots(pilot.counts)
-        (seen, seen_counts), (cells, counts) = pilot.to_sparse(), sample.to_sparse()
+    samples.require_samples()
+    check_same_grid(samples, pilots)
+    knots = choose_knots(pilots)
+    places = Places.between(knots, samples)
+    # One byte a sample decides its group.
+    tickets = np.diff(np.rint(256 * np.cumsum(shares)), prepend=0).astype(np.int64)
+    first_knot = np.repeat(np.arange(len(shares)) * knots.shape[1], tickets)
+    dealt = np.empty((len(samples), len(shares), knots.shape[1]))
+    for row in range(len(samples)):
+        seen, drawn = (slice(int(s.starts[row]), int(s.starts[row + 1])) for s in (pilots, samples))
+        counts, left, share = samples.counts[drawn], places.left[drawn], places.share[drawn]
         digest = hashlib.blake2b(digest_size=16)
-        for array in (seen, seen_counts, cells, counts):
+        for array in (pilots.cells[seen], pilots.counts[seen], samples.cells[drawn], counts):
             digest.update(array.tobytes())
         rng = np.random.default_rng(int.from_bytes(digest.digest(), "little"))
-        dealt = _deal(counts, shares, rng)
-        positions.append(sample.points[knots])
-        parts.append(
-            np.concatenate((project(seen, seen_counts[None].astype(np.float64), knots), project(cells, dealt, knots)))
-        )
-    pilot_part, *dealt_parts = np.moveaxis(np.stack(parts)[:, :, None, :], 1, 0)
-    return Groups(np.stack(positions), pilot_part, dealt_parts)
-
-
-def _deal(counts: IntArray, shares: Sequence[float], rng: np.random.Generator) -> FloatArray:
-    """Deal the samples of each cell to groups, each sample on its own; shape ``(groups, cells)``."""
-    n = int(counts.sum())
-    if n > MANY_SAMPLES:  # a draw for each cell and group costs less than one for each sample
-        return np.asarray(rng.multinomial(counts, shares).T, dtype=np.float64)
-    tickets = np.diff(np.rint(256 * np.cumsum(shares)), prepend=0).astype(np.int64)
-    offset = np.repeat(np.arange(len(shares), dtype=np.int32) * np.int32(counts.size), tickets)
-    cell = np.repeat(np.arange(counts.size, dtype=np.int32), counts)
-    cell += offset[np.frombuffer(rng.bytes(n), dtype=np.uint8)]
-    dealt = np.bincount(cell, minlength=len(shares) * counts.size)
-    return dealt.reshape(len(shares), counts.size).astype(np.float64)
+        n = int(counts.sum())
+        if n > MANY_SAMPLES:  # a draw for each cell and group costs less than one for each sample
+            position = np.arange(len(shares)) * knots.shape[1] + left[:, None]
+            each = rng.multinomial(counts, shares)
+            dealt[row] = gather(position.ravel(), np.repeat(share, len(shares)), each.ravel(), shape=dealt.shape[1:])
+        else:
+            position = np.repeat(left, counts)
+            position += first_knot[np.frombuffer(rng.bytes(n), dtype=np.uint8)]
+            dealt[row] = gather(position, np.repeat(share, counts), None, shape=dealt.shape[1:])
+    return Groups(
+        samples.points[knots],
+        project(pilots, knots)[:, None, :],
+        [dealt[:, [group]] for group in range(len(shares))],
+    )

@@ -7,61 +7,111 @@ capital of the samples. A certificate only gets more cautious, by a second-order
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
+from smoothcert.bounds.stack import HistogramStack
 from smoothcert.typing import FloatArray, IntArray
 
 KNOTS = 224
+_EVEN, _BELOW, _LOW, _HIGH = KNOTS // 5, KNOTS // 8, KNOTS // 5, KNOTS // 10
+_BODY = np.linspace(0.0, 1.0, KNOTS - _EVEN - _BELOW - _LOW - _HIGH)
 
 
-def choose_knots(pilot_counts: IntArray) -> IntArray:
-    """Grid indices of the knots, from the pilot alone: ascending, exactly ``KNOTS``, repeats allowed.
+def choose_knots(pilots: HistogramStack) -> IntArray:
+    """Grid indices of the knots of each input, from its pilot alone: ascending, repeats only at the end.
 
     Some hold the same number of pilot samples in each interval. The others follow the tails of the pilot, where the
     dual bound bends most, reach below its lowest sample, and cover the range evenly in case the pilot misleads.
 
     Args:
-        pilot_counts: Pilot samples in each grid cell, shape ``(levels + 1,)``; may hold none.
+        pilots: Pilot samples, possibly none.
 
     Returns:
-        Shape ``(KNOTS,)``; the first is 0, the last ``levels``.
+        Shape ``(inputs, KNOTS)``; the first of each row is 0, the last ``levels``.
     """
-    levels = pilot_counts.size - 1
-    total = int(pilot_counts.sum())
-    if total == 0:
-        return np.rint(np.linspace(0, levels, KNOTS)).astype(np.int64)
-    even = np.linspace(0, levels, KNOTS // 5)
-    below = np.linspace(0, np.flatnonzero(pilot_counts)[0], KNOTS // 8)
-    low = np.geomspace(0.5 / total, 0.5, KNOTS // 5)
-    high = 1.0 - np.geomspace(0.5 / total, 0.5, KNOTS // 10)
-    body = np.linspace(0.0, 1.0, KNOTS - even.size - below.size - low.size - high.size)
-    ranks = np.concatenate((body, low, high)) * total
-    quantiles = np.minimum(np.searchsorted(np.cumsum(pilot_counts), ranks), levels)
+    levels, total = pilots.levels, pilots.n[:, None]
+    evenly = np.rint(np.linspace(0, levels, KNOTS))
+    if not total.any():
+        return np.tile(evenly.astype(np.int64), (len(pilots), 1))
+    tail = np.maximum(total, 1.0) ** (np.linspace(0.0, 1.0, _LOW) - 1.0) / 2.0  # from half a sample to half of all
+    top = 1.0 - np.maximum(total, 1.0) ** (np.linspace(0.0, 1.0, _HIGH) - 1.0) / 2.0
+    shares = np.concatenate((np.broadcast_to(_BODY, (len(pilots), _BODY.size)), tail, top), axis=1)
+    ranks = np.maximum(np.ceil(shares * total), 1.0).astype(np.int64)
+    running = np.cumsum(pilots.counts)
+    before = np.cumsum(total)[:, None] - total  # samples of earlier inputs
+    # The entry that holds the sample of each rank; for an input without samples some entry, which is not used.
+    entries = np.minimum(np.searchsorted(running, before + ranks), running.size - 1)
+    quantiles = pilots.cells[entries]
     # A cell with many samples, an atom perhaps, gets a knot on either side, or it would be smeared over an interval.
-    heavy = quantiles[pilot_counts[quantiles] * body.size > total]
-    knots = np.unique(np.rint(np.concatenate((even, below, quantiles, heavy + 1))).astype(np.int64))
-    knots = knots[knots <= levels]
-    if knots.size > KNOTS:
-        knots = knots[np.rint(np.linspace(0, knots.size - 1, KNOTS)).astype(np.int64)]
-    return np.concatenate((knots, np.full(KNOTS - knots.size, levels)))
+    heavy = pilots.counts[entries] * _BODY.size > total
+    lowest = pilots.cells[np.minimum(pilots.starts[:-1], running.size - 1), None]
+    wanted = np.concatenate(
+        (
+            np.broadcast_to(np.linspace(0, levels, _EVEN), (len(pilots), _EVEN)),
+            lowest * np.linspace(0.0, 1.0, _BELOW),
+            quantiles,
+            np.minimum(quantiles + heavy, levels),
+        ),
+        axis=1,
+    )
+    wanted = np.sort(np.rint(wanted), axis=1)
+    new = np.diff(wanted, axis=1, prepend=-1.0) > 0.0
+    found = new.sum(axis=1, keepdims=True)
+    thinned = np.rint(np.arange(KNOTS) * ((found - 1) / (KNOTS - 1)))
+    chosen = np.where(found > KNOTS, thinned, np.minimum(np.arange(KNOTS), found - 1)).astype(np.int64)
+    knots = wanted[new][np.cumsum(found)[:, None] - found + chosen]
+    return np.asarray(np.where(total > 0, knots, evenly).astype(np.int64))
 
 
-def project(cells: IntArray, counts: FloatArray, knots: IntArray) -> FloatArray:
-    """Samples at grid cells as fractions at the knots around them, keeping number and mean.
+@dataclass(frozen=True)
+class Places:
+    """Where the entries of a stack lie between the knots.
 
     Args:
-        cells: Grid indices, ascending, shape ``(cells,)``.
-        counts: Samples in each, shape ``(groups, cells)``.
-        knots: Ascending grid indices that enclose the cells, shape ``(knots,)``; repeats allowed at the end.
-
-    Returns:
-        Shape ``(groups, knots)``.
+        left: Position of the knot at or below each entry's cell among the knots of its input, shape ``(entries,)``.
+        share: How far the cell is on the way to the next knot, in ``[0, 1]``, shape ``(entries,)``.
     """
-    out = np.zeros((counts.shape[0], knots.size))
-    if cells.size:
-        left = np.minimum(np.searchsorted(knots, cells, side="right") - 1, np.searchsorted(knots, knots[-1]) - 1)
-        right_share = counts * ((cells - knots[left]) / (knots[left + 1] - knots[left]))
-        starts = np.flatnonzero(np.diff(left, prepend=-1))
-        out[:, left[starts]] += np.add.reduceat(counts - right_share, starts, axis=1)
-        out[:, left[starts] + 1] += np.add.reduceat(right_share, starts, axis=1)
-    return out
+
+    left: IntArray
+    share: FloatArray
+
+    @classmethod
+    def between(cls, knots: IntArray, stack: HistogramStack) -> Places:
+        """Places among the knots of each input, shape ``(inputs, knots)``; see :func:`choose_knots`."""
+        inputs, size = knots.shape
+        offset = np.arange(inputs)[:, None] * (stack.levels + 1)
+        cells = stack.cells + np.repeat(offset[:, 0], np.diff(stack.starts))
+        begins = np.searchsorted(cells, knots + offset)
+        # The highest cell belongs to the last interval, of which it is the right end.
+        begins = np.where(knots == stack.levels, stack.starts[1:, None], begins)
+        sizes = np.diff(begins, append=stack.starts[1:, None], axis=1).ravel()
+        knot = np.repeat(np.arange(knots.size), sizes)
+        at = knots.ravel()
+        share = (stack.cells - at[knot]) / (at[knot + 1] - at[knot])
+        return cls(np.repeat(np.tile(np.arange(size), inputs), sizes), share)
+
+
+def project(stack: HistogramStack, knots: IntArray) -> FloatArray:
+    """Samples as fractions at the knots around them, keeping number and mean; the shape of ``knots``."""
+    places = Places.between(knots, stack)
+    row = np.repeat(np.arange(len(stack)), np.diff(stack.starts))
+    return gather(row * knots.shape[1] + places.left, places.share, stack.counts, shape=knots.shape)
+
+
+def gather(position: IntArray, share: FloatArray, counts: IntArray | None, *, shape: tuple[int, ...]) -> FloatArray:
+    """Sum fractions of samples at knots.
+
+    Args:
+        position: Knot to the left of each sample or cell, flat in an array of the shape that is asked for.
+        share: How far each is on the way to the next knot.
+        counts: Samples at each, one if None.
+        shape: Shape of the result, knots last.
+    """
+    size = int(np.prod(shape))
+    samples = np.bincount(position, weights=counts, minlength=size)
+    right = np.bincount(position, weights=share if counts is None else share * counts, minlength=size)
+    out = np.subtract(samples, right, dtype=np.float64)
+    out[1:] += right[:-1]  # no sample is to the right of the last knot, so nothing crosses to another row
+    return out.reshape(shape)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from smoothcert._check import check_alpha
-from smoothcert.bounds._deal import in_groups
+from smoothcert.bounds._deal import Groups, in_groups
 from smoothcert.bounds._reactive import Moments, claimed_deficit, reactive_log_capital
-from smoothcert.bounds._tangent import Tangent, tangent_at, tilt
+from smoothcert.bounds._tangent import Tangent, Tilt, deficit_at, tangent_at, tilt
 from smoothcert.bounds._wager import BOLDEST, Wager
-from smoothcert.histogram import ScoreHistogram
+from smoothcert.bounds.stack import HistogramStack
 from smoothcert.typing import FloatArray
 
 # Each group of samples is bet on with what the pilot and the groups before it showed: its share of the samples, how
@@ -51,20 +50,26 @@ class Plan:
         )
 
 
-def place_bets(
-    pilots: Sequence[ScoreHistogram], samples: Sequence[ScoreHistogram], *, r: FloatArray, alpha: float
-) -> Plan:
+def deal(pilots: HistogramStack, samples: HistogramStack) -> Groups:
+    """Deal the samples to the groups, the last in blocks.
+
+    Raises:
+        InvalidArgumentError: If an input has no sample or the grids differ.
+    """
+    return in_groups(pilots, samples, shares=(*SHARES[:-1], *(SHARES[-1] * BLOCKS / BLOCKS.sum())))
+
+
+def place_bets(dealt: Groups, *, r: FloatArray, alpha: float) -> Plan:
     """Tangents and bets of every group, each from the samples before it."""
-    dealt = in_groups(pilots, samples, shares=(*SHARES[:-1], *(SHARES[-1] * BLOCKS / BLOCKS.sum())))
     blocks = dealt.samples[len(SHARES) - 1 :]
     groups = [*dealt.samples[: len(SHARES) - 1], np.sum(blocks, axis=0)]
     log_target = -math.log(check_alpha(alpha))
     delta = log_target / sum(group.sum(axis=-1) for group in groups)
-    past, tilted = dealt.pilot, np.ones(1)
+    past, worst = dealt.pilot, None
     tangents, bets, limits = [], [], []
     for rounds, imagined, group in zip(ROUNDS, IMAGINED, groups, strict=True):
         response = best_response(
-            past, dealt.positions, r[:, None], delta, tilted=tilted, rounds=rounds, imagined=imagined
+            past, dealt.positions, r[:, None], delta, guess=worst, rounds=rounds, imagined=imagined
         )
         tangents.append(response.tangent)
         # Stakes are limited for claims up to three times the mean seen, and those above are not tested. Where nothing
@@ -74,11 +79,11 @@ def place_bets(
         bets.append(np.where(total > 0, np.minimum(response.bet, BOLDEST / highest), 0.0))
         reach = response.tangent.ceiling - response.tangent.scale * (1.0 - highest)
         limits.append(np.where(total > 0, reach, np.inf))
-        tilted = response.tilted
+        worst = response.worst
         past = past + group
     # Where a lucky sample can more than double the capital, a few moments do not describe what a bet may do.
     steady = bets[-1] * (1.0 - response.value) > 1.0
-    standard_error = response.tangent.scale * (response.value - response.worst_value) / math.sqrt(2.0 * log_target)
+    standard_error = response.tangent.scale * (response.value - response.worst.value) / math.sqrt(2.0 * log_target)
     wager = Wager(tangents, bets, groups, np.min(limits, axis=0))
     return Plan(wager, blocks, delta, response.expected, standard_error, steady, log_target)
 
@@ -90,13 +95,12 @@ class Response:
     tangent: Tangent
     bet: FloatArray  # (inputs, radii)
     value: FloatArray  # mean of 1 - deficit in the past, (inputs, radii)
-    worst_value: FloatArray  # the same in the worst distribution, (inputs, radii)
-    tilted: FloatArray  # density of the worst distribution over the past's, (inputs, radii, knots)
+    worst: Tilt
 
     @property
     def expected(self) -> FloatArray:
         """The bound to expect, shape ``(inputs, radii)``."""
-        return self.tangent.ceiling - self.tangent.scale * (1.0 - self.worst_value)
+        return self.tangent.ceiling - self.tangent.scale * (1.0 - self.worst.value)
 
 
 def best_response(
@@ -105,26 +109,29 @@ def best_response(
     shift: FloatArray,
     delta: FloatArray,
     *,
-    tilted: FloatArray,
+    guess: Tilt | None,
     rounds: int,
     imagined: float,
 ) -> Response:
     """Tangent at the worst distribution within ``delta`` nats of the past, and the bet that separates the two.
 
-    ``tilted`` is a first guess of the density of the worst distribution over the past's.
+    ``guess`` is the worst distribution for less of the past.
     """
     total = past.sum(axis=-1, keepdims=True)
     weights = np.where(total > 0, past / np.maximum(total, 1.0), 1.0 / past.shape[-1])
     weights = _with_mass_at_lowest(weights, WORST_SHARE * delta)
     base, widths = float(positions[0, 0]), np.diff(positions, axis=-1)[:, None, :]
-    for _ in range(rounds):
-        tangent = tangent_at(weights * tilted, widths, shift, base)
-        tilted, bet, worst = tilt(weights, tangent.deficit, delta)
+    for _ in range(rounds - 1):
+        tilted = weights if guess is None else weights * guess.density
+        guess = tilt(weights, deficit_at(tilted, widths, shift), delta, start=None if guess is None else guess.log_s)
+    tangent = tangent_at(weights if guess is None else weights * guess.density, widths, shift, base)
+    worst = tilt(weights, tangent.deficit, delta, start=None if guess is None else guess.log_s)
+    bet = worst.bet
     if imagined:
         cautious = _with_mass_at_lowest(weights, imagined / np.maximum(total[..., 0], 1.0))
-        bet = tilt(cautious, tangent.deficit, delta)[1]
+        bet = tilt(cautious, tangent.deficit, delta, start=worst.log_s).bet
     value = np.matmul(1.0 - tangent.deficit, np.swapaxes(weights, -1, -2))[..., 0]
-    return Response(tangent, bet, value=value, worst_value=worst, tilted=tilted)
+    return Response(tangent, bet, value, worst)
 
 
 def _with_mass_at_lowest(weights: FloatArray, mass: FloatArray) -> FloatArray:

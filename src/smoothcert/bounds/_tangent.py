@@ -8,16 +8,22 @@ the one that separates the two.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import expit, ndtr, ndtri
 
 from smoothcert.bounds._shift import log_slope
-from smoothcert.typing import FloatArray
+from smoothcert.typing import FloatArray, IntArray
 
-SMALLEST_MASS = 1e-15  # an event of this probability is the rarest one float64 can tell from 0 next to 1
-NEWTON_STEPS = 3
+COLD_STEPS, WARM_STEPS = 3, 2  # of Newton's method, from a rough guess and from the solution of a like problem
+# A tangent may touch anywhere, so quantiles are looked up, at the nearest of logarithmic odds in steps of 1/64: the
+# error of the bound is of second order in the step. The rarest event is one that float64 can tell from 0 next to 1.
+_STEPS, _REACH = 64, 34.5
+_ODDS = np.arange(-_STEPS * _REACH, _STEPS * _REACH + 1) / _STEPS
+QUANTILES = np.where(_ODDS < 0, 1.0, -1.0) * ndtri(expit(-np.abs(_ODDS)))
 
 
 @dataclass(frozen=True)
@@ -48,34 +54,97 @@ def tangent_at(weights: FloatArray, widths: FloatArray, r: FloatArray, base: flo
         r: Radii in units of sigma, shape ``(radii, 1)``.
         base: Lowest value of the score.
     """
+    at = nearest_quantiles(weights)
+    scale, deficit = _integrate(_looked_up(_slope, at, r), widths)
+    level = np.matmul(_looked_up(_level, at, r), np.swapaxes(widths, -1, -2))[..., 0]
+    return Tangent(base + level, scale, deficit)
+
+
+def deficit_at(weights: FloatArray, widths: FloatArray, r: FloatArray) -> FloatArray:
+    """Only the deficit of :func:`tangent_at`."""
+    return _integrate(_looked_up(_slope, nearest_quantiles(weights), r), widths)[1]
+
+
+def nearest_quantiles(weights: FloatArray) -> IntArray:
+    """Where in ``QUANTILES`` to find ``Phi^-1(P(X > knot))`` for each knot but the last."""
     below = np.cumsum(weights, axis=-1)
-    above = np.cumsum(weights[..., ::-1], axis=-1)
-    q0 = np.clip(below[..., :-1] / below[..., -1:], SMALLEST_MASS, 1.0)  # P(X <= knot), right of each knot
-    p0 = np.clip(above[..., -2::-1] / above[..., -1:], SMALLEST_MASS, 1.0)
-    z = np.where(q0 < p0, -1.0, 1.0) * ndtri(np.minimum(q0, p0))
-    slope = np.exp(np.maximum(log_slope(z, r), -650.0))
-    rises = slope * widths
-    drop = np.cumsum(rises[..., ::-1], axis=-1)[..., ::-1]
-    scale = drop[..., 0]
-    deficit = np.concatenate((drop, np.zeros_like(drop[..., :1])), axis=-1) / scale[..., None]
-    ceiling = base + np.sum((ndtr(z - r) + slope * np.where(q0 < p0, q0, 1.0 - p0)) * widths, axis=-1)
-    return Tangent(ceiling, scale, deficit)
+    above = below[..., -1:] - below[..., :-1]  # imprecise where it is minute; there the slope is, too
+    with np.errstate(divide="ignore", over="ignore"):
+        odds = np.log((above / below[..., :-1]).astype(np.float32))
+    return np.rint(np.clip(odds, -_REACH, _REACH) * _STEPS + _STEPS * _REACH).astype(np.int64)
 
 
-def tilt(weights: FloatArray, deficit: FloatArray, delta: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The distribution with the largest mean deficit within ``delta`` nats, and the bet that separates it.
+def _slope(z: FloatArray, r: FloatArray) -> FloatArray:
+    """Slope of the shift function at ``p = Phi(z)``."""
+    return np.asarray(np.exp(np.maximum(log_slope(z, r), -650.0)))
 
-    With ``value = 1 - deficit``, solves ``growth(s) = delta`` for the tilt ``Q = P / (A (1 + s value))``,
-    ``A = E_P[1 / (1 + s value)]``, ``growth = log A + E_P log(1 + s value)``, by Newton steps on the logarithms.
+
+def _level(z: FloatArray, r: FloatArray) -> FloatArray:
+    """Value at 1 of the tangent of the shift function at ``p = Phi(z)``."""
+    return np.asarray(ndtr(z - r) + _slope(z, r) * ndtr(-z))
+
+
+def _looked_up(function: Callable[[FloatArray, FloatArray], FloatArray], at: IntArray, r: FloatArray) -> FloatArray:
+    """A function of ``QUANTILES[at]`` and radii; of many inputs from a table, which is the same and cheaper."""
+    if at.shape[0] * at.shape[-1] < QUANTILES.size:
+        return function(QUANTILES[at], r)
+    return np.asarray(_table(function, r.tobytes())[at + QUANTILES.size * np.arange(r.size)[:, None]])
+
+
+@lru_cache(maxsize=16)
+def _table(function: Callable[[FloatArray, FloatArray], FloatArray], radii: bytes) -> FloatArray:
+    return np.asarray(function(QUANTILES, np.frombuffer(radii)[:, None]).ravel())
+
+
+def _integrate(slope: FloatArray, widths: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Scale and deficit of a tangent with these slopes."""
+    deficit = np.zeros((*slope.shape[:-1], slope.shape[-1] + 1))
+    np.cumsum((slope * widths)[..., ::-1], axis=-1, out=deficit[..., -2::-1])
+    scale = deficit[..., 0].copy()
+    deficit /= scale[..., None]
+    return scale, deficit
+
+
+@dataclass(frozen=True)
+class Tilt:
+    """The distribution with the largest mean deficit within ``delta`` nats of the past, and the bet that separates it.
+
+    Args:
+        log_s: Logarithm of the tilt ``s``, shape ``(inputs, radii)``.
+        inverse: ``1 / (1 + s (1 - deficit))``, shape ``(inputs, radii, knots)``.
+        total: Its mean ``A`` over the past, shape ``(inputs, radii)``.
+    """
+
+    log_s: FloatArray
+    inverse: FloatArray
+    total: FloatArray
+
+    @property
+    def density(self) -> FloatArray:
+        """Of the worst distribution over the past's, up to a constant, shape ``(inputs, radii, knots)``."""
+        return self.inverse
+
+    @property
+    def bet(self) -> FloatArray:
+        """The bet ``s A``, shape ``(inputs, radii)``."""
+        return np.asarray(np.exp(self.log_s) * self.total)
+
+    @property
+    def value(self) -> FloatArray:
+        """Mean of ``1 - deficit`` in the worst distribution, positive, shape ``(inputs, radii)``."""
+        return np.asarray((1.0 - self.total) / self.bet)
+
+
+def tilt(weights: FloatArray, deficit: FloatArray, delta: FloatArray, *, start: FloatArray | None = None) -> Tilt:
+    """Solve ``growth(s) = delta`` for the tilt ``Q = P / (A (1 + s value))`` with ``value = 1 - deficit``.
+
+    ``A = E_P[1 / (1 + s value)]`` and ``growth = log A + E_P log(1 + s value)``; by Newton steps on the logarithms.
 
     Args:
         weights: Probabilities ``P``, shape ``(inputs, 1, knots)``.
         deficit: Values in ``[0, 1]``, shape ``(inputs, radii, knots)``.
         delta: Relative entropy per sample, positive, shape ``(inputs, 1)``.
-
-    Returns:
-        The density ``Q / P``, shape ``(inputs, radii, knots)``; the bet ``lambda = s A`` and the mean of
-        ``1 - deficit`` under ``Q``, both shape ``(inputs, radii)`` and positive.
+        start: A guess of ``log s`` that is near enough for one step, shape ``(inputs, radii)``.
     """
     value = 1.0 - deficit
     column = np.swapaxes(weights, -1, -2)
@@ -83,18 +152,20 @@ def tilt(weights: FloatArray, deficit: FloatArray, delta: FloatArray) -> tuple[F
     def mean(array: FloatArray) -> FloatArray:
         return np.asarray(np.matmul(array, column)[..., 0])
 
-    average = mean(value)
-    variance = np.maximum(mean(value * value) - average * average, 1e-24)
-    log_s = np.clip(0.5 * np.log(2.0 * delta / variance), -30.0, 30.0)
-    for _ in range(NEWTON_STEPS):
+    if start is None:
+        average = mean(value)
+        variance = np.maximum(mean(value * value) - average * average, 1e-24)
+        log_s = np.clip(0.5 * np.log(2.0 * delta / variance), -30.0, 30.0)
+    else:
+        log_s = start
+    # The bet needs no precision. Single precision serves as long as it can tell what one sample is to win.
+    kind = np.float32 if delta.min() > 1e-6 else np.float64
+    for _ in range(COLD_STEPS if start is None else WARM_STEPS):
         inverse = 1.0 / (1.0 + np.exp(log_s)[..., None] * value)
         total = mean(inverse)
-        growth = np.maximum(np.log(total) - mean(np.log(inverse)), 1e-300)
+        growth = np.maximum(np.log(total) - mean(np.log(inverse.astype(kind))), 1e-300)
         climb = np.maximum(mean(inverse * inverse) / total - total, 1e-300)  # d growth / d log s
         step = np.log(delta / growth) * growth / climb
         log_s = np.clip(log_s + np.clip(step, -3.0, 3.0), -30.0, 30.0)
-    s = np.exp(log_s)
-    inverse = 1.0 / (1.0 + s[..., None] * value)
-    total = mean(inverse)
-    bet = s * total
-    return inverse / total[..., None], bet, (1.0 - total) / bet
+    inverse = 1.0 / (1.0 + np.exp(log_s)[..., None] * value)
+    return Tilt(log_s, inverse, mean(inverse))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from smoothcert.bounds._tangent import Tangent
 from smoothcert.typing import FloatArray
 
+BoolArray = npt.NDArray[np.bool_]
 BOLDEST = 0.98  # largest share of the capital that one sample can lose
 
 
@@ -34,22 +36,40 @@ class Wager:
     samples: Sequence[FloatArray]
     limit: FloatArray
 
-    def log_capital(self, claim: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Logarithm of the capital against each claim, and its derivative; both shape ``(inputs, radii)``.
+    def log_capital(self, claim: FloatArray) -> FloatArray:
+        """Logarithm of the capital against each claim, shape ``(inputs, radii)``.
 
         Args:
             claim: Values ``c``, shape ``(inputs, radii)``. Beyond ``limit`` the capital is that at the limit, and
                 refutes nothing.
         """
-        value, slope = np.zeros(claim.shape), np.zeros(claim.shape)
+        return np.asarray(sum(_sum(samples, np.log(factor)) for _, samples, factor in self._factors(claim)))
+
+    def _slope(self, claim: FloatArray) -> FloatArray:
+        """Derivative of :meth:`log_capital`; it only guides a search."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return -np.asarray(
+                sum(_sum(samples, 1.0 / factor) * rate for rate, samples, factor in self._factors(claim))
+            )
+
+    def _factors(self, claim: FloatArray) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
+        """Of each group: how fast the factors fall as the claim rises, the samples, and the factors at the knots."""
         for tangent, bet, samples in zip(self.tangents, self.bets, self.samples, strict=True):
             u = (tangent.ceiling - np.minimum(claim, self.limit)) / tangent.scale
             # Up to the limit no factor is below 1 - BOLDEST, but by rounding, where the scale is minute.
             factor = np.maximum(1.0 + bet[..., None] * (u[..., None] - tangent.deficit), 1.0 - BOLDEST)
-            value += np.sum(samples * np.log(factor), axis=-1)
-            with np.errstate(over="ignore", invalid="ignore"):  # the slope only guides the search
-                slope -= np.sum(samples / factor, axis=-1) * (bet / tangent.scale)
-        return value, slope
+            with np.errstate(over="ignore"):
+                rate = bet / tangent.scale
+            yield rate, samples, factor
+
+    def of(self, inputs: BoolArray) -> Wager:
+        """The same bets on some of the inputs."""
+        return Wager(
+            [Tangent(t.ceiling[inputs], t.scale[inputs], t.deficit[inputs]) for t in self.tangents],
+            [bet[inputs] for bet in self.bets],
+            [samples[inputs] for samples in self.samples],
+            self.limit[inputs],
+        )
 
     def largest_refuted(self, log_target: float, *, lower: float, upper: float, start: FloatArray) -> FloatArray:
         """Largest claim whose capital reaches the target, approached from below.
@@ -67,7 +87,7 @@ class Wager:
         # The logarithm of the capital is concave in the claim, so a tangent meets the target at or above the answer:
         # Newton steps close in from above, and the answer is the last claim seen to be refuted a little below them.
         for step in range(80):
-            value, slope = self.log_capital(claim)
+            value, slope = self.log_capital(claim), self._slope(claim)
             refuted = value >= log_target
             inside = np.where(refuted, np.maximum(inside, claim), inside)
             outside = np.where(refuted, outside, np.minimum(outside, claim))
@@ -78,3 +98,8 @@ class Wager:
                 break
             claim = np.maximum(outside - margin, inside) if step < 20 else 0.5 * (inside + outside)
         return inside
+
+
+def _sum(samples: FloatArray, values: FloatArray) -> FloatArray:
+    """Sum of values at the knots over the samples there, shape ``(inputs, radii)``."""
+    return np.asarray(np.matmul(values, np.swapaxes(samples, -1, -2))[..., 0])

@@ -9,10 +9,11 @@ import numpy as np
 from smoothcert._check import check_choice, check_radii
 from smoothcert.bounds._shift import shifted_probability
 from smoothcert.bounds.bands import clopper_pearson_survival_lower, dkw_survival_lower
+from smoothcert.bounds.stack import HistogramStack
 from smoothcert.bounds.thresholds import DEFAULT_THRESHOLDS, place_thresholds
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
-from smoothcert.typing import FloatArray
+from smoothcert.typing import FloatArray, IntArray
 
 BANDS: dict[str, Callable[..., FloatArray]] = {
     "dkw": dkw_survival_lower,
@@ -60,12 +61,51 @@ def cdf_lower(
     """
     if sample.n == 0:
         raise InvalidArgumentError("sample must hold at least one sample; it is empty")
-    shifts = check_radii(r, name="r")[:, None]
+    shifts = check_radii(r, name="r")
     check_choice("band", band, tuple(BANDS))
     counts = sample.survival_counts
     at = place_thresholds(counts, placement=placement, thresholds=thresholds)
-    probabilities = BANDS[band](counts[at], n=sample.n, alpha=alpha)
+    if sample.counts[0]:
+        at = np.append(0, at)  # adds nothing, and leaves no case without a threshold
     widths = np.diff(sample.points[at], prepend=sample.lower)
-    useful = probabilities > 0.0  # g_r(0) = 0
-    shifted = shifted_probability(probabilities[useful], shifts)
-    return np.clip(sample.lower + shifted @ widths[useful], sample.lower, sample.upper)
+    start = np.zeros(1, dtype=np.int64)
+    lower = _integrals(counts[at], widths, start, shifts, n=sample.n, alpha=alpha, band=band)[0]
+    return np.asarray(np.clip(sample.lower + lower, sample.lower, sample.upper))
+
+
+def cdf_lower_many(
+    samples: HistogramStack, *, r: FloatArray, alpha: float, band: str = "dkw", placement: str = "equal_mass"
+) -> FloatArray:
+    """:func:`cdf_lower` of many inputs, shape ``(inputs, radii)``.
+
+    A band is a table from the number of samples at or above a threshold to a probability, and inputs share it: what is
+    shifted is the table and not every input's probabilities.
+    """
+    samples.require_samples()
+    shifts = check_radii(r, name="r")
+    n, sizes, first = int(samples.n[0]), np.diff(samples.starts), samples.starts[:-1]
+    if (samples.n != n).any() or (placement != "all" and sizes.max() > DEFAULT_THRESHOLDS):
+        return np.stack([cdf_lower(h, r=r, alpha=alpha, band=band, placement=placement) for h in samples.each()])
+    heights = samples.points[samples.cells]
+    widths = np.diff(heights, prepend=samples.lower)
+    widths[first] = heights[first] - samples.lower
+    through = np.cumsum(samples.counts) - samples.counts  # samples before each cell, of this input and earlier ones
+    at_or_above = n - (through - np.repeat(through[first], sizes))
+    lower = _integrals(at_or_above, widths, first, shifts, n=n, alpha=alpha, band=band)
+    return np.clip(samples.lower + lower, samples.lower, samples.upper)
+
+
+def _integrals(
+    at_or_above: IntArray, widths: FloatArray, first: IntArray, shifts: FloatArray, *, n: int, alpha: float, band: str
+) -> FloatArray:
+    """Shifted probabilities times widths, summed from each of ``first`` to the next; shape ``(first, shifts)``."""
+    if n <= at_or_above.size:  # many inputs: a table over all counts costs less than sorting those that occur
+        present = np.bincount(at_or_above, minlength=n + 1) > 0
+        counts, where = np.flatnonzero(present), (np.cumsum(present) - 1)[at_or_above]
+    else:
+        counts, where = np.unique(at_or_above, return_inverse=True)
+    probabilities = BANDS[band](counts, n=n, alpha=alpha)
+    sums = np.empty((first.size, shifts.size))
+    for column, shift in enumerate(shifts):
+        sums[:, column] = np.add.reduceat(shifted_probability(probabilities, shift)[where] * widths, first)
+    return sums

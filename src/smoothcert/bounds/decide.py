@@ -11,6 +11,7 @@ from smoothcert.bounds._chord import chord_over
 from smoothcert.bounds._knots import choose_knots, project
 from smoothcert.bounds._tangent import Tangent, tangent_at
 from smoothcert.bounds.bands import clopper_pearson_survival_lower
+from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
@@ -64,7 +65,7 @@ class SequentialTest:
             raise InvalidArgumentError(f"r must be one number; got {r!r}")
         self._r = float(check_radii(r, name="r")[0])
         self._alpha = check_alpha(alpha)
-        self._knots = choose_knots(pilot.counts)
+        self._knots = choose_knots(HistogramStack.of([pilot]))[0]
         self._positions = pilot.points[self._knots]
         self._seen = ScoreHistogram(np.zeros_like(pilot.counts), pilot.lower, pilot.upper)
         self._past = self._on_knots(pilot)
@@ -140,8 +141,7 @@ class SequentialTest:
         self._high = np.maximum(self._high, self._low)  # crossed bands have failed already; any order will do
 
     def _on_knots(self, histogram: ScoreHistogram) -> FloatArray:
-        cells, counts = histogram.to_sparse()
-        return np.asarray(project(cells, counts[None].astype(np.float64), self._knots)[0])
+        return np.asarray(project(HistogramStack.of([histogram]), self._knots[None])[0])
 
 
 def growth_optimal_bet(weights: FloatArray, edge: FloatArray) -> float:

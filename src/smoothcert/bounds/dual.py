@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from smoothcert._check import check_alpha, check_radii
 from smoothcert.bounds._knots import choose_knots, project
-from smoothcert.bounds._plan import best_response, place_bets
+from smoothcert.bounds._plan import best_response, deal, place_bets
+from smoothcert.bounds.stack import Histograms, HistogramStack
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
 
 CLAIMS = np.linspace(-2.25, 2.75, 48)  # tested in sequence, in standard errors from the bound to expect
 LARGEST_TESTED_SHIFT = 8.0
+LOT = 24  # radii tested at once
 
 
 def dual_lower(pilot: ScoreHistogram, sample: ScoreHistogram, *, r: FloatArray, alpha: float) -> FloatArray:
@@ -48,24 +49,28 @@ def dual_lower(pilot: ScoreHistogram, sample: ScoreHistogram, *, r: FloatArray, 
     return np.asarray(dual_lower_many([pilot], [sample], r=r, alpha=alpha)[0])
 
 
-def dual_lower_many(
-    pilots: Sequence[ScoreHistogram], samples: Sequence[ScoreHistogram], *, r: FloatArray, alpha: float
-) -> FloatArray:
+def dual_lower_many(pilots: Histograms, samples: Histograms, *, r: FloatArray, alpha: float) -> FloatArray:
     """:func:`dual_lower` of many inputs on one grid at once, shape ``(inputs, radii)``."""
-    plan = place_bets(pilots, samples, r=check_radii(r, name="r"), alpha=alpha)
-    lower, upper = samples[0].lower, samples[0].upper
+    stack = HistogramStack.of(samples)
+    lower, upper = stack.lower, stack.upper
+    plan = place_bets(deal(HistogramStack.of(pilots), stack), r=check_radii(r, name="r"), alpha=alpha)
     # Tested first, and with bets common to all claims: the lowest claim of the sequence. Those below it follow, since
     # with common bets the capital decreases in the claim; those above come one by one, with bets of their own.
     claims = plan.expected[..., None] + plan.standard_error[..., None] * CLAIMS
     first = np.clip(claims[..., 0], lower, np.maximum(np.minimum(plan.wager.limit, upper), lower))
-    passed = plan.wager.log_capital(first)[0] >= plan.log_target
+    passed = plan.wager.log_capital(first) >= plan.log_target
     refuted = (plan.reactive_log_capital(claims) >= plan.log_target) & (claims <= plan.wager.limit[..., None])
     count = np.where(refuted.all(axis=-1), CLAIMS.size, np.argmin(refuted, axis=-1))
     best = np.take_along_axis(claims, np.maximum(count - 1, 0)[..., None], axis=-1)[..., 0]
     bound = np.where(count > 0, np.maximum(best, first), first)
-    if not (passed & ~plan.steady).all():
-        common = plan.wager.largest_refuted(plan.log_target, lower=lower, upper=upper, start=plan.expected)
-        bound = np.where(plan.steady, common, np.where(passed, bound, np.minimum(common, first)))
+    common = plan.steady | ~passed
+    some = np.asarray(common.any(axis=-1))
+    if some.any():
+        refutable = plan.wager.of(some).largest_refuted(
+            plan.log_target, lower=lower, upper=upper, start=plan.expected[some]
+        )
+        highest = np.where(plan.steady, upper, first)[some]
+        bound[some] = np.where(common[some], np.minimum(refutable, highest), bound[some])
     return np.asarray(np.clip(bound, lower, upper))
 
 
@@ -92,27 +97,33 @@ def dual_shift_above(threshold: float, *, pilot: ScoreHistogram, sample: ScoreHi
         Fixed-sequence testing: Maurer, Hothorn and Lehmacher (1995).
     """
     radii = _radii_to_test(threshold, pilot=pilot, n=sample.n, alpha=alpha)
-    plan = place_bets([pilot], [sample], r=radii, alpha=alpha)
-    claims = np.full((1, radii.size), threshold)
-    reactive = plan.reactive_log_capital(claims[..., None])[..., 0]
-    capital = np.where(plan.steady, plan.wager.log_capital(claims)[0], reactive)
-    passed = (capital >= plan.log_target) & (claims <= plan.wager.limit)
-    failures = np.flatnonzero(~passed[0])
-    tested = int(failures[0]) if failures.size else radii.size
-    return float(radii[tested - 1]) if tested else 0.0
+    dealt = deal(HistogramStack.of([pilot]), HistogramStack.of([sample]))
+    reached = 0.0
+    for some in np.split(radii, range(LOT, radii.size, LOT)):  # what lies beyond the first failure is not computed
+        plan = place_bets(dealt, r=some, alpha=alpha)
+        claims = np.full((1, some.size), threshold)
+        capital = plan.reactive_log_capital(claims[..., None])[..., 0]
+        if plan.steady.any():
+            capital = np.where(plan.steady, plan.wager.log_capital(claims), capital)
+        passed = (capital >= plan.log_target) & (claims <= plan.wager.limit)
+        count = some.size if passed.all() else int(np.argmin(passed))
+        reached = float(some[count - 1]) if count else reached
+        if count < some.size:
+            break
+    return reached
 
 
 def _radii_to_test(threshold: float, *, pilot: ScoreHistogram, n: int, alpha: float) -> FloatArray:
     """Increasing shifts, from the pilot alone: closer together where the pilot expects the threshold to be met."""
     coarse = np.linspace(0.0, LARGEST_TESTED_SHIFT, 33)
-    knots = choose_knots(pilot.counts)
-    cells, counts = pilot.to_sparse()
+    stack = HistogramStack.of([pilot])
+    knots = choose_knots(stack)
     expected = best_response(
-        project(cells, counts[None].astype(np.float64), knots)[None, :1],
-        pilot.points[knots][None],
+        project(stack, knots)[:, None],
+        pilot.points[knots],
         coarse[:, None],
         np.full((1, 1), -math.log(check_alpha(alpha)) / n),
-        tilted=np.ones(1),
+        guess=None,
         rounds=2,
         imagined=0.0,
     ).expected[0]

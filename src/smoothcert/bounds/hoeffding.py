@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from smoothcert._check import check_alpha, check_radii
 from smoothcert.bounds._shift import shifted_probability
+from smoothcert.bounds.stack import HistogramStack
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
 
@@ -31,12 +34,16 @@ def hoeffding_lower(sample: ScoreHistogram, *, r: FloatArray, alpha: float) -> F
         Kumar et al. (2020), Theorem 1, https://arxiv.org/abs/2009.08061; Hoeffding (1963).
 
     Example:
-        >>> import numpy as np
         >>> h = ScoreHistogram.from_samples([0.9] * 1000, lower=0.0, upper=1.0)
         >>> hoeffding_lower(h, r=np.array([0.0, 1.0]), alpha=0.001).round(3)
         array([0.841, 0.5  ])
     """
-    width = sample.upper - sample.lower
-    epsilon = math.sqrt(-math.log(check_alpha(alpha)) / (2 * max(sample.n, 1)))
-    mean = max((sample.mean - sample.lower) / width - epsilon, 0.0)
-    return sample.lower + width * shifted_probability(mean, check_radii(r, name="r"))
+    return np.asarray(hoeffding_lower_many(HistogramStack.of([sample]), r=r, alpha=alpha)[0])
+
+
+def hoeffding_lower_many(samples: HistogramStack, *, r: FloatArray, alpha: float) -> FloatArray:
+    """:func:`hoeffding_lower` of many inputs, shape ``(inputs, radii)``."""
+    width = samples.upper - samples.lower
+    epsilon = np.sqrt(-math.log(check_alpha(alpha)) / (2 * np.maximum(samples.n, 1)))
+    means = np.maximum((samples.means - samples.lower) / width - epsilon, 0.0)
+    return samples.lower + width * shifted_probability(means[:, None], check_radii(r, name="r"))

@@ -1,0 +1,94 @@
+"""The histograms of a run, a few hundred inputs at a time, straight from its columns: memory is that of one chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from smoothcert.bounds.stack import HistogramStack
+from smoothcert.errors import DataError
+from smoothcert.scores import MEASURES, Measure
+from smoothcert.typing import IntArray
+
+if TYPE_CHECKING:
+    from smoothcert.runs import RunConfig
+
+CHUNK = 256
+"""Inputs held in memory at once: a part of a finished run."""
+STAGES = ("pilot", "sample")
+
+
+class RunLike(Protocol):
+    """What the analyses need of a run."""
+
+    @property
+    def config(self) -> RunConfig:
+        """What defines the run."""
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The records by ascending index, with these columns of ``smoothcert.runs.records.SCHEMA``."""
+
+
+def stacks(
+    run: RunLike, measure: str, *, indices: IntArray, stages: Sequence[str] = STAGES
+) -> Iterator[tuple[HistogramStack, ...]]:
+    """Histograms of some inputs, chunk by chunk in their order.
+
+    Args:
+        run: A run sampled here.
+        measure: ``"score"`` or ``"margin"``.
+        indices: Inputs that the run holds samples of, ascending; it may hold more by now.
+        stages: Some of ``"pilot"`` and ``"sample"``.
+
+    Yields:
+        One stack for each stage, at most ``CHUNK`` inputs in each.
+
+    Raises:
+        DataError: If the run mixes grids.
+    """
+    names = [f"{measure}_{stage}" for stage in stages]
+    columns = ["index", "levels", *(f"{name}_{side}" for name in names for side in ("cells", "counts"))]
+    for table in in_chunks((_rows(table, indices) for table in run.tables(columns)), CHUNK):
+        levels = np.unique(table["levels"])
+        if levels.size > 1:
+            raise DataError(f"all inputs of a run must be on one grid of scores; got grids of {levels} levels")
+        yield tuple(_stack(table, name, levels=int(levels[0]), ends=MEASURES[measure]) for name in names)
+
+
+def _rows(table: pa.Table, indices: IntArray) -> pa.Table:
+    wanted = np.isin(table["index"], indices)
+    return table if wanted.all() else table.filter(pa.array(wanted))
+
+
+def _stack(table: pa.Table, name: str, *, levels: int, ends: Measure) -> HistogramStack:
+    starts, cells = lists(table[f"{name}_cells"])
+    counts = lists(table[f"{name}_counts"])[1]
+    return HistogramStack.checked(starts, cells, counts, lower=ends.lower, upper=ends.upper, levels=levels)
+
+
+def lists(column: pa.ChunkedArray) -> tuple[IntArray, IntArray]:
+    """A column of lists of integers: where each row's begin and the last's end, and all values one after the other."""
+    array = column.combine_chunks()
+    offsets = array.offsets.to_numpy().astype(np.int64)
+    values = array.values.to_numpy()[offsets[0] : offsets[-1]].astype(np.int64)
+    return offsets - offsets[0], values
+
+
+def in_chunks(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
+    """The same rows in tables of ``size`` rows, the last of fewer: small ones are put together, large ones cut."""
+    held: list[pa.Table] = []
+    room = size
+    for table in tables:
+        start = 0
+        while start < table.num_rows:
+            held.append(table.slice(start, room))
+            start += held[-1].num_rows
+            room -= held[-1].num_rows
+            if room == 0:
+                yield pa.concat_tables(held)
+                held, room = [], size
+    if held:
+        yield pa.concat_tables(held)
