@@ -1,8 +1,8 @@
 """Runs of many inputs: time to open one and to answer a query, and peak memory: ``make bench-scale``.
 
 Histograms are drawn from the scores of real CIFAR-10 images in ``bench/data``, n0 = 500 and n = 10,000, on the default
-grid. Every row is a process of its own. Times are of the processor, all threads together: a machine that is busy with
-something else shows the same.
+grid. Every row is a process of its own. Times are of the processor, which depend less than the clock
+on what else the machine is doing.
 """
 
 from __future__ import annotations

@@ -117,25 +117,6 @@ def test_more_cells_than_thresholds_are_placed_as_for_one_input() -> None:
     np.testing.assert_allclose(found[0], ScoreCertificate(fine, fine, 0.25, 0.01).lower([0.0, 0.2], "cdf"), atol=1e-12)
 
 
-@pytest.mark.parametrize(("inputs", "threads"), [(4, None), (5, 2), (60, 3)])
-def test_a_thread_a_chunk_at_most(inputs: int, threads: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    used: list[int] = []
-
-    class Pool(bulk.ThreadPoolExecutor):
-        def __init__(self, workers: int) -> None:
-            used.append(workers)
-            super().__init__(workers)
-
-    monkeypatch.setattr(bulk, "ThreadPoolExecutor", Pool)
-    monkeypatch.setattr(bulk, "LARGE_CHUNK", 4)
-    monkeypatch.setattr(bulk.os, "cpu_count", lambda: 3)
-    given = histograms(30, copies=12)[:inputs]
-    found = lower_bounds(given, given, radii=[0.0], sigma=0.25, alpha=0.01, bound="cdf")
-    assert used == ([] if threads is None else [threads])
-    alone = [ScoreCertificate(h, h, 0.25, 0.01).lower([0.0], "cdf") for h in given]
-    np.testing.assert_allclose(found, alone, atol=1e-12)
-
-
 def test_knots_enclose_the_grid_and_do_not_depend_on_company() -> None:
     pilots = [
         *histograms(40),

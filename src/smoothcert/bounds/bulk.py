@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
@@ -20,7 +18,6 @@ from smoothcert.typing import FloatArray
 
 CHUNK = 32  # inputs at once: enough to spread the overhead of a call, few enough to stay in the cache
 LARGE_CHUNK = 128  # the same for bounds that share a table
-MOST_THREADS = 4  # NumPy computes without the interpreter's lock, but not all of the time
 WITHOUT_PILOT: dict[str, Callable[..., FloatArray]] = {
     "cdf": cdf_lower_many,
     "hoeffding": hoeffding_lower_many,
@@ -39,7 +36,7 @@ def lower_bounds(
 ) -> FloatArray:
     """Certified lower bounds of many inputs; each row as :meth:`ScoreCertificate.lower` gives it.
 
-    Works in chunks, on several processors where there are, so that memory beyond the histograms is bounded.
+    Works in chunks, so that memory beyond the histograms and the result is bounded.
 
     Args:
         pilots: Pilot histograms on one grid, one an input.
@@ -64,14 +61,11 @@ def lower_bounds(
         return np.empty((0, shifts.size))
     bet_on, drawn = HistogramStack.of(pilots), HistogramStack.of(samples)
 
-    def rows(chunk: slice) -> FloatArray:
-        if bound == "dual":
-            return dual_lower_many(bet_on[chunk], drawn[chunk], r=shifts, alpha=level)
-        return WITHOUT_PILOT[bound](drawn[chunk], r=shifts, alpha=level)
-
     size = CHUNK if bound == "dual" else LARGE_CHUNK
-    chunks = [slice(start, start + size) for start in range(0, len(drawn), size)]
-    if len(chunks) == 1:
-        return rows(chunks[0])
-    with ThreadPoolExecutor(min(len(chunks), MOST_THREADS, os.cpu_count() or 1)) as pool:
-        return np.concatenate(list(pool.map(rows, chunks)))
+    rows = []
+    for chunk in (slice(start, start + size) for start in range(0, len(drawn), size)):
+        if bound == "dual":
+            rows.append(dual_lower_many(bet_on[chunk], drawn[chunk], r=shifts, alpha=level))
+        else:
+            rows.append(WITHOUT_PILOT[bound](drawn[chunk], r=shifts, alpha=level))
+    return np.concatenate(rows)
