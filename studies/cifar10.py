@@ -107,7 +107,7 @@ def accuracies(sigma: str, run: Run, grid: dict, options: argparse.Namespace) ->
     rows = certified_accuracy(run, measures=("score", "margin"), radii=grid["radii"], thresholds=grid["thresholds"])
     header = ["measure", "bound", "threshold", "radius", "certified_accuracy", "ci_low", "ci_high", "inputs", "alpha"]
     write_csv(options.out / f"certified-accuracy-{sigma}.csv", header, [[getattr(r, h) for h in header] for r in rows])
-    parts = [f"## Certified accuracy at sigma {sigma}, n = {run.config.n:,}, {run.config.inputs} images\n"]
+    parts = [f"## Certified accuracy at sigma {sigma}, n = {run.config.n:,}, {rows[0].inputs} images\n"]
     for threshold in (0.5, 0.7):
         cells = {(r.measure, r.bound, r.radius): r.certified_accuracy for r in rows if r.threshold == threshold}
         lines = [

@@ -50,10 +50,10 @@ A blank: neither certifies an image.
 The dual bound is ahead at {ahead} of the {len(rows)} pairs, behind at {behind}.
 
 The CDF bound at {many:,} samples is projected: it is computed from the stored histogram with every count times
-{many / few:g}, which is what it gives where the larger sample is distributed as the smaller one. On the first {first}
-images {many:,} samples were really drawn, and there the projection is within {error:.4f} of the real bound at every
-radius. Over these images and all {len(pairs)} pairs, the dual bound from {few:,} samples certifies {ours_there} times,
-the paper's from the real {many:,} samples {theirs_there} times.
+{many / few:g}, which is what it gives where the larger sample is distributed as the smaller one. Of the first
+{"image" if first == 1 else f"{first} images"} {many:,} samples were really drawn: the projection is within {error:.4f}
+of the real bound at every radius, and of all {len(pairs)} pairs the dual bound from {few:,} samples certifies
+{ours_there}, the paper's from the real {many:,} samples {theirs_there}.
 """
 
 
