@@ -125,14 +125,7 @@ def other_tables(runs: dict[str, Run]) -> str:
     rows = []
     for sigma, run in runs.items():
         relation, reliability = radius_correlation(run), calibration(run)
-        rows.append(
-            [
-                sigma,
-                fraction(relation.pearson.value),
-                fraction(relation.spearman.value),
-                f"{reliability.error.value:.3f}",
-            ]
-        )
+        rows.append([sigma, shown(relation.pearson), shown(relation.spearman), shown(reliability.error)])
     table = markdown(["sigma", "Pearson", "Spearman", "expected calibration error"], rows)
     return f"## Score against class radius, and calibration of the smoothed score\n\n{table}"
 
