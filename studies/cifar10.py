@@ -13,9 +13,10 @@ from pathlib import Path
 
 from fewer_samples import fewer_samples
 from safetensors import safe_open
-from steps import HERE, RESULTS, fraction, markdown, smoothcert, write_csv
+from steps import BOUNDS, HERE, RESULTS, fraction, markdown, smoothcert, write_csv
 
 from smoothcert.analysis import (
+    BoundsTable,
     Estimate,
     bounds_table,
     calibration,
@@ -27,7 +28,6 @@ from smoothcert.analysis import (
 from smoothcert.runs import Run
 
 OUT = RESULTS / "cifar10"
-BOUNDS = {"dual": "dual", "cdf": "CDF", "hoeffding": "baseline"}
 FIGURES = ("accuracy-over-threshold", "accuracy-over-radius", "correlation", "calibration", "distribution", "placement")
 
 
@@ -50,18 +50,24 @@ def main() -> None:
     paper = config["paper"]
     more = certify(f"sigma_{paper['sigma']}_n_{paper['n']}", paper["sigma"], paper, config, options)
 
+    tables = {sigma: bounds_table(run) for sigma, run in runs.items()}
     for sigma, run in runs.items():
         for kind in FIGURES:
             smoothcert("figure", kind, run.path, "--out", options.out / f"{kind}-{sigma}.svg")
     report = [
         "# CIFAR-10\n\nWritten by `studies/cifar10.py`; what the runs are is in `studies/cifar10.json`.\n",
         networks(config, options),
-        *(accuracies(sigma, run, config, options) for sigma, run in runs.items()),
+        *(accuracies(sigma, run, tables[sigma], config, options) for sigma, run in runs.items()),
         fewer_samples(
-            runs[paper["sigma"]], more, thresholds=config["thresholds"], radii=config["radii"], out=options.out
+            runs[paper["sigma"]],
+            tables[paper["sigma"]],
+            more,
+            thresholds=config["thresholds"],
+            radii=config["radii"],
+            out=options.out,
         ),
-        other_tables(runs),
-        best_sigmas(runs, config, options),
+        other_tables(tables),
+        best_sigmas(runs, list(tables.values()), config, options),
         cost({**runs, f"{paper['sigma']}, n = {paper['n']:,}": more}),
     ]
     (options.out / "README.md").write_text("\n".join(report), encoding="utf-8")
@@ -102,9 +108,9 @@ def networks(config: dict, options: argparse.Namespace) -> str:
     return f"## The networks\n\n{table}"
 
 
-def accuracies(sigma: str, run: Run, grid: dict, options: argparse.Namespace) -> str:
+def accuracies(sigma: str, run: Run, table: BoundsTable, grid: dict, options: argparse.Namespace) -> str:
     """Certified accuracy at every threshold and radius, the three bounds side by side."""
-    rows = certified_accuracy(run, measures=("score", "margin"), radii=grid["radii"], thresholds=grid["thresholds"])
+    rows = certified_accuracy(table, measures=("score", "margin"), radii=grid["radii"], thresholds=grid["thresholds"])
     header = ["measure", "bound", "threshold", "radius", "certified_accuracy", "ci_low", "ci_high", "inputs", "alpha"]
     write_csv(options.out / f"certified-accuracy-{sigma}.csv", header, [[getattr(r, h) for h in header] for r in rows])
     parts = [f"## Certified accuracy at sigma {sigma}, n = {run.config.n:,}, {rows[0].inputs} images\n"]
@@ -115,16 +121,16 @@ def accuracies(sigma: str, run: Run, grid: dict, options: argparse.Namespace) ->
             for measure in ("score", "margin")
             for bound, title in BOUNDS.items()
         ]
-        table = markdown(["measure", "bound", *(f"R = {radius:g}" for radius in grid["radii"])], lines)
-        parts.append(f"Confidence kept above {threshold:g}:\n\n{table}")
+        page = markdown(["measure", "bound", *(f"R = {radius:g}" for radius in grid["radii"])], lines)
+        parts.append(f"Confidence kept above {threshold:g}:\n\n{page}")
     parts.append(f"![certified accuracy over the threshold](accuracy-over-threshold-{sigma}.svg)\n")
     return "\n".join(parts)
 
 
-def other_tables(runs: dict[str, Run]) -> str:
+def other_tables(tables: dict[str, BoundsTable]) -> str:
     rows = []
-    for sigma, run in runs.items():
-        relation, reliability = radius_correlation(run), calibration(run)
+    for sigma, bounds in tables.items():
+        relation, reliability = radius_correlation(bounds), calibration(bounds)
         rows.append([sigma, shown(relation.pearson), shown(relation.spearman), shown(reliability.error)])
     table = markdown(["sigma", "Pearson", "Spearman", "expected calibration error"], rows)
     return f"## Score against class radius, and calibration of the smoothed score\n\n{table}"
@@ -137,8 +143,7 @@ def shown(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} [{estimate.ci_low:.3f}, {estimate.ci_high:.3f}]"
 
 
-def best_sigmas(runs: dict[str, Run], config: dict, options: argparse.Namespace) -> str:
-    tables = [bounds_table(run) for run in runs.values()]
+def best_sigmas(runs: dict[str, Run], tables: list[BoundsTable], config: dict, options: argparse.Namespace) -> str:
     lines = []
     for threshold in (0.3, 0.5, 0.7):
         found = sweep(tables, radii=config["sweep_radii"], threshold=threshold)

@@ -7,18 +7,19 @@ from numpy.typing import NDArray
 from steps import markdown, write_csv
 
 from smoothcert import ScoreHistogram
-from smoothcert.analysis import bounds_table, paired_difference
+from smoothcert.analysis import BoundsTable, bounds_table, paired_difference
 from smoothcert.bounds import lower_bounds
 from smoothcert.runs import Run
 
 HEADER = ("threshold", "radius", "dual", "cdf", "difference", "ci_low", "ci_high")
 
 
-def fewer_samples(run: Run, more: Run, *, thresholds: list[float], radii: list[float], out: Path) -> str:
-    """A section of the study: ``run`` by the dual bound, ``more``, many samples of a few inputs, by the CDF bound."""
+def fewer_samples(
+    run: Run, table: BoundsTable, more: Run, *, thresholds: list[float], radii: list[float], out: Path
+) -> str:
+    """A section of the study: ``run`` by the dual bound against many samples, of few inputs in ``more``, by the CDF."""
     few, many = run.config.n, more.config.n
-    right = bounds_table(run).inputs.right
-    dual = bounds_table(run).lower(measure="score", bound="dual", radii=radii)
+    right, dual = table.inputs.right, table.lower(measure="score", bound="dual", radii=radii)
     cdf = cdf_at(run, many, radii=radii)
     pairs = [(c, j) for c in thresholds for j in range(len(radii))]
     rows = []

@@ -11,14 +11,13 @@ Writes ``results/imagenet``. What is sampled already is not sampled again.
 import argparse
 from pathlib import Path
 
-from steps import HERE, RESULTS, markdown, smoothcert
+from steps import BOUNDS, HERE, RESULTS, markdown, smoothcert
 
 from smoothcert.analysis import bounds_table, summary
 from smoothcert.runs import Run
 
 SIGMA, N0, N, STRIDE = 0.25, 100, 1_000, 100
 RADII = [0.0, 0.125, 0.25, 0.375, 0.5]
-BOUNDS = {"dual": "dual", "cdf": "CDF", "hoeffding": "baseline"}
 
 
 def main() -> None:
@@ -43,7 +42,8 @@ def main() -> None:
 
 
 def results(run: Run) -> str:
-    table, found, names = bounds_table(run), summary(run), run.config.class_names
+    table, names = bounds_table(run), run.config.class_names
+    found = summary(run, table=table)
     inputs, radius = table.inputs, table.class_radius()
     rows = []
     for bound, title in BOUNDS.items():

@@ -9,6 +9,8 @@ from smoothcert.cli.app import main
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
+BOUNDS = {"dual": "dual", "cdf": "CDF", "hoeffding": "baseline"}
+"""The bounds compared, and what tables call them."""
 
 
 def smoothcert(*arguments: object) -> None:
