@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench import memory
 from bench.contenders import ART, BASELINE, Contender, Round, Stand, sampler_contender, unavailable
 from bench.networks import Network, build, missing
-from bench.rounds import ratio, take_turns
+from bench.rounds import interval, ratio, take_turns
 from bench.table import Cell, Table
 from bench.targets import Check
 from smoothcert.errors import SmoothcertError
@@ -23,6 +23,7 @@ COLUMNS = (
     "peak memory, MB",
 )
 _IMAGE = 100_000
+_DEFAULT = ("torch", "float32")
 _CONTROL = "control"  # the first row once more: what the machine can tell apart
 OVERHEAD, BEST_BACKEND = 0.95, 1.5
 
@@ -62,8 +63,9 @@ def speed(plan: Plan, *, clock: Callable[[], float], threads: int, with_memory: 
                 runs[contender.label] = stand.round(contender)
         except SmoothcertError as error:
             reasons[contender.label] = f"not measured: {error}"
-    runs[_CONTROL] = runs[BASELINE.label]
-    seconds = take_turns(runs, repeats=plan.repeats, clock=clock)
+    turns = {label: runs[label] for label in _neighbours(contenders) if label in runs}
+    turns[_CONTROL] = runs[BASELINE.label]
+    seconds = take_turns(turns, repeats=plan.repeats, clock=clock)
     control = ratio(seconds[BASELINE.label], seconds[_CONTROL])
     for label, contender in contenders.items():
         if label in reasons:
@@ -79,8 +81,8 @@ def speed(plan: Plan, *, clock: Callable[[], float], threads: int, with_memory: 
         cells += [ratio(seconds[same], own) if same in seconds else None, _IMAGE / rate, used]
         table.rows.append(cells)
     table.notes.append(
-        f"Median of {plan.repeats} rounds of {plan.size.n0} + {plan.size.n} samples, taken in turns. The first row "
-        f"against itself: {control:.3f}; what differs from 1 by no more than that is noise."
+        f"Medians of up to {plan.repeats} rounds of {plan.size.n0} + {plan.size.n} samples, taken in turns. The first "
+        f"row against itself: {control:.3f}; what differs from 1 by no more than that is noise."
     )
     return table, _checks(plan, contenders, seconds)
 
@@ -91,24 +93,35 @@ def _contenders(plan: Plan, network: Network) -> list[Contender]:
     return [*bare, *samplers, *([Contender(ART)] if plan.art else [])]
 
 
+def _neighbours(contenders: dict[str, Contender]) -> list[str]:
+    """Labels in the order of the turns: what is compared is run next to each other."""
+    order: dict[str, None] = {BASELINE.label: None}
+    for label, contender in contenders.items():
+        if contender.kind == "sampler":
+            order |= dict.fromkeys((contender.counterpart.label, label))
+            if (contender.backend, contender.precision) == _DEFAULT:
+                order[Contender(ART).label] = None
+    return list(order)
+
+
 def _checks(plan: Plan, contenders: dict[str, Contender], seconds: dict[str, list[float]]) -> list[Check]:
     samplers = {label: c for label, c in contenders.items() if c.kind == "sampler" and label in seconds}
     checks = [
         Check(
             f"{plan.network}, {label}: at least {OVERHEAD:.0%} of its own bare loop",
-            (share := ratio(seconds[c.counterpart.label], seconds[label])) >= OVERHEAD,
-            f"{share:.1%}",
+            ratio(seconds[c.counterpart.label], seconds[label]) >= OVERHEAD,
+            _with_interval(seconds[c.counterpart.label], seconds[label]),
         )
         for label, c in samplers.items()
         if c.counterpart.label in seconds
     ]
     art = Contender(ART).label
     if plan.art:
-        default = next((label for label, c in samplers.items() if (c.backend, c.precision) == ("torch", "float32")), "")
+        default = next((label for label, c in samplers.items() if (c.backend, c.precision) == _DEFAULT), "")
         name = f"{plan.network}: never slower than ART at equal n"
         if art in seconds and default:
-            times = ratio(seconds[art], seconds[default])
-            checks.append(Check(name, times >= 1.0, f"{times:.2f} times as fast"))
+            met = ratio(seconds[art], seconds[default]) >= 1.0
+            checks.append(Check(name, met, f"{_with_interval(seconds[art], seconds[default])} of its speed"))
         else:
             checks.append(Check(name, None, "not measured"))
     if plan.best_backend and samplers:
@@ -116,3 +129,9 @@ def _checks(plan: Plan, contenders: dict[str, Contender], seconds: dict[str, lis
         name = f"{plan.network}: best row at least {plan.best_backend:g} times eager float32 contiguous"
         checks.append(Check(name, times >= plan.best_backend, f"{times:.2f} ({label})"))
     return checks
+
+
+def _with_interval(reference: list[float], own: list[float]) -> str:
+    """The ratio, and between which values it lies at 95%."""
+    low, high = interval(reference, own)
+    return f"{ratio(reference, own):.1%} [{low:.1%}, {high:.1%}]"

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 
 from bench import growth, machine
+from bench.allocator import allocator
 from bench.breakdown import breakdown
 from bench.contenders import Round
+from bench.networks import missing
 from bench.outcome import Report
 from bench.rounds import CLOCKS
 from bench.speed import Plan, speed
@@ -48,6 +50,8 @@ class Suite:
     profiled: Round
     backends: Sequence[str]
     """Whose time is broken down, and which batch size suits whom."""
+    kept: Sequence[tuple[str, str, int, int]]
+    """What freed memory is kept for: network, backend, batch size, samples."""
     repeats: int
     with_memory: bool
 
@@ -55,9 +59,9 @@ class Suite:
 FULL = Suite(
     name="full",
     cpu=(
-        Plan("resnet20", Round(256, 768, 256), [*CPU, ("torch-compile", "float32"), HALF], 5, best_backend=1.5),
-        Plan("resnet110", Round(256, 256, 64), [EAGER, EXPORTED[0]], 3),
-        Plan("efficientnet-lite0", Round(64, 64, 8), [EAGER, EXPORTED[0]], 2),
+        Plan("resnet20", Round(256, 768, 256), [*CPU, ("torch-compile", "float32"), HALF], 15, best_backend=1.5),
+        Plan("resnet110", Round(256, 256, 64), [EAGER, EXPORTED[0]], 9),
+        Plan("efficientnet-lite0", Round(64, 64, 8), [EAGER, EXPORTED[0]], 9),
     ),
     gpu=(
         Plan("resnet110", Round(2048, 30_720, 2048, "cuda"), GPU, 5),
@@ -72,7 +76,13 @@ FULL = Suite(
     memory_counts=(1_000, 10_000, 40_000),
     profiled=Round(256, 768, 256),
     backends=("torch", "onnxruntime", "openvino"),
-    repeats=3,
+    kept=(
+        ("resnet20", "torch", 256, 1024),
+        ("resnet20", "torch-folded", 256, 1024),
+        ("resnet20", "onnxruntime", 256, 1024),
+        ("efficientnet-lite0", "torch", 8, 64),
+    ),
+    repeats=7,
     with_memory=True,
 )
 QUICK = Suite(
@@ -88,6 +98,7 @@ QUICK = Suite(
     memory_counts=(1_000, 4_000),
     profiled=Round(256, 256, 256),
     backends=("torch", "onnxruntime"),
+    kept=(("resnet20", "torch", 256, 512),),
     repeats=2,
     with_memory=False,
 )
@@ -124,6 +135,8 @@ def run_suite(
         add(growth.with_classes(suite.classes, **sizes))
         add(growth.with_batch_size(suite.batch_sizes, suite.backends, **{**sizes, "samples": 2 * suite.growth_samples}))
         add(growth.with_inputs(suite.inputs, n=256, repeats=suite.repeats, clock=tick))
+    if wanted("allocator"):
+        add(allocator([c for c in suite.kept if not missing(c[0])], repeats=suite.repeats, threads=threads))
     if wanted("memory"):
         add(*growth.memory_with_n(suite.memory_counts, threads=threads))
     for plan in suite.gpu:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from smoothcert._version import __version__
 
 if TYPE_CHECKING:
+    from smoothcert._allocator import keep_freed_memory
     from smoothcert.bounds import ScoreCertificate
     from smoothcert.certificate import Certificate
     from smoothcert.data import load_data
@@ -32,6 +33,7 @@ _HOME = {
     "ScoreHistogram": "histogram",
     "SmoothcertError": "errors",
     "SmoothedClassifier": "smoothing",
+    "keep_freed_memory": "_allocator",
     "load_data": "data",
     "load_model": "models",
     "train": "training",
@@ -48,6 +50,7 @@ __all__ = [
     "SmoothcertError",
     "SmoothedClassifier",
     "__version__",
+    "keep_freed_memory",
     "load_data",
     "load_model",
     "train",

@@ -37,6 +37,7 @@ def tiny_suite():
         memory_counts=[20],
         profiled=size,
         backends=["torch"],
+        kept=[("digits", "torch", 8, 32)],
         repeats=1,
         with_memory=False,
     )
@@ -47,11 +48,15 @@ def test_a_whole_report_is_made_and_saved(tmp_path) -> None:
 
     shown: list[str] = []
     report = run_suite(
-        tiny_suite(), only=["digits", "breakdown", "growth", "gpu"], threads=1, clock="wall", show=shown.append
+        tiny_suite(),
+        only=["digits", "breakdown", "growth", "allocator", "gpu"],
+        threads=1,
+        clock="wall",
+        show=shown.append,
     )
     titles = [table.title for table in report.tables]
     assert titles[0].startswith("digits")
-    assert len(titles) == 8
+    assert len(titles) == 9
     for table in report.tables:
         assert table.rows
         assert all(len(row) == len(table.columns) for row in table.rows)
@@ -61,7 +66,7 @@ def test_a_whole_report_is_made_and_saved(tmp_path) -> None:
     assert "bare loop, torch, float32" in labels
     assert "smoothcert, torch, bfloat16, channels-last" in labels
     assert all(row[1] > 0 for row in speed.rows if row[0].startswith(("bare", "smoothcert")))
-    assert "The first row against itself: " in speed.notes[-1]
+    assert "row against itself: " in speed.notes[-1]
     markdown, values = report.save(tmp_path)
     assert json.loads(values.read_text())["tables"][0]["rows"] == speed.rows
     assert "## Benchmark of" in markdown.read_text()
@@ -94,8 +99,33 @@ def test_rounds_take_turns_and_a_slow_row_sits_out() -> None:
         {"fast": row("fast", 1.0), "slow": row("slow", 10.0)}, repeats=3, clock=lambda: now[0], slow=15
     )
     assert seconds == {"fast": [1.0] * 3, "slow": [10.0]}
-    assert calls == ["fast", "slow", "slow", "fast", "fast", "fast"]
+    assert calls == ["slow", "fast", "slow", "fast", "fast", "fast"]
     assert ratio(seconds["slow"], seconds["fast"]) == 10.0
+
+
+def test_the_interval_of_a_ratio_leaves_out_as_many_rounds_as_the_sign_test_allows() -> None:
+    from bench.rounds import interval
+
+    ratios = [float(value) for value in range(1, 16)]
+    assert interval(ratios, [1.0] * 15) == (4.0, 12.0)  # misses the median with probability 3.5%
+    assert interval([2.0, 3.0], [1.0, 1.0]) == (2.0, 3.0)
+
+
+def test_what_is_compared_runs_next_to_each_other() -> None:
+    from bench.contenders import BASELINE, Contender
+    from bench.speed import _neighbours
+
+    kinds = [("torch", True), ("onnxruntime", False)]
+    samplers = [Contender("sampler", backend, channels_last=layout) for backend, layout in kinds]
+    rows = [BASELINE, *(s.counterpart for s in samplers), *samplers, Contender("art")]
+    assert _neighbours({row.label: row for row in rows}) == [
+        BASELINE.label,
+        samplers[0].counterpart.label,
+        samplers[0].label,
+        Contender("art").label,
+        samplers[1].counterpart.label,
+        samplers[1].label,
+    ]
 
 
 def test_missed_targets_say_so() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from smoothcert._allocator import keep_freed_memory
 from smoothcert._version import __version__
 from smoothcert.cli.certify import certify
 from smoothcert.cli.compare import compare
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Instead of those of the process.
     """
+    keep_freed_memory()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="smoothcert")
     except SmoothcertError as error:
