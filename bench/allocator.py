@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.rounds import interval, ratio
 from bench.table import Table
 
-ROUNDS = 3  # in each process, after one that is not counted
+ROUNDS = 2  # in each process, after one that is not counted
 
 
 def allocator(cases: Sequence[tuple[str, str, int, int]], *, repeats: int, threads: int) -> Table:

@@ -14,6 +14,7 @@ from bench.rounds import ratio, take_turns
 from bench.table import Cell, Table
 from bench.targets import Check
 from smoothcert.sampling import Sampler
+from smoothcert.sampling.noise import chunk_size
 
 Clock = Callable[[], float]
 MEMORY_SLACK = 1.1  # peak memory at the largest n over that at the smallest, at most
@@ -49,9 +50,8 @@ def with_image_size(sides: Sequence[int], *, samples: int, repeats: int, clock: 
     """Time against the side of the image, and what the sampler costs beyond the bare loop."""
     table = Table("Time against the size of the image (ResNet-20)", _beside_bare_columns("side, pixels"))
     for side in sides:
-        batch = max(8, min(256, 2**20 // (3 * side * side)))
-        count = max(2, samples * 32 * 32 // (side * side) // batch) * batch
-        size = Round(n0=batch, n=count - batch, batch_size=batch)
+        # Whole chunks of noise, as nearly all of a real n are.
+        size = Round(n0=chunk_size((3, side, side)), n=samples, batch_size=max(8, min(256, 2**20 // (3 * side * side))))
         table.rows.append(_beside_bare(side, Stand(build("resnet20", side=side), size), repeats, clock))
     return table
 

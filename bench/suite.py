@@ -61,14 +61,14 @@ FULL = Suite(
     cpu=(
         Plan("resnet20", Round(256, 768, 256), [*CPU, ("torch-compile", "float32"), HALF], 15, best_backend=1.5),
         Plan("resnet110", Round(256, 256, 64), [EAGER, EXPORTED[0]], 9),
-        Plan("efficientnet-lite0", Round(64, 64, 8), [EAGER, EXPORTED[0]], 9),
+        Plan("efficientnet-lite0", Round(64, 192, 8), [EAGER, EXPORTED[0]], 7),
     ),
     gpu=(
         Plan("resnet110", Round(2048, 30_720, 2048, "cuda"), GPU, 5),
         Plan("resnet50", Round(256, 3_840, 256, "cuda"), GPU, 5, best_backend=GPU_TARGET),
     ),
     counts=(1_000, 10_000, 100_000),
-    sides=(32, 64, 128),
+    sides=(32, 64, 96),
     classes=(10, 100, 1_000, 21_841),
     inputs=(1, 10, 100),
     batch_sizes=(16, 64, 256, 1024),
@@ -78,11 +78,9 @@ FULL = Suite(
     backends=("torch", "onnxruntime", "openvino"),
     kept=(
         ("resnet20", "torch", 256, 1024),
-        ("resnet20", "torch-folded", 256, 1024),
-        ("resnet20", "onnxruntime", 256, 1024),
         ("efficientnet-lite0", "torch", 8, 64),
     ),
-    repeats=7,
+    repeats=3,
     with_memory=True,
 )
 QUICK = Suite(

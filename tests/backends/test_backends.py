@@ -17,6 +17,8 @@ from smoothcert.backends import select as select_module
 from smoothcert.backends.cuda_graphs import GraphedClassifier
 from smoothcert.backends.fold import fold_batch_norms
 from smoothcert.errors import InvalidArgumentError, MissingDependencyError, ModelError
+from smoothcert.models.denoised import Denoised
+from smoothcert.models.ffdnet import FFDNet
 from smoothcert.models.normalize import normalized
 from smoothcert.sampling import Sampler
 
@@ -140,6 +142,15 @@ def test_folding_removes_exactly_the_batch_norms_that_alone_read_a_convolution()
     folded = fold_batch_norms(module)
     assert sum(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules()) == 1
     assert all(torch.equal(value, weights[name]) for name, value in module.state_dict().items())
+
+
+def test_batch_norms_behind_a_denoiser_are_folded() -> None:
+    torch.manual_seed(0)
+    denoised = Denoised(FFDNet(0.25), conv_net()).eval()
+    folded = with_backend(denoised, "torch-folded", example_shape=SHAPE)
+    assert sum(isinstance(layer, nn.BatchNorm2d) for layer in folded.modules()) == 1
+    batch = torch.rand(5, *SHAPE)
+    torch.testing.assert_close(class_scores(folded, batch), class_scores(denoised, batch), atol=2e-6, rtol=0)
 
 
 def test_a_convolution_used_twice_is_not_folded() -> None:

@@ -9,6 +9,7 @@ import torch
 from scipy import stats
 
 from smoothcert.errors import InvalidArgumentError
+from smoothcert.sampling import noise
 from smoothcert.sampling.noise import STAGES, NoisyInput, Seeds, chunk_size, content_hash
 
 
@@ -61,6 +62,27 @@ def test_any_portions_give_the_same_copies(portion):
     source = noisy()
     parts = [source.copies("estimation", at, min(portion, 700 - at)) for at in range(0, 700, portion)]
     assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_chunks_drawn_together_are_the_same_noise(monkeypatch, threads):
+    whole = noisy().copies("estimation", 0, 1_500)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    source = noisy()
+    parts = [torch.empty(100, 3, 8, 8) for _ in range(15)]
+    for i, part in enumerate(parts):
+        source.write(part, "estimation", 100 * i, more=1_400 - 100 * i)
+    assert torch.equal(torch.cat(parts), whole)
+    assert len(source._buffers) == threads  # no more than that is held
+
+
+def test_what_is_drawn_ahead_is_bounded(monkeypatch):
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
+    monkeypatch.setattr(noise, "LARGEST_AHEAD_BYTES", 2 * 256 * 3 * 8 * 8 * 4)
+    source, few = noisy(), noisy()
+    source.write(torch.empty(10, 3, 8, 8), "estimation", 0, more=10_000)
+    few.write(torch.empty(10, 3, 8, 8), "estimation", 0, more=100)
+    assert (len(source._buffers), len(few._buffers)) == (2, 1)
 
 
 def test_stages_and_positions_can_be_visited_in_any_order():

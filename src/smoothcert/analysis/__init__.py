@@ -17,6 +17,7 @@ from smoothcert.analysis.proportion import Proportion, proportion, proportion_in
 from smoothcert.analysis.sampled_bounds import SampledBounds, bounds_table
 from smoothcert.analysis.summary import RunSummary, summary
 from smoothcert.analysis.sweep import Sweep, SweepPoint, sweep
+from smoothcert.analysis.workers import set_workers
 
 __all__ = [
     "Answers",
@@ -48,6 +49,7 @@ __all__ = [
     "proportion",
     "proportion_interval",
     "radius_correlation",
+    "set_workers",
     "summary",
     "sweep",
     "threshold_placement",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import TypeAlias, cast
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +14,7 @@ from smoothcert._check import check_alpha, check_choice
 from smoothcert.analysis.bounds_table import NO_LABEL, BoundsTable, Inputs, SkippedInput
 from smoothcert.analysis.imported_bounds import ImportedBounds, ImportedRun
 from smoothcert.analysis.stored_histograms import STAGES, RunLike, lists, stacks
+from smoothcert.analysis.workers import spread
 from smoothcert.bounds import ScoreCertificate, class_radius, lower_bounds
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import DataError
@@ -119,21 +120,42 @@ class SampledBounds(BoundsTable):
         return stacks(self._run, measure, indices=self.inputs.indices, stages=stages)
 
     def _bounds(self, side: str, measure: str, bound: str, radii: FloatArray) -> FloatArray:
-        found = [np.empty((0, radii.size))]
-        for pair in self._stacks(measure):
-            # An upper bound is a lower bound on the mirrored score.
-            pilots, samples = pair if side == "lower" else (stack.mirrored() for stack in pair)
-            found.append(lower_bounds(pilots, samples, radii=radii, sigma=self.sigma, alpha=self.alpha, bound=bound))
-        lower = np.concatenate(found)
+        asked: dict[str, Any] = {"radii": radii, "sigma": self.sigma, "alpha": self.alpha, "bound": bound}
+        # An upper bound is a lower bound on the mirrored score.
+        answer = partial(_lower, mirrored=side == "upper", **asked)
+        chunks = self._stacks(measure)
+        # The others take less time than it takes to hand over the histograms.
+        found = spread(answer, chunks) if bound == "dual" else map(answer, chunks)
+        lower = np.concatenate([np.empty((0, radii.size)), *found])
         ends = MEASURES[measure]
         return lower if side == "lower" else ends.lower + ends.upper - lower
 
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
-        pairs = (pair for chunk in self._stacks(measure) for pair in zip(*(s.each() for s in chunk), strict=True))
-        certificates = (
-            ScoreCertificate(pilot, sample, self.sigma, self.alpha) for pilot, sample in islice(pairs, rows)
-        )
-        return np.array([c.radius(threshold, bound=bound) for c in certificates], dtype=np.float64)
+        answer = partial(_radii, threshold=threshold, sigma=self.sigma, alpha=self.alpha, bound=bound)
+        return np.concatenate([np.empty(0), *spread(answer, _first(rows, self._stacks(measure)))])
+
+
+def _first(rows: int, pairs: Iterable[tuple[HistogramStack, ...]]) -> Iterator[tuple[HistogramStack, ...]]:
+    """The chunks of the first so many inputs."""
+    for pair in pairs:
+        if rows <= 0:
+            break
+        yield tuple(stack[:rows] for stack in pair)
+        rows -= len(pair[0])
+
+
+def _lower(pair: tuple[HistogramStack, ...], *, mirrored: bool, **asked: Any) -> FloatArray:
+    """Bounds of a chunk of inputs, from their pilot and sample."""
+    pilots, samples = (stack.mirrored() for stack in pair) if mirrored else pair
+    return lower_bounds(pilots, samples, **asked)
+
+
+def _radii(pair: tuple[HistogramStack, ...], *, threshold: float, sigma: float, alpha: float, bound: str) -> FloatArray:
+    """Certified radii of a chunk of inputs."""
+    certificates = (
+        ScoreCertificate(pilot, sample, sigma, alpha) for pilot, sample in zip(*(s.each() for s in pair), strict=True)
+    )
+    return np.array([c.radius(threshold, bound=bound) for c in certificates], dtype=np.float64)
 
 
 def bounds_table(source: Source, *, alpha: float | None = None) -> BoundsTable:

@@ -111,18 +111,14 @@ class Tilt:
 
     Args:
         log_s: Logarithm of the tilt ``s``, shape ``(inputs, radii)``.
-        inverse: ``1 / (1 + s (1 - deficit))``, shape ``(inputs, radii, knots)``.
+        density: Of it over the past's, up to a constant: ``1 / (1 + s (1 - deficit))``, shape
+            ``(inputs, radii, knots)``.
         total: Its mean ``A`` over the past, shape ``(inputs, radii)``.
     """
 
     log_s: FloatArray
-    inverse: FloatArray
+    density: FloatArray
     total: FloatArray
-
-    @property
-    def density(self) -> FloatArray:
-        """Of the worst distribution over the past's, up to a constant, shape ``(inputs, radii, knots)``."""
-        return self.inverse
 
     @property
     def bet(self) -> FloatArray:

@@ -48,6 +48,7 @@ class Denoised(nn.Module):
         super().__init__()
         self.denoiser = denoiser
         self.classifier = classifier
+        self.same_shape = SameShape()
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits of noisy images ``x``, shape ``(batch, C, H, W)``.
@@ -55,11 +56,22 @@ class Denoised(nn.Module):
         Raises:
             ModelError: The denoiser changed the shape.
         """
-        clean = self.denoiser(x)
-        if clean.shape != x.shape:
-            raise ModelError(f"the denoiser must keep the shape {tuple(x.shape)}; it returned {tuple(clean.shape)}")
-        logits: Tensor = self.classifier(clean)
+        logits: Tensor = self.classifier(self.same_shape(x, self.denoiser(x)))
         return logits
+
+
+class SameShape(nn.Module):
+    """Hands on denoised images; a module of its own, because what branches on a shape cannot be traced."""
+
+    def forward(self, noisy: Tensor, clean: Tensor) -> Tensor:
+        """``clean``, of the shape of ``noisy``.
+
+        Raises:
+            ModelError: The denoiser changed the shape.
+        """
+        if clean.shape != noisy.shape:
+            raise ModelError(f"the denoiser must keep the shape {tuple(noisy.shape)}; it returned {tuple(clean.shape)}")
+        return clean
 
 
 class DenoiserLoader(Protocol):

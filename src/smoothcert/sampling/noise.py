@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,7 @@ STAGES = ("pilot", "estimation", "predict")
 
 LARGEST_CHUNK = 256
 LARGEST_CHUNK_BYTES = 64 * 2**20
+LARGEST_AHEAD_BYTES = 256 * 2**20
 _CHUNK_BITS = 28  # of the 32-bit counter; the bits above hold the stage
 _MIXER = 0x9E3779B1  # odd, so multiplying by it modulo 2^32 maps different counters to different seeds
 
@@ -105,9 +108,12 @@ class NoisyInput:
         self.content_hash = content_hash
         self.chunk = chunk_size(tuple(x.shape))
         self._seeds = Seeds(seed, content_hash)
-        self._generator = torch.Generator(x.device)
-        self._noise = torch.empty((self.chunk, *x.shape), dtype=torch.float32, device=x.device)
-        self._drawn: tuple[str, int] | None = None
+        self._on_cpu = x.device.type == "cpu"
+        # A generator runs on one thread. On a CPU several chunks are drawn at once, or the other threads would wait.
+        room = LARGEST_AHEAD_BYTES // (4 * self.chunk * max(1, x.numel()))
+        self._at_once = max(1, min(torch.get_num_threads(), room)) if self._on_cpu else 1
+        self._buffers: list[Tensor] = []
+        self._drawn: dict[tuple[str, int], Tensor] = {}
 
     def copies(self, stage: str, start: int, count: int, *, channels_last: bool = False) -> Tensor:
         """Noisy copies ``start`` to ``start + count - 1`` of a stage; float32, never clipped.
@@ -126,12 +132,21 @@ class NoisyInput:
         self.write(out, stage, start)
         return out
 
-    def write(self, out: Tensor, stage: str, start: int) -> None:
-        """Fill ``out``, shape ``(count, *x.shape)``, with the copies from ``start`` on."""
+    def write(self, out: Tensor, stage: str, start: int, *, more: int = 0) -> None:
+        """Fill ``out``, shape ``(count, *x.shape)``, with the copies from ``start`` on.
+
+        ``more`` copies will be asked for after these, and their noise may be drawn along.
+        """
+        last = (start + len(out) + more - 1) // self.chunk
         for at, chunk, rows in self._pieces(start, len(out)):
+            noise, piece = self._draw(stage, chunk, last)[rows], out[at : at + rows.stop - rows.start]
             # The noise is already scaled, so this is a single rounding wherever a piece begins: x + alpha *
             # noise might be fused in a vectorized middle and not in its tail.
-            torch.add(self.x, self._draw(stage, chunk)[rows], out=out[at : at + rows.stop - rows.start])
+            if self._on_cpu and piece.is_contiguous():
+                # PyTorch would wake its threads for this, and they would go on spinning beside those of a backend.
+                np.add(self.x.numpy(), noise.numpy(), out=piece.numpy())
+            else:
+                torch.add(self.x, noise, out=piece)
 
     def _pieces(self, start: int, count: int) -> Iterator[tuple[int, int, slice]]:
         """Where each piece goes, its chunk and its rows there."""
@@ -142,10 +157,27 @@ class NoisyInput:
             yield done, chunk, slice(row, row + rows)
             done += rows
 
-    def _draw(self, stage: str, chunk: int) -> Tensor:
-        """The whole chunk, ``(chunk, *x.shape)``; kept until another is asked for."""
-        if self._drawn != (stage, chunk):
-            self._generator.manual_seed(self._seeds.of(stage, chunk))
-            self._noise.normal_(0.0, self.sigma, generator=self._generator)
-            self._drawn = (stage, chunk)
-        return self._noise
+    def _draw(self, stage: str, chunk: int, last: int) -> Tensor:
+        """The whole chunk, ``(chunk, *x.shape)``; kept, with some of those up to ``last``, until another is needed."""
+        if (stage, chunk) not in self._drawn:
+            wanted = [(stage, one) for one in range(chunk, min(last + 1, chunk + self._at_once))]
+            while len(self._buffers) < len(wanted):
+                self._buffers.append(
+                    torch.empty((self.chunk, *self.x.shape), dtype=torch.float32, device=self.x.device)
+                )
+            self._drawn = dict(zip(wanted, self._buffers, strict=False))
+            if len(wanted) == 1:
+                self._fill(*self._drawn.items())
+            else:
+                list(_threads(self._at_once).map(self._fill, self._drawn.items()))
+        return self._drawn[stage, chunk]
+
+    def _fill(self, one: tuple[tuple[str, int], Tensor]) -> None:
+        place, noise = one
+        generator = torch.Generator(self.x.device).manual_seed(self._seeds.of(*place))
+        noise.normal_(0.0, self.sigma, generator=generator)
+
+
+@lru_cache(maxsize=1)
+def _threads(count: int) -> Executor:
+    return ThreadPoolExecutor(count, thread_name_prefix="smoothcert-noise")

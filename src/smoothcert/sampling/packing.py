@@ -54,7 +54,7 @@ class Draw:
 
     def write(self, out: Tensor) -> None:
         """Fill ``out`` with the next noisy copies."""
-        self.noisy.write(out, self.stage, self.start + self.done)
+        self.noisy.write(out, self.stage, self.start + self.done, more=self.left - len(out))
 
     def take(self, scores: Tensor, valid: Tensor) -> None:
         """Hand on the scores of the next samples."""

@@ -1,0 +1,86 @@
+"""Bounds of many inputs by several processes: chunks go out in order, results come back in order."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from functools import lru_cache
+from itertools import chain, islice
+from multiprocessing import get_context
+from typing import TypeVar
+
+from smoothcert._check import check_count
+
+Chunk = TypeVar("Chunk")
+Result = TypeVar("Result")
+
+FEWEST = 8  # chunks worth starting processes for, which takes about a second
+_workers = 1
+
+
+def set_workers(count: int) -> None:
+    """Compute bounds of many inputs by this many processes from now on; 1, the default, starts none.
+
+    Results do not depend on it. The command line uses one a processor. A script that asks for more than one needs
+    the usual ``if __name__ == "__main__":`` around what it does, since each process imports it.
+
+    Args:
+        count: Processes, at least 1.
+
+    Raises:
+        InvalidArgumentError: If there is to be none.
+    """
+    global _workers  # like torch.set_num_threads, a property of the process
+    _workers = check_count("count", count)
+
+
+def spread(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -> Iterator[Result]:
+    """As ``map``, by as many processes as are set if there are chunks enough; only a few chunks are read ahead.
+
+    Args:
+        function: At the top level of a module, or a ``partial`` of one that is.
+        chunks: Inputs to it.
+    """
+    coming = iter(chunks)
+    first = list(islice(coming, FEWEST))
+    every = chain(first, coming)
+    if _workers == 1 or len(first) < FEWEST:
+        yield from map(function, every)
+        return
+    waiting: deque[tuple[Future[Result], Chunk]] = deque()
+    for chunk in every:
+        waiting.append((_submit(_pool(_workers), function, chunk), chunk))
+        if len(waiting) > 2 * _workers:
+            yield _result(function, *waiting.popleft())
+    while waiting:
+        yield _result(function, *waiting.popleft())
+
+
+def _submit(pool: Executor, function: Callable[[Chunk], Result], chunk: Chunk) -> Future[Result]:
+    try:
+        return pool.submit(function, chunk)
+    except BrokenExecutor as error:
+        failed: Future[Result] = Future()
+        failed.set_exception(error)
+        return failed
+
+
+def _result(function: Callable[[Chunk], Result], future: Future[Result], chunk: Chunk) -> Result:
+    try:
+        return future.result()
+    except BrokenExecutor:  # a process was killed, for memory perhaps: go on without them
+        _pool.cache_clear()
+        set_workers(1)
+        return function(chunk)
+
+
+@lru_cache(maxsize=1)
+def _pool(workers: int) -> Executor:
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_alone)
+
+
+def _leave_interrupts_alone() -> None:
+    """Ctrl-C is for the process that waits; the others end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
