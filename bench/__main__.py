@@ -1,8 +1,8 @@
 """Speed and memory, as ratios measured side by side: ``python -m bench``, or ``make bench``.
 
-python -m bench                   everything this machine can measure: about six minutes on two cores
+python -m bench                   everything this machine can measure: half an hour on two cores
 python -m bench --quick           a minute; no figure to quote
-python -m bench --only resnet20   one part: a network, growth, memory, breakdown, gpu
+python -m bench --only resnet20   one part: a network, growth, memory, breakdown, allocator, gpu
 python -m bench --save            keep the tables and the machine under bench/results/
 """
 
@@ -25,7 +25,7 @@ def main(arguments: list[str] | None = None) -> Report:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="a minute instead of six")
+    parser.add_argument("--quick", action="store_true", help="a minute instead of thirty")
     parser.add_argument("--only", action="append", metavar="PART", help="may be given several times")
     parser.add_argument("--save", action="store_true", help="write Markdown and JSON under bench/results/")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

@@ -165,15 +165,13 @@ class NoisyInput:
                 self._buffers.append(
                     torch.empty((self.chunk, *self.x.shape), dtype=torch.float32, device=self.x.device)
                 )
+            self._drawn = {}  # whatever happens, no buffer passes for what it does not hold
+            each = _threads(self._at_once).map if len(wanted) > 1 else map
+            list(each(self._fill, wanted, self._buffers))
             self._drawn = dict(zip(wanted, self._buffers, strict=False))
-            if len(wanted) == 1:
-                self._fill(*self._drawn.items())
-            else:
-                list(_threads(self._at_once).map(self._fill, self._drawn.items()))
         return self._drawn[stage, chunk]
 
-    def _fill(self, one: tuple[tuple[str, int], Tensor]) -> None:
-        place, noise = one
+    def _fill(self, place: tuple[str, int], noise: Tensor) -> None:
         generator = torch.Generator(self.x.device).manual_seed(self._seeds.of(*place))
         noise.normal_(0.0, self.sigma, generator=generator)
 
