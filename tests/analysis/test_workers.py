@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -39,6 +40,16 @@ def test_results_come_in_order_from_other_processes(two_workers) -> None:
     found = set(workers.spread(which_process, range(40)))
     assert os.getpid() not in found
     assert 1 <= len(found) <= 2
+
+
+def interrupts(_: object) -> bool:
+    return signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+
+
+def test_ctrl_c_is_for_the_process_that_waits(two_workers) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    assert not any(workers.spread(interrupts, range(20)))
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_a_few_chunks_start_no_process(two_workers) -> None:

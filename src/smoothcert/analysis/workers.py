@@ -6,9 +6,11 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import chain, islice
 from multiprocessing import get_context
+from threading import current_thread, main_thread
 from typing import TypeVar
 
 from smoothcert._check import check_count
@@ -50,21 +52,39 @@ def spread(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -> Iter
         yield from map(function, every)
         return
     waiting: deque[tuple[Future[Result], Chunk]] = deque()
-    for chunk in every:
-        waiting.append((_submit(_pool(_workers), function, chunk), chunk))
-        if len(waiting) > 2 * _workers:
+    try:
+        for chunk in every:
+            waiting.append((_submit(_pool(_workers), function, chunk), chunk))
+            if len(waiting) > 2 * _workers:
+                yield _result(function, *waiting.popleft())
+        while waiting:
             yield _result(function, *waiting.popleft())
-    while waiting:
-        yield _result(function, *waiting.popleft())
+    finally:
+        for future, _ in waiting:
+            future.cancel()
 
 
 def _submit(pool: Executor, function: Callable[[Chunk], Result], chunk: Chunk) -> Future[Result]:
     try:
-        return pool.submit(function, chunk)
+        with _interrupts_ignored():
+            return pool.submit(function, chunk)
     except BrokenExecutor as error:
         failed: Future[Result] = Future()
         failed.set_exception(error)
         return failed
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Processes started inside ignore Ctrl-C: it is for this one, and they end with it."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _result(function: Callable[[Chunk], Result], future: Future[Result], chunk: Chunk) -> Result:
@@ -78,9 +98,4 @@ def _result(function: Callable[[Chunk], Result], future: Future[Result], chunk: 
 
 @lru_cache(maxsize=1)
 def _pool(workers: int) -> Executor:
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_leave_interrupts_alone)
-
-
-def _leave_interrupts_alone() -> None:
-    """Ctrl-C is for the process that waits; the others end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
