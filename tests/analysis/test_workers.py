@@ -67,7 +67,8 @@ def test_chunks_are_not_read_far_ahead(two_workers) -> None:
 
 def test_a_killed_process_costs_no_result(two_workers) -> None:
     assert list(workers.spread(killed_at_three, range(12))) == [-i for i in range(12)]
-    assert set(workers.spread(which_process, range(4))) == {os.getpid()}  # and nobody is asked to die again
+    assert workers._pool.cache_info().currsize == 0  # and the rest was done here
+    assert set(workers.spread(which_process, range(4))) == {os.getpid()}
 
 
 def test_bounds_and_radii_do_not_depend_on_the_workers(two_workers, monkeypatch) -> None:

@@ -51,27 +51,27 @@ def spread(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -> Iter
     if _workers == 1 or len(first) < FEWEST:
         yield from map(function, every)
         return
-    waiting: deque[tuple[Future[Result], Chunk]] = deque()
+    waiting: deque[tuple[Future[Result] | None, Chunk]] = deque()
     try:
         for chunk in every:
-            waiting.append((_submit(_pool(_workers), function, chunk), chunk))
-            if len(waiting) > 2 * _workers:
+            waiting.append((_submit(function, chunk), chunk))
+            while len(waiting) > 2 * _workers or (waiting and _workers == 1):
                 yield _result(function, *waiting.popleft())
         while waiting:
             yield _result(function, *waiting.popleft())
     finally:
         for future, _ in waiting:
-            future.cancel()
+            if future is not None:
+                future.cancel()
 
 
-def _submit(pool: Executor, function: Callable[[Chunk], Result], chunk: Chunk) -> Future[Result]:
+def _submit(function: Callable[[Chunk], Result], chunk: Chunk) -> Future[Result] | None:
+    """Nothing if there are no processes any more."""
     try:
         with _interrupts_ignored():
-            return pool.submit(function, chunk)
-    except BrokenExecutor as error:
-        failed: Future[Result] = Future()
-        failed.set_exception(error)
-        return failed
+            return None if _workers == 1 else _pool(_workers).submit(function, chunk)
+    except BrokenExecutor:
+        return None
 
 
 @contextmanager
@@ -87,13 +87,14 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _result(function: Callable[[Chunk], Result], future: Future[Result], chunk: Chunk) -> Result:
-    try:
-        return future.result()
-    except BrokenExecutor:  # a process was killed, for memory perhaps: go on without them
-        _pool.cache_clear()
-        set_workers(1)
-        return function(chunk)
+def _result(function: Callable[[Chunk], Result], future: Future[Result] | None, chunk: Chunk) -> Result:
+    if future is not None:
+        try:
+            return future.result()
+        except BrokenExecutor:  # a process was killed, for memory perhaps: go on without them
+            _pool.cache_clear()
+            set_workers(1)
+    return function(chunk)
 
 
 @lru_cache(maxsize=1)
