@@ -61,7 +61,8 @@ def test_numbers_are_those_of_the_records(run, chunk, monkeypatch):
     assert found.tolist() == [c.score.radius(0.5) for c in certificates[:4]]
 
 
-def test_no_more_than_a_chunk_is_ever_in_memory(run, monkeypatch):
+@pytest.mark.parametrize("bound", ["hoeffding", "dual"])
+def test_no_more_than_a_chunk_is_ever_in_memory(run, bound, monkeypatch):
     monkeypatch.setattr(stored_histograms, "CHUNK", 4)
     seen: list[weakref.ref[HistogramStack]] = []
 
@@ -74,7 +75,7 @@ def test_no_more_than_a_chunk_is_ever_in_memory(run, monkeypatch):
     monkeypatch.setattr(sampled_bounds, "lower_bounds", watched)
     table = bounds_table(run)
     for side in (table.lower, table.upper):
-        assert side(measure="score", bound="hoeffding", radii=[0.1]).shape == (16, 1)
+        assert side(measure="score", bound=bound, radii=[0.1]).shape == (16, 1)
     assert len(seen) == 2 * 2 * 4
     gc.collect()
     assert not any(ref() for ref in seen)

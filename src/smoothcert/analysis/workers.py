@@ -45,10 +45,14 @@ def spread(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -> Iter
         function: At the top level of a module, or a ``partial`` of one that is.
         chunks: Inputs to it.
     """
+    if _workers == 1:
+        yield from map(function, chunks)  # one chunk in memory at a time
+        return
     coming = iter(chunks)
-    first = list(islice(coming, FEWEST))
-    every = chain(first, coming)
-    if _workers == 1 or len(first) < FEWEST:
+    first = deque(islice(coming, FEWEST))
+    enough = len(first) == FEWEST
+    every = chain((first.popleft() for _ in range(len(first))), coming)
+    if not enough:
         yield from map(function, every)
         return
     waiting: deque[tuple[Future[Result] | None, Chunk]] = deque()
