@@ -6,14 +6,13 @@ The choice holds for a whole process, so both run in processes of their own, in 
 from __future__ import annotations
 
 import json
-import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
+from typing import Any
 
+from bench.processes import in_own_process
 from bench.rounds import interval, ratio
 from bench.table import Table
 
@@ -37,8 +36,15 @@ def allocator(cases: Sequence[tuple[str, str, int, int]], *, repeats: int, threa
         peaks: dict[bool, list[float]] = {False: [], True: []}
         for repeat in range(repeats):
             for keep in (False, True) if repeat % 2 else (True, False):
-                task = {"network": network, "backend": backend, "batch_size": batch_size, "samples": samples}
-                found = _in_a_process({**task, "keep": keep, "threads": threads})
+                task = {
+                    "network": network,
+                    "backend": backend,
+                    "batch_size": batch_size,
+                    "samples": samples,
+                    "keep": keep,
+                }
+                done = in_own_process("bench.allocator", json.dumps(task), threads=threads)
+                found = json.loads(done.stdout.splitlines()[-1])
                 seconds[keep].append(found["seconds"])
                 peaks[keep].append(found["peak"])
         rates = [samples / statistics.median(seconds[keep]) for keep in (False, True)]
@@ -50,19 +56,7 @@ def allocator(cases: Sequence[tuple[str, str, int, int]], *, repeats: int, threa
     return table
 
 
-def _in_a_process(task: dict[str, object]) -> dict[str, float]:
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.allocator", json.dumps(task)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": str(task["threads"])},
-        cwd=Path(__file__).resolve().parent.parent,
-        check=True,
-    )
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def main(task: dict[str, object]) -> dict[str, float]:
+def main(task: dict[str, Any]) -> dict[str, float]:
     import smoothcert
 
     if task["keep"]:
@@ -71,10 +65,9 @@ def main(task: dict[str, object]) -> dict[str, float]:
     from bench.memory import peak_of_this_process
     from bench.networks import build
 
-    samples, batch_size = int(str(task["samples"])), int(str(task["batch_size"]))
-    network = build(str(task["network"]))
-    stand = Stand(network, Round(samples // 2, samples - samples // 2, batch_size))
-    run = stand.round(sampler_contender(network, str(task["backend"]), "float32", "cpu").counterpart)
+    samples, network = task["samples"], build(task["network"])
+    stand = Stand(network, Round(samples // 2, samples - samples // 2, task["batch_size"]))
+    run = stand.round(sampler_contender(network, task["backend"], "float32", "cpu").counterpart)
     seconds = []
     for _ in range(1 + ROUNDS):
         start = time.perf_counter()

@@ -6,13 +6,13 @@ python bench/memory.py '{"network": "resnet20", "kind": "sampler", "n0": 256, "n
 from __future__ import annotations
 
 import json
-import os
 import resource
-import subprocess
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from bench.processes import in_own_process
 
 MEGABYTE = 2**20
 _UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
@@ -21,15 +21,7 @@ _UNIT = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss
 def peak(network: str, contender: Any, size: Any, *, threads: int, timeout: float = 600.0) -> float | None:
     """Megabytes at the peak of one round: of the process, or on the GPU that it runs on; ``None`` if it failed."""
     task = {"network": network, "threads": threads, **asdict(contender), **asdict(size)}
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.memory", json.dumps(task)],
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env={**os.environ, "OMP_NUM_THREADS": str(threads)},
-        cwd=Path(__file__).resolve().parent.parent,
-        check=False,
-    )
+    done = in_own_process("bench.memory", json.dumps(task), threads=threads, check=False, timeout=timeout)
     return float(done.stdout.splitlines()[-1]) if done.returncode == 0 else None
 
 

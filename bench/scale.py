@@ -10,8 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,6 +20,7 @@ import pyarrow as pa
 
 from bench.distributions import REAL_SCORES
 from bench.memory import peak_of_this_process
+from bench.processes import in_own_process
 from bench.table import Table
 from smoothcert.analysis import SampledBounds, bounds_table, certified_accuracy, set_workers
 from smoothcert.histogram import ScoreHistogram
@@ -33,7 +32,6 @@ from smoothcert.runs.store import MERGE_EVERY
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import MEASURES
 
-ROOT = Path(__file__).resolve().parent.parent
 N0, N, CLASSES, SIGMA = 500, 10_000, 10, 0.25
 RADII = [0.0, 0.1, 0.25, 0.375, 0.5, 0.75, 1.0]
 THRESHOLDS = [0.5, 0.7, 0.9]
@@ -111,9 +109,7 @@ def scale(counts: list[int]) -> Table:
         with tempfile.TemporaryDirectory() as folder:
             run = write_run(Path(folder) / "run", count)
             size = sum(path.stat().st_size for path in (run.path / "parts").iterdir()) / 1e6
-            command = [sys.executable, "-m", "bench.scale", "--answer", str(run.path)]
-            environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-            done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, check=True)
+            done = in_own_process("bench.scale", "--answer", str(run.path), threads=1)
         found = json.loads(done.stdout)
         each = 1e3 * found["dual"] / count
         table.rows.append([count, size, found["open"], *(found[b] for b in BOUNDS), each, found["all"], found["peak"]])
