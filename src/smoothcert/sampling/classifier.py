@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from smoothcert._check import check_choice, check_count
 from smoothcert.errors import InvalidArgumentError, ModelError
+from smoothcert.sampling._threads import one_thread
 from smoothcert.sampling.batching import is_out_of_memory
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -88,7 +89,8 @@ class BaseClassifier:
             ModelError: If the output is not a floating-point tensor of this shape.
         """
         values = self._forward(batch)
-        return values.softmax(dim=1) if self.outputs == "logits" else values, self._valid(values)
+        with one_thread(values.device):
+            return values.softmax(dim=1) if self.outputs == "logits" else values, self._valid(values)
 
     @torch.inference_mode()
     def probe(self, batch: Tensor) -> None:

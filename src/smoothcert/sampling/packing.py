@@ -16,6 +16,7 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
+from smoothcert.sampling._threads import one_thread
 from smoothcert.sampling.batching import BatchSize
 from smoothcert.sampling.noise import NoisyInput
 
@@ -58,9 +59,10 @@ class Draw:
 
     def take(self, scores: Tensor, valid: Tensor) -> None:
         """Hand on the scores of the next samples."""
-        self.valid = self.valid & valid.all()
-        for reducer in self.into:
-            reducer.add(scores)
+        with one_thread(scores.device):
+            self.valid = self.valid & valid.all()
+            for reducer in self.into:
+                reducer.add(scores)
         self.done += len(scores)
 
 
