@@ -76,6 +76,20 @@ def test_chunks_drawn_together_are_the_same_noise(monkeypatch, threads):
     assert len(source._buffers) == threads  # no more than that is held
 
 
+def test_a_thread_left_over_by_the_pilot_draws_what_follows_it(monkeypatch):
+    whole = noisy().copies("estimation", 0, 256)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    source, filled = noisy(), []
+    fill = source._fill
+    monkeypatch.setattr(source, "_fill", lambda place, into: (filled.append(place), fill(place, into)))
+    source.copies("pilot", 0, 100)
+    assert sorted(filled) == [("estimation", 0), ("pilot", 0)]
+    assert torch.equal(source.copies("estimation", 0, 256), whole)
+    assert len(filled) == 2  # nothing was drawn twice
+    source.copies("predict", 0, 100)
+    assert filled[2:] == [("predict", 0)]
+
+
 def test_what_is_drawn_ahead_is_bounded(monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     monkeypatch.setattr(noise, "LARGEST_AHEAD_BYTES", 2 * 256 * 3 * 8 * 8 * 4)

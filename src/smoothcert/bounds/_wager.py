@@ -45,12 +45,14 @@ class Wager:
         """
         return np.asarray(sum(_sum(samples, np.log(factor)) for _, samples, factor in self._factors(claim)))
 
-    def _slope(self, claim: FloatArray) -> FloatArray:
-        """Derivative of :meth:`log_capital`; it only guides a search."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            return -np.asarray(
-                sum(_sum(samples, 1.0 / factor) * rate for rate, samples, factor in self._factors(claim))
-            )
+    def _with_slope(self, claim: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """:meth:`log_capital` and its derivative, which only guides a search."""
+        value, slope = np.zeros(claim.shape), np.zeros(claim.shape)
+        for rate, samples, factor in self._factors(claim):
+            value += _sum(samples, np.log(factor))
+            with np.errstate(over="ignore", invalid="ignore"):
+                slope -= _sum(samples, 1.0 / factor) * rate
+        return value, slope
 
     def _factors(self, claim: FloatArray) -> Iterator[tuple[FloatArray, FloatArray, FloatArray]]:
         """Of each group: how fast the factors fall as the claim rises, the samples, and the factors at the knots."""
@@ -87,7 +89,7 @@ class Wager:
         # The logarithm of the capital is concave in the claim, so a tangent meets the target at or above the answer:
         # Newton steps close in from above, and the answer is the last claim seen to be refuted a little below them.
         for step in range(80):
-            value, slope = self.log_capital(claim), self._slope(claim)
+            value, slope = self._with_slope(claim)
             refuted = value >= log_target
             inside = np.where(refuted, np.maximum(inside, claim), inside)
             outside = np.where(refuted, outside, np.minimum(outside, claim))

@@ -162,6 +162,8 @@ class NoisyInput:
         """The whole chunk, ``(chunk, *x.shape)``; kept, with some of those up to ``last``, until another is needed."""
         if (stage, chunk) not in self._drawn:
             wanted = [(stage, one) for one in range(chunk, min(last + 1, chunk + self._at_once))]
+            if stage == "pilot" and len(wanted) < self._at_once:
+                wanted.append(("estimation", 0))  # which always follows, so a thread that would wait draws it now
             while len(self._buffers) < len(wanted):
                 self._buffers.append(
                     torch.empty((self.chunk, *self.x.shape), dtype=torch.float32, device=self.x.device)
