@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -40,12 +41,12 @@ class StoredBounds(BoundsTable):
     def smoothed(self, measure: str) -> FloatArray:
         raise DataError("the log holds no smoothed scores")
 
-    def _bounds(self, side: str, measure: str, bound: str, radii: FloatArray) -> FloatArray:
+    def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
         held, lower = self._stored
         missing = [radius for radius in radii if radius not in held]
         if missing or side != "lower":
             raise DataError(f"the log holds lower bounds at the radii {held}; asked for {missing}")
-        return lower[:, [held.index(radius) for radius in radii]]
+        return np.stack([lower[:, [held.index(radius) for radius in radii]] for _ in bounds])
 
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
         raise DataError("the log holds no radii of thresholds")
@@ -179,7 +180,20 @@ def test_bounds_are_computed_once(run, monkeypatch):
     for threshold in (0.1, 0.5):
         certified_accuracy(table, bounds=["cdf"], measures=["score"], radii=[0.0, 0.5], thresholds=[threshold])
     certified_fraction(table, bound="cdf", measure="score", radii=[0.0, 0.5], thresholds=[0.5])
-    assert calls == [("lower", "score", "cdf")]
+    assert calls == [("lower", "score", ["cdf"])]
+
+
+def test_several_bounds_take_one_pass_over_the_run(run, monkeypatch):
+    asked = {"measure": "margin", "radii": [0.0, 0.5]}
+    alone = [bounds_table(run).lower(bound=bound, **asked) for bound in ("dual", "cdf", "hoeffding")]
+    table, passes, tables = bounds_table(run), [], run.tables
+    table.lower(bound="cdf", **asked)
+    monkeypatch.setattr(run, "tables", lambda columns: passes.append(columns) or tables(columns))
+    together = table.lowers(bounds=("dual", "cdf", "hoeffding"), **asked)
+    assert len(passes) == 1
+    assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+    table.lower(bound="hoeffding", **asked)
+    assert len(passes) == 1  # kept, each by its name
 
 
 def test_fraction_is_at_least_the_accuracy(run):

@@ -131,11 +131,17 @@ class BoundsTable(ABC):
             InvalidArgumentError: If the measure or the bound is unknown, or a radius is not finite and >= 0.
             DataError: If the run does not hold what is asked.
         """
-        return self._once("lower", measure, bound, check_radii(radii))
+        return self._once("lower", measure, [bound], check_radii(radii))[0]
+
+    def lowers(
+        self, *, measure: str, bounds: Sequence[str], radii: float | Sequence[float] | FloatArray
+    ) -> list[FloatArray]:
+        """:meth:`lower` of several bounds, in one pass over what the run holds."""
+        return self._once("lower", measure, bounds, check_radii(radii))
 
     def upper(self, *, measure: str, bound: str, radii: float | Sequence[float] | FloatArray) -> FloatArray:
         """Certified upper bounds: as :meth:`lower`, from above."""
-        return self._once("upper", measure, bound, check_radii(radii))
+        return self._once("upper", measure, [bound], check_radii(radii))[0]
 
     def radius(self, *, measure: str, bound: str, threshold: float, at_most: int | None = None) -> FloatArray:
         """Largest radius of each input up to which its lower bound is above a threshold.
@@ -171,8 +177,8 @@ class BoundsTable(ABC):
         """Estimate of each input's smoothed measure at radius 0, not a bound; shape ``(inputs,)``."""
 
     @abstractmethod
-    def _bounds(self, side: str, measure: str, bound: str, radii: FloatArray) -> FloatArray:
-        """Bounds of all inputs, shape ``(inputs, radii)``; ``side`` is ``"lower"`` or ``"upper"``."""
+    def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
+        """Bounds of all inputs, shape ``(bounds, inputs, radii)``; ``side`` is ``"lower"`` or ``"upper"``."""
 
     @abstractmethod
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
@@ -195,14 +201,16 @@ class BoundsTable(ABC):
                 "fraction of inputs certified above a threshold"
             )
 
-    def _once(self, side: str, measure: str, bound: str, radii: FloatArray) -> FloatArray:
-        _check_names(measure, bound)
-        key = (side, measure, bound, radii.tobytes())
-        if key not in self._known:
-            values = self._bounds(side, measure, bound, radii)
-            values.setflags(write=False)
-            self._known[key] = values
-        return self._known[key]
+    def _once(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> list[FloatArray]:
+        for bound in bounds:
+            _check_names(measure, bound)
+        keys = {bound: (side, measure, bound, radii.tobytes()) for bound in bounds}
+        missing = [bound for bound, key in keys.items() if key not in self._known]
+        if missing:
+            for bound, values in zip(missing, self._bounds(side, measure, missing, radii), strict=True):
+                values.setflags(write=False)
+                self._known[keys[bound]] = values
+        return [self._known[keys[bound]] for bound in bounds]
 
 
 def _check_names(measure: str, bound: str) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from smoothcert._check import check_radii, check_threshold
-from smoothcert.analysis.bounds_table import BoolArray, BoundsTable
 from smoothcert.analysis.proportion import Proportion, proportion, proportion_interval
 from smoothcert.analysis.sampled_bounds import Source, bounds_table
 from smoothcert.errors import InvalidArgumentError
@@ -84,8 +83,9 @@ def certified_accuracy(
     total = int(table.inputs.labelled.sum())
     rows = []
     for measure in measures:
-        for bound in bounds:
-            counts = _counts_above(table, table.inputs.right, measure, bound, distances, cuts)
+        lowers = table.lowers(measure=measure, bounds=bounds, radii=distances)
+        for bound, lower in zip(bounds, lowers, strict=True):
+            counts = _counts_above(lower[table.inputs.right], cuts)
             low, high = proportion_interval(counts, inputs=total)
             rows += [
                 CertifiedAccuracy(
@@ -123,9 +123,8 @@ def certified_fraction(
     """
     table = bounds_table(run, alpha=alpha)
     table.require_inputs()
-    counts = _counts_above(
-        table, ~table.inputs.abstained, measure, bound, check_radii(radii), check_thresholds(thresholds)
-    )
+    lower = table.lower(measure=measure, bound=bound, radii=radii)
+    counts = _counts_above(lower[~table.inputs.abstained], check_thresholds(thresholds))
     return [proportion(int(count), inputs=len(table.inputs)) for count in counts.ravel()]
 
 
@@ -166,15 +165,8 @@ def check_thresholds(thresholds: float | Sequence[float] | FloatArray) -> FloatA
     return np.array([check_threshold(value) for value in values], dtype=np.float64)
 
 
-def _counts_above(
-    table: BoundsTable,
-    counted: BoolArray,
-    measure: str,
-    bound: str,
-    radii: FloatArray,
-    thresholds: FloatArray,
-) -> IntArray:
-    """How many of the ``counted`` inputs have a lower bound above each threshold; ``(thresholds, radii)``."""
-    lower = np.sort(table.lower(measure=measure, bound=bound, radii=radii)[counted], axis=0)
-    at_most = [np.searchsorted(column, thresholds, side="right") for column in lower.T]
+def _counts_above(lower: FloatArray, thresholds: FloatArray) -> IntArray:
+    """How many inputs have a lower bound, ``(inputs, radii)``, above each threshold; ``(thresholds, radii)``."""
+    ordered = np.sort(lower, axis=0)
+    at_most = [np.searchsorted(column, thresholds, side="right") for column in ordered.T]
     return np.asarray(lower.shape[0] - np.stack(at_most, axis=1), dtype=np.int64)

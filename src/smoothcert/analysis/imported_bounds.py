@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -128,11 +128,11 @@ class ImportedBounds(BoundsTable):
         """
         raise DataError(f"the imported log does not hold the smoothed {measure} itself; it holds {self._held()}")
 
-    def _bounds(self, side: str, measure: str, bound: str, radii: FloatArray) -> FloatArray:
+    def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
         if side == "upper":
             raise DataError(f"the imported log holds no upper bounds; it holds {self._held()}")
-        at = self._columns(measure, bound)
-        return np.stack([at[self._column(at, radius)] for radius in radii], axis=1)
+        columns = [self._columns(measure, bound) for bound in bounds]
+        return np.stack([np.stack([at[self._column(at, radius)] for radius in radii], axis=1) for at in columns])
 
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
         """Largest radius of the log at which each input is above the threshold: certified, though not the largest."""

@@ -119,14 +119,14 @@ class SampledBounds(BoundsTable):
     def _stacks(self, measure: str, stages: Sequence[str] = STAGES) -> Iterator[tuple[HistogramStack, ...]]:
         return stacks(self._run, measure, indices=self.inputs.indices, stages=stages)
 
-    def _bounds(self, side: str, measure: str, bound: str, radii: FloatArray) -> FloatArray:
-        asked: dict[str, Any] = {"radii": radii, "sigma": self.sigma, "alpha": self.alpha, "bound": bound}
+    def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
+        asked: dict[str, Any] = {"radii": radii, "sigma": self.sigma, "alpha": self.alpha}
         # An upper bound is a lower bound on the mirrored score.
-        answer = partial(_lower, mirrored=side == "upper", **asked)
+        answer = partial(_lower, bounds=bounds, mirrored=side == "upper", **asked)
         chunks = self._stacks(measure)
-        # The others take less time than it takes to hand over the histograms.
-        found = spread(answer, chunks) if bound == "dual" else map(answer, chunks)
-        lower = np.concatenate([np.empty((0, radii.size)), *found])
+        # The others alone take less time than it takes to hand over the histograms.
+        found = spread(answer, chunks) if "dual" in bounds else map(answer, chunks)
+        lower = np.concatenate([np.empty((len(bounds), 0, radii.size)), *found], axis=1)
         ends = MEASURES[measure]
         return lower if side == "lower" else ends.lower + ends.upper - lower
 
@@ -144,10 +144,10 @@ def _first(rows: int, pairs: Iterable[tuple[HistogramStack, ...]]) -> Iterator[t
         rows -= len(pair[0])
 
 
-def _lower(pair: tuple[HistogramStack, ...], *, mirrored: bool, **asked: Any) -> FloatArray:
-    """Bounds of a chunk of inputs, from their pilot and sample."""
+def _lower(pair: tuple[HistogramStack, ...], *, bounds: Sequence[str], mirrored: bool, **asked: Any) -> FloatArray:
+    """Bounds of a chunk of inputs, from their pilot and sample; shape ``(bounds, inputs, radii)``."""
     pilots, samples = (stack.mirrored() for stack in pair) if mirrored else pair
-    return lower_bounds(pilots, samples, **asked)
+    return np.stack([lower_bounds(pilots, samples, bound=bound, **asked) for bound in bounds])
 
 
 def _radii(pair: tuple[HistogramStack, ...], *, threshold: float, sigma: float, alpha: float, bound: str) -> FloatArray:
