@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from smoothcert.sampling import Sampler
-from smoothcert.sampling._threads import one_thread
+from smoothcert.sampling._threads import FEW_VALUES, one_thread
 from smoothcert.sampling.noise import NoisyInput, content_hash
 from smoothcert.sampling.packing import Draw
 
-CPU = torch.device("cpu")
+FEW = torch.empty(FEW_VALUES)
 
 
 @pytest.fixture(autouse=True)
@@ -25,19 +25,20 @@ def three_threads() -> Iterator[None]:
 
 
 def test_one_thread_inside_and_all_of_them_after() -> None:
-    with one_thread(CPU):
+    with one_thread(FEW):
         assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == 3
 
 
 def test_threads_come_back_after_an_error() -> None:
-    with pytest.raises(ZeroDivisionError), one_thread(CPU):
+    with pytest.raises(ZeroDivisionError), one_thread(FEW):
         raise ZeroDivisionError
     assert torch.get_num_threads() == 3
 
 
-def test_another_device_changes_nothing() -> None:
-    with one_thread(torch.device("meta")):
+@pytest.mark.parametrize("values", [torch.empty(FEW_VALUES + 1), torch.empty(2, device="meta")])
+def test_many_values_and_other_devices_change_nothing(values: Tensor) -> None:
+    with one_thread(values):
         assert torch.get_num_threads() == 3
 
 

@@ -89,7 +89,7 @@ class BaseClassifier:
             ModelError: If the output is not a floating-point tensor of this shape.
         """
         values = self._forward(batch)
-        with one_thread(values.device):
+        with one_thread(values):
             return values.softmax(dim=1) if self.outputs == "logits" else values, self._valid(values)
 
     @torch.inference_mode()

@@ -59,7 +59,7 @@ class Draw:
 
     def take(self, scores: Tensor, valid: Tensor) -> None:
         """Hand on the scores of the next samples."""
-        with one_thread(scores.device):
+        with one_thread(scores):
             self.valid = self.valid & valid.all()
             for reducer in self.into:
                 reducer.add(scores)
