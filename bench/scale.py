@@ -23,9 +23,9 @@ from bench.memory import peak_of_this_process
 from bench.processes import in_own_process
 from bench.table import Table
 from smoothcert.analysis import SampledBounds, bounds_table, certified_accuracy, set_workers
+from smoothcert.files import write_atomically
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig, RunStore
-from smoothcert.runs.files import write_atomically
 from smoothcert.runs.parts import part_name
 from smoothcert.runs.records import to_parquet, to_table
 from smoothcert.runs.store import MERGE_EVERY
@@ -49,7 +49,7 @@ def drawn_samples(image: str, stored: dict[str, np.ndarray], rng: np.random.Gene
     for histogram in (stages["margin"].pilot, stages["margin"].sample):
         right = int(histogram.counts[histogram.points > 0.0].sum())
         votes.append(np.array([right, histogram.n - right, *[0] * (CLASSES - 2)]))
-    return Samples(0, SIGMA, 0, f"{rng.integers(2**63):064x}", *votes, **stages)
+    return Samples(0, SIGMA, 0, f"{rng.integers(2**63):064x}", *votes, stages)
 
 
 def write_run(folder: Path, inputs: int) -> Run:

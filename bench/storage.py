@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from smoothcert.files import write_atomically
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig, RunStore
-from smoothcert.runs.files import write_atomically
 from smoothcert.runs.parts import part_name
 from smoothcert.runs.records import to_parquet, to_table
 from smoothcert.runs.store import MERGE_EVERY
@@ -42,7 +42,9 @@ def make_samples(shape: tuple[float, float], seed: int) -> Samples:
         )
 
     votes = [np.bincount((part < 0.5).astype(int), minlength=CLASSES) for part in (scores[:N0], scores[N0:])]
-    return Samples(0, 0.25, 0, f"{generator.integers(2**63):064x}", *votes, stages(SCORE), stages(MARGIN))
+    return Samples(
+        0, 0.25, 0, f"{generator.integers(2**63):064x}", *votes, {m.name: stages(m) for m in (SCORE, MARGIN)}
+    )
 
 
 @contextmanager

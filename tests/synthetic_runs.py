@@ -68,8 +68,7 @@ def beta_samples(
         content_hash=f"{seed:064x}",
         pilot_votes=votes(pilot),
         votes=votes(sample),
-        score=stages(0.0, 1.0),
-        margin=stages(-1.0, 1.0),
+        measures={"score": stages(0.0, 1.0), "margin": stages(-1.0, 1.0)},
     )
 
 

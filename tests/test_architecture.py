@@ -15,6 +15,7 @@ SOURCE = Path(smoothcert.__file__).resolve().parent
 # A part imports only from parts above it; those on one line do not import one another.
 LAYERS = (
     ("errors", "_version", "_allocator", "typing"),
+    ("files", "progress"),
     ("_check",),
     ("models",),
     ("backends",),
@@ -28,6 +29,7 @@ LAYERS = (
     ("stopping",),
     ("smoothing",),
     ("runs",),
+    ("certify",),
     ("training",),
     ("analysis",),
     ("report",),
@@ -37,7 +39,7 @@ LAYERS = (
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
 WITHOUT_TORCH = ("bounds", "histogram", "samples", "certificate", "scores", "analysis", "typing", "_check", "errors")
 FILES = sorted(SOURCE.rglob("*.py"))
-LARGEST_FILE = 320
+LARGEST_FILE = 500
 
 
 def part_of(file: Path) -> str:

@@ -34,8 +34,7 @@ def samples(votes: tuple[int, ...] = (5, 990, 5), prediction: int = 1) -> Sample
         content_hash="0" * 64,
         pilot_votes=np.array([1, 99, 0]),
         votes=np.array(votes),
-        score=histograms(rng, 0.0),
-        margin=histograms(rng, -1.0),
+        measures={"score": histograms(rng, 0.0), "margin": histograms(rng, -1.0)},
     )
 
 
@@ -75,7 +74,8 @@ def test_the_lower_bound_at_the_class_radius_of_a_vote_is_above_one_half() -> No
     pilot = np.zeros(1001, dtype=np.int64)
     pilot[[0, 1000]] = 1, 99
     stages = StageHistograms(ScoreHistogram(pilot, 0.0, 1.0), ScoreHistogram(counts, 0.0, 1.0))
-    certificate = Certificate.from_samples(dataclasses.replace(samples(), score=stages), alpha=0.01)
+    changed = dataclasses.replace(samples(), measures={**samples().measures, "score": stages})
+    certificate = Certificate.from_samples(changed, alpha=0.01)
     cohen = certificate.class_radius
     assert cohen == pytest.approx(float(class_radius(990, n=N, sigma=0.5, alpha=0.01)))
     assert 0.8 * cohen < certificate.score.radius(0.5, "dual") < 1.1 * cohen
@@ -96,9 +96,11 @@ def test_samples_that_disagree_with_each_other_are_refused() -> None:
         {"prediction": 3},
         {"prediction": -1},
         {"pilot_votes": np.array([1, 98, 0])},
-        {"margin": StageHistograms(good.margin.sample, good.margin.pilot)},
+        {"measures": {"margin": StageHistograms(good.margin.sample, good.margin.pilot)}},
+        {"rivals": (0, 2), "lead": (good.margin,)},
+        {"rivals": (0,), "lead": (StageHistograms(good.margin.sample, good.margin.pilot),)},
     ):
-        with pytest.raises(InvalidArgumentError, match=r"votes|histograms"):
+        with pytest.raises(InvalidArgumentError, match=r"votes|histograms|lead"):
             dataclasses.replace(good, **change)
 
 

@@ -89,7 +89,7 @@ def test_the_cifar10_study_trains_certifies_and_writes_its_page(
 
 
 def test_a_projection_to_more_samples_is_the_bound_of_the_repeated_histogram(studies: None, tmp_path: Path) -> None:
-    from smoothcert.runs import certify_run
+    from smoothcert.certify import certify_run
 
     fewer = import_module("fewer_samples")
     run = certify_run("digits", "digits", out=tmp_path / "run", sigma=0.25, n0=50, n=400, limit=4)

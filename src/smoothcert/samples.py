@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
-from smoothcert.scores import MEASURES
 from smoothcert.typing import IntArray
 
 
@@ -36,8 +36,12 @@ class Samples:
         content_hash: SHA-256 of the input's shape and float32 bytes; with the seed it determines the noise.
         pilot_votes: How often each class had the highest score in the pilot, shape ``(num_classes,)``.
         votes: The same over the estimation samples, shape ``(num_classes,)``.
-        score: Histograms of the score of ``prediction``.
-        margin: Histograms of the margin of ``prediction``.
+        measures: Histograms of each measure of ``prediction``, by the measure's name.
+        rivals: Classes whose differences from ``prediction`` were counted one by one, strongest first, chosen on the
+            pilot; empty where the lead was not sampled.
+        lead: Histograms in ``[-1, 1]`` of ``f_k - f_j`` for each rival ``j``, then, if there are more classes, of
+            ``f_k - max f_j`` over all the others.
+        offset: L2 distance from the input to the point that was sampled around; every certified radius shrinks by it.
 
     Raises:
         InvalidArgumentError: If votes and histograms disagree about the number of samples or classes.
@@ -49,8 +53,10 @@ class Samples:
     content_hash: str
     pilot_votes: IntArray
     votes: IntArray
-    score: StageHistograms
-    margin: StageHistograms
+    measures: Mapping[str, StageHistograms]
+    rivals: tuple[int, ...] = ()
+    lead: tuple[StageHistograms, ...] = ()
+    offset: float = 0.0
 
     def __post_init__(self) -> None:
         """Check that the parts describe the same samples."""
@@ -59,8 +65,10 @@ class Samples:
                 f"votes and pilot_votes must have one entry a class and prediction must index them; got shapes "
                 f"{self.votes.shape} and {self.pilot_votes.shape}, prediction {self.prediction}"
             )
-        for name in MEASURES:
-            stages = self.measure(name)
+        if len(self.lead) - len(self.rivals) not in (0, 1):
+            raise InvalidArgumentError(f"lead must have one entry a rival, and one for the rest; got {len(self.lead)}")
+        named = [*self.measures.items(), *((f"lead over rival {i}", stages) for i, stages in enumerate(self.lead))]
+        for name, stages in named:
             if (stages.pilot.n, stages.sample.n) != (self.n0, self.n):
                 raise InvalidArgumentError(
                     f"the {name} histograms hold {stages.pilot.n} + {stages.sample.n} samples, "
@@ -82,9 +90,18 @@ class Samples:
         """Number of classes of the base classifier."""
         return int(self.votes.size)
 
+    @property
+    def score(self) -> StageHistograms:
+        """Histograms of the score."""
+        return self.measure("score")
+
+    @property
+    def margin(self) -> StageHistograms:
+        """Histograms of the margin."""
+        return self.measure("margin")
+
     def measure(self, name: str) -> StageHistograms:
         """Histograms of the measure called ``name``."""
-        if name not in MEASURES:
-            raise InvalidArgumentError(f"measure must be one of {', '.join(MEASURES)}; got {name!r}")
-        stages: StageHistograms = getattr(self, name)
-        return stages
+        if name not in self.measures:
+            raise InvalidArgumentError(f"measure must be one of {', '.join(self.measures)}; got {name!r}")
+        return self.measures[name]

@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from smoothcert.certify import certify_run
 from smoothcert.cli import main
 from smoothcert.errors import InvalidArgumentError, RunError
-from smoothcert.runs import Run, certify_run
+from smoothcert.runs import Run
 
 FEW = {"split": "test", "limit": 3, "sigma": 0.25, "n0": 20, "n": 60, "device": "cpu"}
 

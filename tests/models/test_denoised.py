@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from smoothcert.certify import certify_run
 from smoothcert.errors import InvalidArgumentError, MissingDependencyError, ModelError
 from smoothcert.models import LoadedModel
 from smoothcert.models.denoised import Denoised, behind_denoiser, resolve_denoiser
 from smoothcert.models.diffusion import OneShot, timestep
 from smoothcert.models.ffdnet import FFDNet
-from smoothcert.runs import certify_run
 
 ABAR = np.cumprod(1.0 - np.linspace(1e-4, 0.02, 1000))
 

@@ -55,8 +55,7 @@ def make_samples(
         content_hash=f"{index:064x}",
         pilot_votes=generator.multinomial(n0, [0.8, 0.2, 0.0]).astype(np.int64),
         votes=generator.multinomial(n, [0.8, 0.0, 0.2]).astype(np.int64),
-        score=stages(SCORE),
-        margin=stages(MARGIN),
+        measures={measure.name: stages(measure) for measure in (SCORE, MARGIN)},
     )
 
 

@@ -50,7 +50,7 @@ def test_any_histogram_and_seed_survive(score, seed, name, seconds):
     total = sum(score)
     votes = np.array([0, total, 0], dtype=np.int64)
     stages = [StageHistograms(*[ScoreHistogram(np.array(score), low, 1.0)] * 2) for low in (0.0, -1.0)]
-    samples = Samples(1, 0.12, seed, "ff", votes, votes, *stages)
+    samples = Samples(1, 0.12, seed, "ff", votes, votes, dict(zip(("score", "margin"), stages, strict=True)))
     (back,) = through_parquet([Record(2**40, name, None, seconds, samples)])
     assert same(back, Record(2**40, name, None, seconds, samples))
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from smoothcert.runs.progress import Reporter
+from smoothcert.progress import Reporter
 from smoothcert.training import Recipe, Trained, train
 
 

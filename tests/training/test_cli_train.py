@@ -75,7 +75,7 @@ def test_an_interrupt_ends_in_130_and_the_same_command_goes_on(capsys, tmp_path,
     out = tmp_path / "w.safetensors"
     arguments = ["train", "--data", data, "--sigma", "0.25", "--out", out, *SMALL]
     with monkeypatch.context() as patch:
-        patch.setattr("smoothcert.runs.progress.LineReporter", lambda stream: Interrupting("epoch 1.00"))
+        patch.setattr("smoothcert.progress.LineReporter", lambda stream: Interrupting("epoch 1.00"))
         assert run_cli(*arguments) == 130
     interrupted = capsys.readouterr()
     assert f"interrupted: {checkpoint_path(out)} holds what was done; the same command goes on" in interrupted.err
@@ -86,7 +86,7 @@ def test_an_interrupt_ends_in_130_and_the_same_command_goes_on(capsys, tmp_path,
 
 
 def test_an_interrupt_while_images_are_read_promises_nothing(capsys, tmp_path, data, monkeypatch):
-    monkeypatch.setattr("smoothcert.runs.progress.LineReporter", lambda stream: Interrupting("reading"))
+    monkeypatch.setattr("smoothcert.progress.LineReporter", lambda stream: Interrupting("reading"))
     assert run_cli("train", "--data", data, "--sigma", 0.25, "--out", tmp_path / "w.safetensors", *SMALL) == 130
     assert "interrupted before the first checkpoint" in capsys.readouterr().err
 

@@ -83,8 +83,8 @@ def certify(
 
     The run can be interrupted, even killed: the same command goes on where it stopped.
     """
+    from smoothcert.certify import certify_run
     from smoothcert.cli.sampling import sampling_session
-    from smoothcert.runs import certify_run
 
     with sampling_session(out, quiet=quiet) as reporter:
         run = certify_run(

@@ -22,9 +22,9 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Certify handwritten digits with a small bundled network and write a report: a minute on two cores."""
+    from smoothcert.certify import certify_run
     from smoothcert.cli.sampling import sampling_session
     from smoothcert.report import write_report
-    from smoothcert.runs import certify_run
 
     with sampling_session(out, quiet=quiet) as reporter:
         run = certify_run(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from smoothcert.runs.progress import Reporter
+    from smoothcert.progress import Reporter
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells give it."""
@@ -21,7 +21,7 @@ INTERRUPTED = 130
 @contextmanager
 def sampling_session(out: Path, *, quiet: bool) -> Iterator[Reporter]:
     """Enclose the sampling of a run into ``out``; gives the reporter that suits standard error."""
-    from smoothcert.runs.progress import reporter_for
+    from smoothcert.progress import reporter_for
 
     reporter = reporter_for(sys.stderr, quiet=quiet)
     with warnings.catch_warnings():

@@ -52,7 +52,7 @@ def train(
     """
     import sys
 
-    from smoothcert.runs.progress import LineReporter, Reporter
+    from smoothcert.progress import LineReporter, Reporter
     from smoothcert.training import Recipe
     from smoothcert.training import train as run
 

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from smoothcert.errors import RunError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.samples import Samples, StageHistograms
-from smoothcert.scores import MARGIN, MEASURES, SCORE, Measure
+from smoothcert.scores import MEASURES, Measure
 from smoothcert.typing import AnyArray, IntArray
 
 _STAGES = ("pilot", "sample")
@@ -213,6 +213,5 @@ def _samples(at: dict[str, Any], lists: dict[str, AnyArray]) -> Samples:
         content_hash=at["content_hash"],
         pilot_votes=votes("pilot_votes"),
         votes=votes("votes"),
-        score=stages(SCORE),
-        margin=stages(MARGIN),
+        measures={measure.name: stages(measure) for measure in MEASURES.values()},
     )

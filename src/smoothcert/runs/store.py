@@ -20,8 +20,8 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 from smoothcert.errors import RunError
+from smoothcert.files import TEMPORARY, disk_errors, remove_temporaries, write_atomically
 from smoothcert.runs.config import Difference, RunConfig
-from smoothcert.runs.files import TEMPORARY, disk_errors, remove_temporaries, write_atomically
 from smoothcert.runs.parts import Part, concat_parts, is_single, open_parts, part_name, read_part
 from smoothcert.runs.records import Record, to_parquet, to_table
 

@@ -76,8 +76,7 @@ class GrowingSamples:
             content_hash=self._noisy.content_hash,
             pilot_votes=self._pilot_votes,
             votes=self._votes.counts().copy(),
-            score=measures["score"],
-            margin=measures["margin"],
+            measures=measures,
         )
 
     def _draw(self, stage: str, start: int, count: int, into: Sequence[Reducer]) -> Job[None]:

@@ -14,8 +14,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from smoothcert.errors import ModelError, RunError
+from smoothcert.files import TEMPORARY, disk_errors, write_atomically
 from smoothcert.models.weights import read_weights
-from smoothcert.runs.files import TEMPORARY, disk_errors, write_atomically
 
 SUFFIX = ".checkpoint"
 _ENTRIES = ("step", "network", "optimizer")

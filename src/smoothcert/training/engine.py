@@ -9,14 +9,14 @@ import torch
 
 from smoothcert._check import check_choice
 from smoothcert._version import __version__
+from smoothcert.certify.prepare import choose_device
 from smoothcert.data import Dataset
 from smoothcert.errors import InvalidArgumentError
+from smoothcert.files import disk_errors, write_atomically
 from smoothcert.models.cifar import CifarResNet, cifar_network
 from smoothcert.models.weights import fit_weights, read_weights, state_dict_sha256, to_safetensors
+from smoothcert.progress import Reporter
 from smoothcert.runs.config import now
-from smoothcert.runs.files import disk_errors, write_atomically
-from smoothcert.runs.prepare import choose_device
-from smoothcert.runs.progress import Reporter
 from smoothcert.training.accuracy import noisy_accuracy
 from smoothcert.training.checkpoint import check_out, checkpoint_path, sole_writer
 from smoothcert.training.images import Images, read_images

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.models.cifar import CIFAR_MEAN, CIFAR_STD
 from smoothcert.models.normalize import Normalize
-from smoothcert.runs.progress import Reporter, duration
+from smoothcert.progress import Reporter, duration
 from smoothcert.training import checkpoint as checkpoints
 from smoothcert.training.accuracy import noisy_accuracy
 from smoothcert.training.images import Images, crop_and_mirror

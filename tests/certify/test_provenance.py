@@ -7,11 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from runs.synthetic import ArraySource
+from smoothcert.certify import certify_run
+from smoothcert.certify.provenance import training_notes
 from smoothcert.data import Dataset
-from smoothcert.runs import Run, certify_run
-from smoothcert.runs.provenance import training_notes
+from smoothcert.runs import Run
 
-from .synthetic import ArraySource
 from .tiny_model import tiny_model
 
 SOURCE = ArraySource(40)

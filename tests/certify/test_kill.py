@@ -10,9 +10,8 @@ import sys
 import time
 from pathlib import Path
 
+from runs.synthetic import assert_same_run, make_record, same
 from smoothcert.runs import Run
-
-from .synthetic import assert_same_run, make_record, same
 
 HERE = Path(__file__).parent
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)

@@ -5,14 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from runs.synthetic import ArraySource
+from smoothcert.certify import rehearsal
+from smoothcert.certify.rehearsal import chance_message, rehearse
 from smoothcert.data import Dataset, Example
 from smoothcert.histogram import ScoreHistogram
-from smoothcert.runs import rehearsal
-from smoothcert.runs.rehearsal import chance_message, rehearse
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.sampling import Sampler
 
-from .synthetic import ArraySource
 from .tiny_model import Brightness
 
 
@@ -24,7 +24,9 @@ def look(label, votes, score=0.9):
         StageHistograms(*[ScoreHistogram.from_samples([score] * n, lower=low, upper=1.0, levels=100)] * 2)
         for low in (0.0, -1.0)
     ]
-    samples = Samples(int(votes.argmax()), 0.25, 0, "", votes, votes, *stages)
+    samples = Samples(
+        int(votes.argmax()), 0.25, 0, "", votes, votes, dict(zip(("score", "margin"), stages, strict=True))
+    )
     return Example(0, "x", label, np.zeros((1, 2, 2), np.float32)), samples
 
 

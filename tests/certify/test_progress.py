@@ -6,8 +6,8 @@ import re
 import pytest
 from rich.console import Console
 
-from smoothcert.runs import progress
-from smoothcert.runs.progress import BarReporter, LineReporter, duration, reporter_for
+from smoothcert import progress
+from smoothcert.progress import BarReporter, LineReporter, duration, reporter_for
 
 
 @pytest.fixture

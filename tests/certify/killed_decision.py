@@ -7,10 +7,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from certify.tiny_model import tiny_model
 from runs.synthetic import ArraySource
-from runs.tiny_model import tiny_model
+from smoothcert.certify import certify_run
 from smoothcert.data import Dataset
-from smoothcert.runs import certify_run
 
 ASKED = {"sigma": 0.25, "decide": "score:0.95@0.2", "n0": 50, "max_n": 2_000, "levels": 500, "device": "cpu"}
 

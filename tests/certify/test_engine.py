@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from runs.synthetic import ArraySource, assert_same_run
+from smoothcert.certify import certify_run
 from smoothcert.data import Dataset
 from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import DataError, InvalidArgumentError, ModelError, RunError, SmoothcertError
-from smoothcert.runs import Run, certify_run
-from smoothcert.runs.progress import Reporter
+from smoothcert.progress import Reporter
+from smoothcert.runs import Run
 from smoothcert.sampling import ConfidenceWarning, content_hash
 
-from .synthetic import ArraySource, assert_same_run
 from .tiny_model import Brightness, Constant, tiny_model
 
 

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_sigma
+from smoothcert.certify.filling import fill
+from smoothcert.certify.forward import choose_classifier, score_difference
+from smoothcert.certify.prepare import choose_device, choose_scaling, class_names, count_classes
+from smoothcert.certify.provenance import training_notes
 from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.progress import Reporter
 from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, now
-from smoothcert.runs.filling import fill
-from smoothcert.runs.forward import choose_classifier, score_difference
-from smoothcert.runs.prepare import choose_device, choose_scaling, class_names, count_classes
-from smoothcert.runs.progress import Reporter
-from smoothcert.runs.provenance import training_notes
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
 

@@ -12,8 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 import smoothcert as sc
+from runs.synthetic import ArraySource, assert_same_run
 from smoothcert.analysis import bounds_table
 from smoothcert.analysis.decided import decided_summary
+from smoothcert.certify import certify_run
 from smoothcert.cli import main
 from smoothcert.data import Dataset
 from smoothcert.decision import Question
@@ -21,10 +23,9 @@ from smoothcert.errors import DataError, InvalidArgumentError, RunError
 from smoothcert.report import write_report
 from smoothcert.report.panels import draw_samples
 from smoothcert.report.wording import proportion_words
-from smoothcert.runs import Run, certify_run
+from smoothcert.runs import Run
 
 from .killed_decision import ASKED, decide_tiny
-from .synthetic import ArraySource, assert_same_run
 from .test_engine import Interrupting, Listening
 from .test_kill import kill_after_some, start
 from .tiny_model import tiny_model

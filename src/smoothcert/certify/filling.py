@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from smoothcert.certify.prepare import naming
+from smoothcert.certify.rehearsal import rehearse
 from smoothcert.errors import DataError
+from smoothcert.progress import Reporter, duration
 from smoothcert.runs.config import RunConfig
-from smoothcert.runs.prepare import naming
-from smoothcert.runs.progress import Reporter, duration
 from smoothcert.runs.records import Record
-from smoothcert.runs.rehearsal import rehearse
 from smoothcert.runs.store import RunStore
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from smoothcert.certify.prepare import naming
 from smoothcert.errors import DataError
-from smoothcert.runs.prepare import naming
 
 if TYPE_CHECKING:
     from smoothcert.data import Dataset, Example
