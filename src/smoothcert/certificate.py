@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from smoothcert._check import check_alpha, check_choice
-from smoothcert.bounds import ScoreCertificate, class_radius
+from smoothcert.bounds import ScoreCertificate, class_radius, deal_seed
 from smoothcert.samples import Samples
 from smoothcert.scores import MEASURES
 from smoothcert.typing import IntArray
@@ -52,8 +52,14 @@ class Certificate:
         votes = int(samples.votes[samples.prediction])
         radius = float(class_radius(votes, n=samples.n, sigma=samples.sigma, alpha=level))
         score, margin = (
-            ScoreCertificate(stages.pilot, stages.sample, samples.sigma, level)
-            for stages in (samples.score, samples.margin)
+            ScoreCertificate(
+                samples.measure(name).pilot,
+                samples.measure(name).sample,
+                samples.sigma,
+                level,
+                seed=deal_seed(samples.seed, samples.content_hash, name),
+            )
+            for name in ("score", "margin")
         )
         return cls(
             prediction=samples.prediction,

@@ -13,10 +13,9 @@ import pyarrow.compute as pc
 from smoothcert._check import check_alpha, check_choice
 from smoothcert.analysis.bounds_table import NO_LABEL, BoundsTable, Inputs, SkippedInput
 from smoothcert.analysis.imported_bounds import ImportedBounds, ImportedRun
-from smoothcert.analysis.stored_histograms import STAGES, RunLike, lists, stacks
+from smoothcert.analysis.stored_histograms import Dealt, RunLike, dealt, lists, stacks
 from smoothcert.analysis.workers import spread
 from smoothcert.bounds import bound_named, certified_radii, class_radius, lower_bounds, upper_bounds
-from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import DataError
 from smoothcert.runs.records import SCHEMA
 from smoothcert.scores import MEASURES
@@ -112,46 +111,46 @@ class SampledBounds(BoundsTable):
         check_choice("measure", measure, tuple(MEASURES))
         key = ("smoothed", measure)
         if key not in self._known:
-            means = [sample.means for (sample,) in self._stacks(measure, ["sample"])]
+            samples = stacks(self._run, measure, indices=self.inputs.indices, stages=["sample"])
+            means = [sample.means for (sample,) in samples]
             self._known[key] = np.concatenate([*means, np.empty(0)])
         return self._known[key]
-
-    def _stacks(self, measure: str, stages: Sequence[str] = STAGES) -> Iterator[tuple[HistogramStack, ...]]:
-        return stacks(self._run, measure, indices=self.inputs.indices, stages=stages)
 
     def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
         function = upper_bounds if side == "upper" else lower_bounds
         answer = partial(_each_bound, function, bounds=bounds, radii=radii, sigma=self.sigma, alpha=self.alpha)
-        chunks = self._stacks(measure)
+        chunks = dealt(self._run, measure, indices=self.inputs.indices)
         # Those without a pilot take less time than it takes to hand over the histograms.
         slow = any(bound_named(bound).needs_pilot for bound in bounds)
         found = spread(answer, chunks) if slow else map(answer, chunks)
         return np.concatenate([np.empty((len(bounds), 0, radii.size)), *found], axis=1)
 
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
+        chunks = dealt(self._run, measure, indices=self.inputs.indices)
         answer = partial(_radii, threshold=threshold, sigma=self.sigma, alpha=self.alpha, bound=bound)
-        return np.concatenate([np.empty(0), *spread(answer, _first(rows, self._stacks(measure)))])
+        return np.concatenate([np.empty(0), *spread(answer, _first(rows, chunks))])
 
 
-def _first(rows: int, pairs: Iterable[tuple[HistogramStack, ...]]) -> Iterator[tuple[HistogramStack, ...]]:
+def _first(rows: int, chunks: Iterable[Dealt]) -> Iterator[Dealt]:
     """The chunks of the first so many inputs."""
-    for pair in pairs:
+    for chunk in chunks:
         if rows <= 0:
             break
-        yield tuple(stack[:rows] for stack in pair)
-        rows -= len(pair[0])
+        yield Dealt(chunk.pilots[:rows], chunk.samples[:rows], chunk.seeds[:rows])
+        rows -= len(chunk.seeds)
 
 
 def _each_bound(
-    function: Callable[..., FloatArray], pair: tuple[HistogramStack, ...], *, bounds: Sequence[str], **asked: Any
+    function: Callable[..., FloatArray], chunk: Dealt, *, bounds: Sequence[str], **asked: Any
 ) -> FloatArray:
-    """Several bounds of a chunk of inputs, from their pilot and sample; shape ``(bounds, inputs, radii)``."""
-    return np.stack([function(*pair, bound=bound, **asked) for bound in bounds])
+    """Several bounds of a chunk of inputs; shape ``(bounds, inputs, radii)``."""
+    pilots, samples, seeds = chunk
+    return np.stack([function(pilots, samples, seeds=seeds, bound=bound, **asked) for bound in bounds])
 
 
-def _radii(pair: tuple[HistogramStack, ...], **asked: Any) -> FloatArray:
+def _radii(chunk: Dealt, **asked: Any) -> FloatArray:
     """Certified radii of a chunk of inputs."""
-    return certified_radii(*pair, **asked)
+    return certified_radii(chunk.pilots, chunk.samples, seeds=chunk.seeds, **asked)
 
 
 def bounds_table(source: Source, *, alpha: float | None = None) -> BoundsTable:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from smoothcert.bounds import deal_seed
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import DataError
-from smoothcert.scores import MEASURES, Measure
+from smoothcert.scores import MEASURES
 from smoothcert.typing import IntArray
 
 if TYPE_CHECKING:
@@ -49,13 +50,37 @@ def stacks(
     Raises:
         DataError: If the run mixes grids.
     """
-    names = [f"{measure}_{stage}" for stage in stages]
-    columns = ["index", "levels", *(f"{name}_{side}" for name in names for side in ("cells", "counts"))]
-    for table in in_chunks((_rows(table, indices) for table in run.tables(columns)), CHUNK):
+    for table in _tables(run, measure, indices=indices, stages=stages):
+        yield tuple(_stack(table, measure, stage) for stage in stages)
+
+
+class Dealt(NamedTuple):
+    """Consecutive inputs, and what seeds the deal of the dual bound of each."""
+
+    pilots: HistogramStack
+    samples: HistogramStack
+    seeds: list[int]
+
+
+def dealt(run: RunLike, measure: str, *, indices: IntArray) -> Iterator[Dealt]:
+    """Both stages of :func:`stacks`, with seeds from what determined the noise of each input."""
+    for table in _tables(run, measure, indices=indices, stages=STAGES, more=("seed", "content_hash")):
+        noise = zip(table["seed"].to_pylist(), table["content_hash"].to_pylist(), strict=True)
+        seeds = [deal_seed(seed, content, measure) for seed, content in noise]
+        yield Dealt(_stack(table, measure, "pilot"), _stack(table, measure, "sample"), seeds)
+
+
+def _tables(
+    run: RunLike, measure: str, *, indices: IntArray, stages: Sequence[str], more: Sequence[str] = ()
+) -> Iterator[pa.Table]:
+    """Rows of at most ``CHUNK`` inputs at a time, on one grid."""
+    columns = [f"{measure}_{stage}_{side}" for stage in stages for side in ("cells", "counts")]
+    every = run.tables(["index", "levels", *more, *columns])
+    for table in in_chunks((_rows(table, indices) for table in every), CHUNK):
         levels = np.unique(table["levels"])
         if levels.size > 1:
             raise DataError(f"all inputs of a run must be on one grid of scores; got grids of {levels} levels")
-        yield tuple(_stack(table, name, levels=int(levels[0]), ends=MEASURES[measure]) for name in names)
+        yield table
 
 
 def _rows(table: pa.Table, indices: IntArray) -> pa.Table:
@@ -63,9 +88,10 @@ def _rows(table: pa.Table, indices: IntArray) -> pa.Table:
     return table if wanted.all() else table.filter(pa.array(wanted))
 
 
-def _stack(table: pa.Table, name: str, *, levels: int, ends: Measure) -> HistogramStack:
-    starts, cells = lists(table[f"{name}_cells"])
-    counts = lists(table[f"{name}_counts"])[1]
+def _stack(table: pa.Table, measure: str, stage: str) -> HistogramStack:
+    starts, cells = lists(table[f"{measure}_{stage}_cells"])
+    counts = lists(table[f"{measure}_{stage}_counts"])[1]
+    ends, levels = MEASURES[measure], table["levels"][0].as_py()
     return HistogramStack.checked(starts, cells, counts, lower=ends.lower, upper=ends.upper, levels=levels)
 
 

@@ -2,6 +2,7 @@
 
 from smoothcert.bounds.cdf import cdf_lower, clopper_pearson_survival_lower, dkw_survival_lower
 from smoothcert.bounds.clopper_pearson import class_radius, clopper_pearson_lower, clopper_pearson_upper
+from smoothcert.bounds.deal import deal_seed, mirrored_seed
 from smoothcert.bounds.dual import dual_lower
 from smoothcert.bounds.hoeffding import hoeffding_lower
 from smoothcert.bounds.rounding import ceil_decimals, floor_decimals
@@ -35,11 +36,13 @@ __all__ = [
     "clopper_pearson_lower",
     "clopper_pearson_survival_lower",
     "clopper_pearson_upper",
+    "deal_seed",
     "dkw_survival_lower",
     "dual_lower",
     "floor_decimals",
     "hoeffding_lower",
     "lower_bounds",
+    "mirrored_seed",
     "split_alpha",
     "upper_bounds",
 ]

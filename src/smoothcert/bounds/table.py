@@ -15,6 +15,7 @@ import numpy as np
 
 from smoothcert._check import check_alpha, check_count, check_radii, check_sigma, check_threshold
 from smoothcert.bounds.cdf import cdf_lower_many
+from smoothcert.bounds.deal import mirrored_seed
 from smoothcert.bounds.dual import dual_lower_many, dual_shift_above
 from smoothcert.bounds.hoeffding import hoeffding_lower_many
 from smoothcert.bounds.stack import Histograms, HistogramStack
@@ -29,14 +30,18 @@ Over: TypeAlias = Literal["radii", "thresholds"]
 class LowerOfMany(Protocol):
     """Lower bounds of many inputs on one grid."""
 
-    def __call__(self, pilots: HistogramStack, samples: HistogramStack, *, r: FloatArray, alpha: float) -> FloatArray:
+    def __call__(
+        self, pilots: HistogramStack, samples: HistogramStack, *, r: FloatArray, alpha: float, seeds: Sequence[int]
+    ) -> FloatArray:
         """Bounds at radii in units of sigma, shape ``(inputs, radii)``."""
 
 
 class ShiftAbove(Protocol):
     """Certified radius of one input."""
 
-    def __call__(self, threshold: float, *, pilot: HistogramStack, sample: HistogramStack, alpha: float) -> float:
+    def __call__(
+        self, threshold: float, *, pilot: HistogramStack, sample: HistogramStack, alpha: float, seed: int
+    ) -> float:
         """Largest shift, in units of sigma, up to which the certificate is above the threshold."""
 
 
@@ -47,7 +52,7 @@ class Bound:
     Args:
         name: What it is asked for by.
         label: What a legend calls it.
-        lower_of_many: Computes it; an upper bound is a lower bound on the mirrored score.
+        lower_of_many: Computes it, with a deal seeded per input if it deals; an upper bound is a lower bound on the mirrored score.
         simultaneous_over: What all the statements about one input hold together over, at no cost in alpha.
         needs_pilot: Whether the pilot tunes it. The others ignore the pilot.
         shift_above: Finds the certified radius of a threshold; None where one statement covers all radii, so that the
@@ -76,7 +81,9 @@ class Bound:
 
 
 def _of_samples(function: Callable[..., FloatArray]) -> LowerOfMany:
-    def lower(pilots: HistogramStack, samples: HistogramStack, *, r: FloatArray, alpha: float) -> FloatArray:
+    def lower(
+        pilots: HistogramStack, samples: HistogramStack, *, r: FloatArray, alpha: float, seeds: Sequence[int]
+    ) -> FloatArray:
         return function(samples, r=r, alpha=alpha)
 
     return lower
@@ -147,6 +154,8 @@ def lower_bounds(
     sigma: float,
     alpha: float,
     bound: str = "dual",
+    seeds: Sequence[int] | None = None,
+    offsets: Sequence[float] | FloatArray | None = None,
 ) -> FloatArray:
     """Certified lower bounds of many inputs; each row as :meth:`ScoreCertificate.lower` gives it.
 
@@ -159,6 +168,9 @@ def lower_bounds(
         sigma: Standard deviation of the noise, in input units.
         alpha: Failure probability of each statement.
         bound: One of ``BOUNDS``.
+        seeds: Of the deal of the dual bound, one per input, each as :func:`deal_seed` makes it; None for 0.
+        offsets: L2 distances from the inputs to the points that were sampled around, one per input: every radius is
+            measured from the input and so grows by it. None for 0.
 
     Returns:
         Shape ``(inputs, radii)``.
@@ -166,11 +178,12 @@ def lower_bounds(
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
     """
-    chosen, level = bound_named(bound), check_alpha(alpha)
-    shifts = np.minimum(check_radii(radii) / check_sigma(sigma), LARGEST_SHIFT)
-    rows = [np.empty((0, shifts.size))]
-    for seen, drawn in _chunks(pilots, samples, chosen.chunk):
-        rows.append(chosen.lower_of_many(seen, drawn, r=shifts, alpha=level))
+    chosen, level, scale = bound_named(bound), check_alpha(alpha), check_sigma(sigma)
+    asked = check_radii(radii)
+    rows = [np.empty((0, asked.size))]
+    for some in _chunks(pilots, samples, seeds, offsets, size=chosen.chunk):
+        shifts = np.minimum((asked + some.offset) / scale, LARGEST_SHIFT)
+        rows.append(chosen.lower_of_many(some.pilots, some.samples, r=shifts, alpha=level, seeds=some.seeds))
     return np.concatenate(rows)
 
 
@@ -182,9 +195,15 @@ def upper_bounds(
     sigma: float,
     alpha: float,
     bound: str = "dual",
+    seeds: Sequence[int] | None = None,
+    offsets: Sequence[float] | FloatArray | None = None,
 ) -> FloatArray:
-    """Certified upper bounds of many inputs: the mirror of :func:`lower_bounds`, with the same arguments."""
-    lower = partial(lower_bounds, radii=radii, sigma=sigma, alpha=alpha, bound=bound)
+    """Certified upper bounds of many inputs: the mirror of :func:`lower_bounds`, with the same arguments.
+
+    The deal has :func:`mirrored_seed` of each seed.
+    """
+    own = [mirrored_seed(seed) for seed in _seeds(seeds, len(samples))]
+    lower = partial(lower_bounds, radii=radii, sigma=sigma, alpha=alpha, bound=bound, seeds=own, offsets=offsets)
     if len(samples) == 0:
         return lower(pilots, samples)
     bet_on, drawn = HistogramStack.of(pilots), HistogramStack.of(samples)
@@ -192,7 +211,15 @@ def upper_bounds(
 
 
 def certified_radii(
-    pilots: Histograms, samples: Histograms, *, threshold: float, sigma: float, alpha: float, bound: str = "dual"
+    pilots: Histograms,
+    samples: Histograms,
+    *,
+    threshold: float,
+    sigma: float,
+    alpha: float,
+    bound: str = "dual",
+    seeds: Sequence[int] | None = None,
+    offsets: Sequence[float] | FloatArray | None = None,
 ) -> FloatArray:
     """Certified radii of a threshold of many inputs; each as :meth:`ScoreCertificate.radius` gives it.
 
@@ -203,6 +230,8 @@ def certified_radii(
         sigma: Standard deviation of the noise, in input units.
         alpha: Failure probability of each statement.
         bound: One of ``BOUNDS``.
+        seeds: As for :func:`lower_bounds`.
+        offsets: As for :func:`lower_bounds`; radii shrink by them, not below 0.
 
     Returns:
         Shape ``(inputs,)``, in input units; ``inf`` if the threshold lies below the range of the measure.
@@ -213,26 +242,62 @@ def certified_radii(
     chosen, least, level = bound_named(bound), check_threshold(threshold), check_alpha(alpha)
     scale = check_sigma(sigma)
     found = []
-    for seen, drawn in _chunks(pilots, samples, 1):
-        if least < drawn.lower:
+    for one in _chunks(pilots, samples, seeds, offsets, size=1):
+        if least < one.samples.lower:
             shift = math.inf
         elif chosen.shift_above is not None:
-            shift = chosen.shift_above(least, pilot=seen, sample=drawn, alpha=level)
+            [seed] = one.seeds
+            shift = chosen.shift_above(least, pilot=one.pilots, sample=one.samples, alpha=level, seed=seed)
         else:
-            shift = _root(partial(chosen.lower_of_many, seen, drawn, alpha=level), least)
-        found.append(scale * shift)
+            lower = partial(chosen.lower_of_many, one.pilots, one.samples, alpha=level, seeds=one.seeds)
+            shift = _root(lower, least)
+        found.append(max(scale * shift - one.offset, 0.0))
     return np.asarray(found, dtype=np.float64)
 
 
-def _chunks(pilots: Histograms, samples: Histograms, size: int) -> Iterator[tuple[HistogramStack, HistogramStack]]:
-    """Some inputs at a time."""
-    if len(pilots) != len(samples):
-        raise InvalidArgumentError(f"pilots and samples must pair up; got {len(pilots)} and {len(samples)}")
-    if len(samples) == 0:
+@dataclass(frozen=True)
+class _Chunk:
+    """Consecutive inputs that share an offset."""
+
+    pilots: HistogramStack
+    samples: HistogramStack
+    seeds: Sequence[int]
+    offset: float
+
+
+def _chunks(
+    pilots: Histograms,
+    samples: Histograms,
+    seeds: Sequence[int] | None,
+    offsets: Sequence[float] | FloatArray | None,
+    *,
+    size: int,
+) -> Iterator[_Chunk]:
+    """The inputs, at most ``size`` at a time."""
+    inputs = len(samples)
+    if len(pilots) != inputs:
+        raise InvalidArgumentError(f"pilots and samples must pair up; got {len(pilots)} and {inputs}")
+    deals = _seeds(seeds, inputs)
+    away = np.zeros(inputs) if offsets is None else np.asarray(offsets, dtype=np.float64)
+    if away.shape != (inputs,) or not np.all(np.isfinite(away) & (away >= 0.0)):
+        raise InvalidArgumentError(f"offsets must be finite and at least 0, one per input; got {offsets!r}")
+    if inputs == 0:
         return
     bet_on, drawn = HistogramStack.of(pilots), HistogramStack.of(samples)
-    for start in range(0, len(drawn), size):
-        yield bet_on[start : start + size], drawn[start : start + size]
+    start = 0
+    while start < inputs:
+        same = away[start : start + size] == away[start]
+        some = slice(start, start + (int(np.argmin(same)) or same.size))
+        yield _Chunk(bet_on[some], drawn[some], deals[some], float(away[start]))
+        start = some.stop
+
+
+def _seeds(seeds: Sequence[int] | None, inputs: int) -> Sequence[int]:
+    if seeds is None:
+        return [0] * inputs
+    if len(seeds) != inputs:
+        raise InvalidArgumentError(f"seeds must be one per input; got {len(seeds)} for {inputs} inputs")
+    return [check_count("seed", seed, at_least=0) for seed in seeds]
 
 
 def _root(lower: Callable[..., FloatArray], threshold: float) -> float:
