@@ -127,7 +127,7 @@ def test_missing_label_of_a_row_is_none(write):
         ({"label": ["cat"]}, {}, "column 'label' of .* must hold integer labels; it is string"),
         ({"label": [0.5]}, {}, "must hold integer labels; it is double"),
         ({"label": [2]}, {}, r"label of a\.parquet:0 .* must be in 0 to 1, the classes; got 2"),
-        ({"label": [-1]}, {}, r"label of a\.parquet:0 .* must be in 0 to 1, the classes; got -1"),
+        ({"label": [-2]}, {}, r"label of a\.parquet:0 .* must be in 0 to 1, the classes; got -2"),
         ({"label": [0]}, {"image_column": "img"}, "image_column 'img' is not in .*; its columns are image, label"),
         ({"label": [0]}, {"label_column": "y"}, "label_column 'y' is not in"),
         ({"label": [0]}, {"image_column": "label"}, "column 'label' of .* must hold encoded images"),
