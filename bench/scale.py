@@ -22,7 +22,7 @@ from bench.distributions import REAL_SCORES
 from bench.memory import peak_of_this_process
 from bench.processes import in_own_process
 from bench.table import Table
-from smoothcert.analysis import SampledBounds, bounds_table, certified_accuracy, set_workers
+from smoothcert.analysis import bounds_table, certified_accuracy, set_workers
 from smoothcert.files import write_atomically
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig, RunStore
@@ -82,7 +82,6 @@ def answer(folder: Path) -> dict[str, float]:
         return result
 
     table = timed("open", lambda: bounds_table(Run.open(folder)))
-    assert isinstance(table, SampledBounds)
     asked = {"measures": ["score"], "radii": RADII, "thresholds": THRESHOLDS}
     for bound in BOUNDS:
         timed(bound, lambda bound=bound: certified_accuracy(table, bounds=[bound], **asked))

@@ -115,7 +115,7 @@ def rows(found: Sweep) -> list[Row]:
             "ci_high": share.ci_high,
             "inputs": share.inputs,
             "best": sigma == point.best,
-            "level": sigma in point.level,
+            "tied": sigma in point.tied,
         }
         for point in found.points
         for sigma, share in zip(found.sigmas, point.accuracies, strict=True)
@@ -129,7 +129,7 @@ def text(found: Sweep) -> str:
             f"{point.radius:g}",
             *(proportion_text(share.count, share.inputs, share.ci_low, share.ci_high) for share in point.accuracies),
             "—" if point.best is None else f"{point.best:g}",
-            ", ".join(f"{sigma:g}" for sigma in point.level),
+            ", ".join(f"{sigma:g}" for sigma in point.tied),
         ]
         for point in found.points
     ]
@@ -137,6 +137,7 @@ def text(found: Sweep) -> str:
     return "\n".join(
         [
             f"certified accuracy, {kept}, by the {found.bound} bound [95% interval over the inputs]",
+            *(f"note: {note}" for note in found.notes),
             table_text(
                 ["radius", *(f"sigma {sigma:g}" for sigma in found.sigmas), "best", "not told from it"],
                 body,

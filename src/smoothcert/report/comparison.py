@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, PercentFormatter
 
-from smoothcert.analysis import Compared, Comparison, Contender, Difference, Proportion
+from smoothcert.analysis import Compared, Comparison, Contender, FractionDifference, Proportion
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.report.style import RC, SOFT_INK, colors
 
@@ -84,7 +84,7 @@ def _draw(
 
 
 def _draw_intervals(
-    ax: Axes, points: Sequence[tuple[float, Proportion | Difference]], *, offset: float, color: str
+    ax: Axes, points: Sequence[tuple[float, Proportion | FractionDifference]], *, offset: float, color: str
 ) -> None:
     x = np.array([place for place, _ in points]) + offset
     y, low, high = (np.array([getattr(share, name) for _, share in points]) for name in ("value", "ci_low", "ci_high"))

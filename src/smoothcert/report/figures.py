@@ -13,9 +13,8 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from smoothcert.analysis import bounds_table, calibration, radius_correlation
+from smoothcert.analysis import Source, bounds_table, calibration, radius_correlation
 from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS, DEFAULT_MEASURES
-from smoothcert.analysis.sampled_bounds import Source
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.report.curves import Curve, class_curve, over_radii, over_thresholds
 from smoothcert.report.panels import (

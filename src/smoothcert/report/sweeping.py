@@ -37,7 +37,7 @@ def sweep_figure(found: Sweep) -> Figure:
         for sigma, shade in zip(found.sigmas, shades, strict=True):
             for own, face in (
                 ([point.radius for point in held if point.best == sigma], shade),
-                ([point.radius for point in held if sigma in point.level], PAPER),
+                ([point.radius for point in held if sigma in point.tied], PAPER),
             ):
                 below.plot(
                     own, [sigma] * len(own), "o", color=shade, markerfacecolor=face, markersize=3.5, clip_on=False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from smoothcert.analysis import Answers, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
+from smoothcert.analysis import Askable, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
 from smoothcert.bounds import ceil_decimals, floor_decimals
 
 SIMULTANEOUS = {
@@ -97,11 +97,11 @@ def duration_words(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-def held_words(answers: Answers) -> str:
+def held_words(answers: Askable) -> str:
     """What a table can be asked, for an error.
 
     Example:
-        >>> held_words(Answers(measures=("score",), bounds=("cdf",), radii=(0.0, 0.25), class_radius=False))
+        >>> held_words(Askable(measures=("score",), bounds=("cdf",), radii=(0.0, 0.25), class_radius=False))
         'the cdf bound on score at radii 0, 0.25'
     """
     held = []
