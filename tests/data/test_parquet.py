@@ -209,7 +209,7 @@ def test_fifty_thousand_rows_open_quickly(write):
 
 @pytest.mark.shared
 def test_real_files(shared):
-    cifar = load_data(f"parquet:{shared / 'data' / 'cifar10'}", split="test", limit=2)
+    cifar = load_data(f"parquet:{shared / 'data' / 'cifar10' / 'test.parquet'}", limit=2)
     assert cifar.class_names[7] == "horse"
     first = cifar.load(0)
     assert (first.label, first.x.shape, first.id) == (7, (3, 32, 32), "test.parquet:0")
