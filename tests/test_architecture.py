@@ -14,7 +14,7 @@ import smoothcert
 SOURCE = Path(smoothcert.__file__).resolve().parent
 # A part imports only from parts above it; those on one line do not import one another.
 LAYERS = (
-    ("errors", "_version", "_allocator", "typing"),
+    ("errors", "_version", "_allocator", "typing", "console"),
     ("files", "progress"),
     ("_check",),
     ("models",),

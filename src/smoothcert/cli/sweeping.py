@@ -11,9 +11,8 @@ import numpy as np
 from smoothcert._check import check_sigma
 from smoothcert.analysis import BoundsTable, Sweep, bounds_table, sweep
 from smoothcert.certify import certify_run
-from smoothcert.cli.answers import Row
 from smoothcert.cli.options import names, numbers
-from smoothcert.cli.printing import proportion_text, table_text
+from smoothcert.cli.printing import Row, proportion_text, table_text
 from smoothcert.cli.sampling import sampling_session
 from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.runs import Run
