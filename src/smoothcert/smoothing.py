@@ -16,7 +16,7 @@ from smoothcert.certificate import Certificate
 from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Decision, Question
 from smoothcert.errors import InvalidArgumentError, SmoothcertError
 from smoothcert.histogram import DEFAULT_LEVELS
-from smoothcert.prediction import ABSTAIN, most_voted
+from smoothcert.prediction import ABSTAIN
 from smoothcert.samples import Samples
 from smoothcert.sampling import Job, LatticeChoice, Sampler, warn_if_too_few
 from smoothcert.sampling.inputs import InputRange, as_tensor
@@ -266,10 +266,8 @@ class SmoothedClassifier:
             Fithian (2019).
         """
         check_alpha(alpha)
-        votes = self._each(x, lambda one: self.sampler.voting(one, n=n, seed=seed))
-        if isinstance(votes, list):
-            return np.array([most_voted(own, alpha=alpha) for own in votes], dtype=np.int64)
-        return most_voted(votes, alpha=alpha)
+        labels = self._each(x, lambda one: self.sampler.predicting(one, n=n, alpha=alpha, seed=seed))
+        return np.array(labels, dtype=np.int64) if isinstance(labels, list) else labels
 
     def sample(self, x: Inputs, *, n0: int = 5_000, n: int = 95_000, seed: int = 0) -> Samples | list[Samples]:
         """What :meth:`certify` computes its certificates from, to be kept and asked later; the same arguments.

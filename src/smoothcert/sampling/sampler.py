@@ -9,11 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from smoothcert._check import check_count, check_sigma
+from smoothcert._check import check_alpha, check_count, check_sigma
 from smoothcert.discrete_gaussian import DiscreteGaussian
 from smoothcert.errors import ModelError
 from smoothcert.histogram import DEFAULT_LEVELS
 from smoothcert.lattice import IMAGE_STEP, Lattice, is_8_bit_image
+from smoothcert.prediction import most_voted
 from smoothcert.samples import Samples
 from smoothcert.sampling.batching import BatchSize, batch_size_for_cpu, fastest_batch_size
 from smoothcert.sampling.chunks import content_hash
@@ -23,7 +24,6 @@ from smoothcert.sampling.inputs import InputRange, check_input, check_input_rang
 from smoothcert.sampling.noise import NoisyInput
 from smoothcert.sampling.packing import Job, Packer, Plan, Progress, Result
 from smoothcert.sampling.reducer import Votes
-from smoothcert.typing import IntArray
 
 _PROBE = 8  # samples in the first forward pass
 
@@ -122,7 +122,7 @@ class Sampler:
         """Run jobs on many inputs together: every batch is kept full, each job gets what it would get alone.
 
         Args:
-            jobs: From :meth:`sampling`, :meth:`voting`, or written with :meth:`begin`. A lazy iterable is read only
+            jobs: From :meth:`sampling`, :meth:`predicting`, or written with :meth:`begin`. A lazy iterable is read only
                 as far as it is needed to fill batches.
             progress: Called after each batch with the number of samples in it.
 
@@ -146,15 +146,16 @@ class Sampler:
         yield from growing.grow(n)
         return growing.samples()
 
-    def voting(self, x: Tensor | npt.ArrayLike, *, n: int, seed: int) -> Job[IntArray]:
-        """A job that counts how often each class has the highest score, shape ``(num_classes,)``.
+    def predicting(self, x: Tensor | npt.ArrayLike, *, n: int, alpha: float, seed: int) -> Job[int]:
+        """A job that returns the class that most often has the highest score, or :data:`smoothcert.prediction.ABSTAIN`.
 
         Its ``n`` samples are drawn for this purpose, apart from those of :meth:`sampling`.
         """
         check_count("n", n)
-        votes = Votes(self.num_classes, self.device)
-        yield from draw_checked(self.noisy(x, seed=seed), self.classifier, "predict", 0, n, [votes])
-        return votes.counts()
+        noisy, votes = self.noisy(x, seed=seed), Votes(self.num_classes, self.device)
+        left = check_alpha(check_alpha(alpha) - noisy.price(n))
+        yield from draw_checked(noisy, self.classifier, "predict", 0, n, [votes])
+        return most_voted(votes.counts(), alpha=left)
 
     def begin(self, x: Tensor | npt.ArrayLike, *, seed: int) -> GrowingSamples:
         """One input without samples yet, for a job that decides on its way how many it needs."""
