@@ -20,7 +20,8 @@ LAYERS = (
     ("models",),
     ("backends",),
     ("data",),
-    ("scores", "histogram"),
+    ("lattice",),
+    ("scores", "histogram", "discrete_gaussian"),
     ("prediction", "decision"),
     ("samples",),
     ("sampling",),
@@ -37,7 +38,19 @@ LAYERS = (
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
-WITHOUT_TORCH = ("bounds", "histogram", "samples", "certificate", "scores", "analysis", "typing", "_check", "errors")
+WITHOUT_TORCH = (
+    "bounds",
+    "histogram",
+    "lattice",
+    "discrete_gaussian",
+    "samples",
+    "certificate",
+    "scores",
+    "analysis",
+    "typing",
+    "_check",
+    "errors",
+)
 FILES = sorted(SOURCE.rglob("*.py"))
 LARGEST_FILE = 500
 
