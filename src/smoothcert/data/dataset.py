@@ -163,7 +163,8 @@ class Dataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences, without their full stops, on what was left out or converted among the inputs of the source."""
+        """Sentences, without full stops, on what was left out or converted; may read every input once."""
+        _ = self._content  # what is done to an input is known once it was looked at
         return tuple(getattr(self._source, "notes", ()))
 
     @property
