@@ -26,8 +26,8 @@ from smoothcert.analysis import bounds_table, certified_accuracy, set_workers
 from smoothcert.files import write_atomically
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig, RunStore
-from smoothcert.runs.parts import part_name
-from smoothcert.runs.records import to_parquet, to_table
+from smoothcert.runs.parts import encode_part, part_name
+from smoothcert.runs.records import to_table
 from smoothcert.runs.store import MERGE_EVERY
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import MEASURES
@@ -67,7 +67,7 @@ def write_run(folder: Path, inputs: int) -> Run:
         for position, column in (("index", pa.array(indices)), ("id", pa.array([f"test:{i}" for i in indices]))):
             at = part.schema.get_field_index(position)
             part = part.set_column(at, part.schema.field(at), column)
-        write_atomically(folder / "parts" / part_name(first, int(indices[-1])), to_parquet(part))
+        write_atomically(folder / "parts" / part_name(first, int(indices[-1])), encode_part(part, config))
     return Run.open(folder)
 
 

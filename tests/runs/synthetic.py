@@ -23,6 +23,7 @@ CONFIG = RunConfig(
     n0=20,
     n=200,
     alpha=0.001,
+    seed=7,
     num_classes=3,
     levels=100,
     inputs=40,
