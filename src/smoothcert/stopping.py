@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_radii
 from smoothcert.bounds import BOUNDS
-from smoothcert.bounds.decide import UNDECIDED, SequentialTest
+from smoothcert.bounds.sequential import UNDECIDED, SequentialTest
 from smoothcert.certificate import Certificate
 from smoothcert.decision import Decision, Question, doubling_looks, looks
 from smoothcert.errors import InvalidArgumentError

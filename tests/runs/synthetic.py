@@ -110,7 +110,7 @@ class ArraySource:
     def label(self, index: int) -> int | None:
         return self._labels[index]
 
-    def image(self, index: int) -> npt.NDArray[np.float32]:
+    def read(self, index: int) -> npt.NDArray[np.float32]:
         if index in self._unreadable:
             raise DataError(f"image array {index} cannot be read: it is broken")
         image = np.random.default_rng(index).uniform(0.0, 0.1, size=(1, 4, 4))

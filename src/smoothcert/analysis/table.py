@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from smoothcert._check import check_alpha, check_choice, check_radii, check_thre
 from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
 from smoothcert.analysis.stored_histograms import STAGES, RunLike, lists, stacks
 from smoothcert.analysis.workers import spread
-from smoothcert.bounds import BOUNDS, ScoreCertificate, class_radius, lower_bounds
+from smoothcert.bounds import BOUNDS, bound_named, certified_radii, class_radius, lower_bounds, upper_bounds
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import DataError
 from smoothcert.runs.records import SCHEMA
@@ -257,15 +257,13 @@ class BoundsTable:
 
     def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
         """Bounds of all inputs, shape ``(bounds, inputs, radii)``; ``side`` is ``"lower"`` or ``"upper"``."""
-        asked: dict[str, Any] = {"radii": radii, "sigma": self.sigma, "alpha": self.alpha}
-        # An upper bound is a lower bound on the mirrored score.
-        answer = partial(_lower, bounds=bounds, mirrored=side == "upper", **asked)
+        function = upper_bounds if side == "upper" else lower_bounds
+        answer = partial(_each_bound, function, bounds=bounds, radii=radii, sigma=self.sigma, alpha=self.alpha)
         chunks = self._stacks(measure)
-        # The others alone take less time than it takes to hand over the histograms.
-        found = spread(answer, chunks) if "dual" in bounds else map(answer, chunks)
-        lower = np.concatenate([np.empty((len(bounds), 0, radii.size)), *found], axis=1)
-        ends = MEASURES[measure]
-        return lower if side == "lower" else ends.lower + ends.upper - lower
+        # Those without a pilot take less time than it takes to hand over the histograms.
+        slow = any(bound_named(bound).needs_pilot for bound in bounds)
+        found = spread(answer, chunks) if slow else map(answer, chunks)
+        return np.concatenate([np.empty((len(bounds), 0, radii.size)), *found], axis=1)
 
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
         """Radii of the first ``rows`` inputs, shape ``(rows,)``."""
@@ -287,18 +285,16 @@ def _first(rows: int, pairs: Iterable[tuple[HistogramStack, ...]]) -> Iterator[t
         rows -= len(pair[0])
 
 
-def _lower(pair: tuple[HistogramStack, ...], *, bounds: Sequence[str], mirrored: bool, **asked: Any) -> FloatArray:
-    """Bounds of a chunk of inputs, from their pilot and sample; shape ``(bounds, inputs, radii)``."""
-    pilots, samples = (stack.mirrored() for stack in pair) if mirrored else pair
-    return np.stack([lower_bounds(pilots, samples, bound=bound, **asked) for bound in bounds])
+def _each_bound(
+    function: Callable[..., FloatArray], pair: tuple[HistogramStack, ...], *, bounds: Sequence[str], **asked: Any
+) -> FloatArray:
+    """Several bounds of a chunk of inputs, from their pilot and sample; shape ``(bounds, inputs, radii)``."""
+    return np.stack([function(*pair, bound=bound, **asked) for bound in bounds])
 
 
-def _radii(pair: tuple[HistogramStack, ...], *, threshold: float, sigma: float, alpha: float, bound: str) -> FloatArray:
+def _radii(pair: tuple[HistogramStack, ...], **asked: Any) -> FloatArray:
     """Certified radii of a chunk of inputs."""
-    certificates = (
-        ScoreCertificate(pilot, sample, sigma, alpha) for pilot, sample in zip(*(s.each() for s in pair), strict=True)
-    )
-    return np.array([c.radius(threshold, bound=bound) for c in certificates], dtype=np.float64)
+    return certified_radii(*pair, **asked)
 
 
 def _check_names(measure: str, bound: str) -> None:

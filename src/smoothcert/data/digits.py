@@ -31,6 +31,8 @@ class DigitsSource:
 
     name = "digits"
     class_names: tuple[str, ...] | None = tuple("0123456789")
+    lattice = 1 / 16
+    input_range = (0.0, 1.0)
 
     def __init__(self, *, split: str = "test", preprocess: Preprocess | None = None) -> None:
         from sklearn.datasets import load_digits
@@ -57,7 +59,7 @@ class DigitsSource:
         """Return the digit."""
         return int(self._labels[index])
 
-    def image(self, index: int) -> npt.NDArray[np.float32]:
+    def read(self, index: int) -> npt.NDArray[np.float32]:
         """Return the image, shape ``(1, 8, 8)``: its 17 grey levels divided by 16."""
         image: npt.NDArray[np.float32] = self._images[index].copy()
         return image

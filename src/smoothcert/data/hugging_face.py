@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from smoothcert.data.columns import choose_columns, encoded_image
-from smoothcert.data.preprocess import Preprocess
+from smoothcert.data.preprocess import STEP, Preprocess, content_hash
 from smoothcert.errors import DataError
 
 
@@ -30,6 +30,9 @@ class HuggingFaceSource:
     Raises:
         DataError: The data set cannot be loaded, or its columns do not hold images and integer labels.
     """
+
+    lattice = STEP
+    input_range = (0.0, 1.0)
 
     def __init__(
         self,
@@ -77,7 +80,12 @@ class HuggingFaceSource:
         """Return the row's label."""
         return self._labels[index]
 
-    def image(self, index: int) -> npt.NDArray[np.float32]:
+    def digest(self, index: int) -> str:
+        """Hash of the encoded image and of how it is prepared."""
+        image, _ = encoded_image(self._cells[index][self._image_column], name=self.id(index))
+        return f"{content_hash(image)}:{self._preprocess}"
+
+    def read(self, index: int) -> npt.NDArray[np.float32]:
         """Read and transform the row's image."""
         image, name = encoded_image(self._cells[index][self._image_column], name=self.id(index))
         return self._preprocess(image, name=name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.data.preprocess import Preprocess
+from smoothcert.data.preprocess import STEP, Preprocess, content_hash
 from smoothcert.errors import DataError
 
 _SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
@@ -31,6 +31,9 @@ class ImageFolderSource:
     Raises:
         DataError: The folder does not exist, or has images both beside and inside its sub-folders.
     """
+
+    lattice = STEP
+    input_range = (0.0, 1.0)
 
     def __init__(self, path: Path, *, preprocess: Preprocess, split: str | None = None) -> None:
         self._root = path / split if split else path
@@ -60,7 +63,11 @@ class ImageFolderSource:
         """Return the number of the class folder; None where there are no class folders."""
         return self._labels[index]
 
-    def image(self, index: int) -> npt.NDArray[np.float32]:
+    def digest(self, index: int) -> str:
+        """Hash of the file and of how it is prepared."""
+        return f"{content_hash(self._files[index])}:{self._preprocess}"
+
+    def read(self, index: int) -> npt.NDArray[np.float32]:
         """Read and transform the file."""
         return self._preprocess(self._files[index], name=str(self._files[index]))
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from smoothcert.data.dataset import Dataset, Source
+from smoothcert.data.classes import ClassList
+from smoothcert.data.dataset import Dataset, InputRange, Source
 from smoothcert.data.preprocess import BILINEAR, Preprocess
 from smoothcert.errors import DataError, InvalidArgumentError
 
@@ -34,6 +36,9 @@ def load_data(
     split: str | None = None,
     image_column: str | None = None,
     label_column: str | None = None,
+    input_range: InputRange | str | None = None,
+    classes: str | Path | Sequence[str] | Mapping[str, str | int] | None = None,
+    label_offset: int = 0,
 ) -> Dataset:
     """Open the data set called ``name``; images are read one by one as they are asked for.
 
@@ -51,6 +56,11 @@ def load_data(
             the files or sub-folder of that name in a ``parquet:`` or ``imagefolder:`` folder.
         image_column: Column of the images, where a table leaves it open.
         label_column: Column of the labels, where a table leaves it open.
+        input_range: The lowest and the highest value an input may have, as a pair or ``"LOW,HIGH"``, or ``"none"`` for
+            any finite value; None for what the kind of data has, such as ``(0, 1)`` for images.
+        classes: Which class is which, where names do not tell: a file, names in the classifier's order, or the
+            classifier's class for each class of the data; see ``ClassList.of``.
+        label_offset: Added to every label, which then are compared by number.
 
     Raises:
         DataError: The name is unknown, there is nothing to read, or a label is outside the classes.
@@ -67,7 +77,14 @@ def load_data(
     if kind in ("digits", "imagefolder") and not (image_column is None and label_column is None):
         raise InvalidArgumentError(f"image_column and label_column mean nothing for {name!r}, which has no columns")
     preprocess = Preprocess(image_size=image_size, resize=resize, interpolation=interpolation)
-    return Dataset(_source(name, target, preprocess, split, image_column, label_column), limit=limit, stride=stride)
+    return Dataset(
+        _source(name, target, preprocess, split, image_column, label_column),
+        limit=limit,
+        stride=stride,
+        classes=None if classes is None else ClassList.of(classes),
+        label_offset=label_offset,
+        input_range=input_range,
+    )
 
 
 def _source(

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smoothcert.data.columns import Columns, choose_columns, encoded_image
-from smoothcert.data.preprocess import Preprocess
+from smoothcert.data.preprocess import STEP, Preprocess, content_hash
 from smoothcert.errors import DataError, InvalidArgumentError
 
 _SPLITS = ("train", "test", "validation", "valid", "val", "dev")
@@ -42,6 +42,9 @@ class ParquetSource:
         DataError: There is nothing to read, or the columns do not hold images and integer labels.
         InvalidArgumentError: ``split`` is given for a single file.
     """
+
+    lattice = STEP
+    input_range = (0.0, 1.0)
 
     def __init__(
         self,
@@ -85,8 +88,16 @@ class ParquetSource:
         """Return the row's label."""
         return self._labels[index]
 
-    def image(self, index: int) -> npt.NDArray[np.float32]:
+    def digest(self, index: int) -> str:
+        """Hash of the row's encoded image and of how it is prepared."""
+        return f"{content_hash(self._encoded(index)[0])}:{self._preprocess}"
+
+    def read(self, index: int) -> npt.NDArray[np.float32]:
         """Decode the row's image; its row group stays in memory until another one is asked for."""
+        image, name = self._encoded(index)
+        return self._preprocess(image, name=name)
+
+    def _encoded(self, index: int) -> tuple[bytes | Path, str]:
         file, row = self._locate(index)
         group = bisect.bisect_right(file.group_starts, row) - 1
         if self._group is None or self._group[0] is not file or self._group[1] != group:
@@ -96,8 +107,7 @@ class ParquetSource:
                 raise DataError(f"image {file.path}:{row} cannot be read: {error}") from error
             self._group = (file, group, table.column(0))
         cell = self._group[2][row - file.group_starts[group]].as_py()
-        image, name = encoded_image(cell, name=f"{file.path}:{row}", folder=file.path.parent)
-        return self._preprocess(image, name=name)
+        return encoded_image(cell, name=f"{file.path}:{row}", folder=file.path.parent)
 
     def _locate(self, index: int) -> tuple[_File, int]:
         number = bisect.bisect_right(self._first_rows, index) - 1

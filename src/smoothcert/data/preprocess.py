@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,27 @@ from smoothcert._check import check_choice, check_count
 from smoothcert.errors import DataError, InvalidArgumentError
 
 BILINEAR = "bilinear"
+STEP = 1 / 255
+"""Every value of a prepared image is one of ``k / 255`` in float32, ``k`` from 0 to 255: scaling is done in 8 bits."""
+
 INTERPOLATIONS: tuple[str, ...] = tuple(known.name.lower() for known in Image.Resampling)
 """The filters an image can be scaled with, all antialiased except ``nearest``."""
 
 _DEEP_MODES = ("I", "F")  # 16- and 32-bit greys, which Pillow's conversion to RGB would clip at 255
+
+
+def content_hash(image: bytes | Path) -> str:
+    """SHA-256 of an encoded image, or of the file that holds it; a ``DataError`` says why there is none."""
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
+    try:
+        with image.open("rb") as opened:
+            digest = hashlib.sha256()
+            while block := opened.read(2**20):
+                digest.update(block)
+    except OSError as error:
+        raise DataError(f"image {image} cannot be read: {error}") from error
+    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

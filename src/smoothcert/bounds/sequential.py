@@ -7,10 +7,9 @@ import math
 import numpy as np
 
 from smoothcert._check import check_alpha, check_radii, check_threshold
-from smoothcert.bounds._chord import chord_over
-from smoothcert.bounds._knots import choose_knots, project
-from smoothcert.bounds._tangent import Tangent, tangent_at
-from smoothcert.bounds.bands import clopper_pearson_survival_lower
+from smoothcert.bounds.cdf import clopper_pearson_survival_lower
+from smoothcert.bounds.deal import choose_knots, project
+from smoothcert.bounds.shift import Tangent, chord_over, tangent_at
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram

@@ -1,9 +1,7 @@
-"""Where to linearize the shift function, and how much to bet: the worst distribution the past still allows.
+"""How far a shift of the Gaussian moves the probability of an event, and straight lines below and above that.
 
-Nothing here needs to be right for the dual bound to hold, only to make it large. For every function ``p0(t)`` in
-(0, 1), convexity gives ``Theta_r(S) >= ceiling - E[deficit(X)]``; the best ``p0`` is the survival function of the
-distribution that minimizes ``Theta_r`` among those within ``delta`` nats per sample of the past, and the best bet is
-the one that separates the two.
+The shift function ``g_r`` is convex, so it lies above its tangents and below its chords. Integrated along the grid of
+scores either becomes the mean of one bounded variable.
 """
 
 from __future__ import annotations
@@ -11,19 +9,50 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import expit, ndtr, ndtri
 
-from smoothcert.bounds._shift import log_slope
 from smoothcert.typing import FloatArray, IntArray
 
-COLD_STEPS, WARM_STEPS = 3, 2  # of Newton's method, from a rough guess and from the solution of a like problem
 # A tangent may touch anywhere, so quantiles are looked up, at the nearest of logarithmic odds in steps of 1/64: the
 # error of the bound is of second order in the step. The rarest event is one that float64 can tell from 0 next to 1.
 _STEPS, _REACH = 64, 34.5
 _ODDS = np.arange(-_STEPS * _REACH, _STEPS * _REACH + 1) / _STEPS
 QUANTILES = np.where(_ODDS < 0, 1.0, -1.0) * ndtri(expit(-np.abs(_ODDS)))
+
+
+def shifted_probability(p: npt.ArrayLike, r: npt.ArrayLike) -> FloatArray:
+    r"""Least probability an event can keep when the Gaussian is shifted by at most ``r`` standard deviations.
+
+    ``g_r(p) = Phi(Phi^-1(p) - r)``: for every event ``A`` with ``P(x + eps in A) = p`` and every shift
+    ``|delta|_2 <= r sigma``, ``P(x + delta + eps in A) >= g_r(p)``. Non-decreasing in ``p``, non-increasing in ``r``,
+    convex in ``p`` for ``r >= 0``. With a negative ``r`` it is the greatest probability.
+
+    Args:
+        p: Probabilities in ``[0, 1]``.
+        r: Shifts in units of sigma, broadcast against ``p``.
+
+    Returns:
+        The broadcast shape, in ``[0, 1]``.
+
+    References:
+        Cohen, Rosenfeld and Kolter (2019), Lemma 4, https://arxiv.org/abs/1902.02918.
+
+    Example:
+        >>> shifted_probability([0.0, 0.5, 0.99, 1.0], 1.0).round(4)
+        array([0.    , 0.1587, 0.9076, 1.    ])
+    """
+    shifted: FloatArray = ndtr(ndtri(np.asarray(p, dtype=np.float64)) - np.asarray(r, dtype=np.float64))
+    return shifted
+
+
+def log_slope(z: npt.ArrayLike, r: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Logarithm of the slope of ``g_r`` at ``p = Phi(z)``: ``r z - r^2 / 2``; finite where the slope overflows."""
+    shift = np.asarray(r, dtype=np.float64)
+    return np.asarray(shift * np.asarray(z, dtype=np.float64) - 0.5 * shift * shift)
 
 
 @dataclass(frozen=True)
@@ -105,63 +134,28 @@ def _integrate(slope: FloatArray, widths: FloatArray) -> tuple[FloatArray, Float
     return scale, deficit
 
 
-@dataclass(frozen=True)
-class Tilt:
-    """The distribution with the largest mean deficit within ``delta`` nats of the past, and the bet that separates it.
+def chord_over(low: FloatArray, high: FloatArray, widths: FloatArray, r: float, base: float) -> Tangent:
+    """Chord of the shift function between a lower and an upper survival function, integrated.
+
+    ``g_r`` is convex, so it lies below its chords: ``Theta_r(S) <= ceiling - scale * E[deficit(X)]`` for every survival
+    function ``S`` between ``low`` and ``high``.
 
     Args:
-        log_s: Logarithm of the tilt ``s``, shape ``(inputs, radii)``.
-        density: Of it over the past's, up to a constant: ``1 / (1 + s (1 - deficit))``, shape
-            ``(inputs, radii, knots)``.
-        total: Its mean ``A`` over the past, shape ``(inputs, radii)``.
+        low: Lower bounds on the survival function between knots, shape ``(knots - 1,)``.
+        high: Upper bounds, at least ``low``, shape ``(knots - 1,)``.
+        widths: Distances between knots, shape ``(knots - 1,)``.
+        r: Radius in units of sigma.
+        base: Lowest value of the score.
+
+    Returns:
+        The same form as a tangent, with arrays of shape ``()`` and ``(knots,)``.
     """
-
-    log_s: FloatArray
-    density: FloatArray
-    total: FloatArray
-
-    @property
-    def bet(self) -> FloatArray:
-        """The bet ``s A``, shape ``(inputs, radii)``."""
-        return np.asarray(np.exp(self.log_s) * self.total)
-
-    @property
-    def value(self) -> FloatArray:
-        """Mean of ``1 - deficit`` in the worst distribution, positive, shape ``(inputs, radii)``."""
-        return np.asarray((1.0 - self.total) / self.bet)
-
-
-def tilt(weights: FloatArray, deficit: FloatArray, delta: FloatArray, *, start: FloatArray | None = None) -> Tilt:
-    """Solve ``growth(s) = delta`` for the tilt ``Q = P / (A (1 + s value))`` with ``value = 1 - deficit``.
-
-    ``A = E_P[1 / (1 + s value)]`` and ``growth = log A + E_P log(1 + s value)``; by Newton steps on the logarithms.
-
-    Args:
-        weights: Probabilities ``P``, shape ``(inputs, 1, knots)``.
-        deficit: Values in ``[0, 1]``, shape ``(inputs, radii, knots)``.
-        delta: Relative entropy per sample, positive, shape ``(inputs, 1)``.
-        start: A guess of ``log s`` that is near enough for one step, shape ``(inputs, radii)``.
-    """
-    value = 1.0 - deficit
-    column = np.swapaxes(weights, -1, -2)
-
-    def mean(array: FloatArray) -> FloatArray:
-        return np.asarray(np.matmul(array, column)[..., 0])
-
-    if start is None:
-        average = mean(value)
-        variance = np.maximum(mean(value * value) - average * average, 1e-24)
-        log_s = np.clip(0.5 * np.log(2.0 * delta / variance), -30.0, 30.0)
-    else:
-        log_s = start
-    # The bet needs no precision. Single precision serves as long as it can tell what one sample is to win.
-    kind = np.float32 if delta.min() > 1e-6 else np.float64
-    for _ in range(COLD_STEPS if start is None else WARM_STEPS):
-        inverse = 1.0 / (1.0 + np.exp(log_s)[..., None] * value)
-        total = mean(inverse)
-        growth = np.maximum(np.log(total) - mean(np.log(inverse.astype(kind))), 1e-300)
-        climb = np.maximum(mean(inverse * inverse) / total - total, 1e-300)  # d growth / d log s
-        step = np.log(delta / growth) * growth / climb
-        log_s = np.clip(log_s + np.clip(step, -3.0, 3.0), -30.0, 30.0)
-    inverse = 1.0 / (1.0 + np.exp(log_s)[..., None] * value)
-    return Tilt(log_s, inverse, mean(inverse))
+    bottom, top = shifted_probability(low, r), shifted_probability(high, r)
+    gap = high - low
+    wide = gap > 1e-12
+    slope = np.where(wide, (top - bottom) / np.where(wide, gap, 1.0), 0.0)
+    # Where the band has closed the function is at most its value at the upper end.
+    level = np.where(wide, bottom + slope * (1.0 - low), top)
+    drop = np.append(np.cumsum((slope * widths)[::-1])[::-1], 0.0)
+    scale = max(float(drop[0]), 1e-300)
+    return Tangent(np.asarray(base + float(level @ widths)), np.asarray(scale), drop / scale)

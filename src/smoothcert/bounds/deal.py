@@ -1,4 +1,4 @@
-"""A histogram of 10,000 levels on a few hundred knots: what the dual bound computes on.
+"""The samples of a histogram on a few hundred knots, dealt to groups: what the dual bound computes on.
 
 Between two knots the dual bound's function is linear, so a sample may be replaced by two fractions of a sample, at the
 knots around it, with the same mean. The logarithm is concave: the capital computed from the fractions is at most the
@@ -7,13 +7,16 @@ capital of the samples. A certificate only gets more cautious, by a second-order
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from smoothcert.bounds.stack import HistogramStack
+from smoothcert.bounds.stack import HistogramStack, check_same_grid
 from smoothcert.typing import FloatArray, IntArray
 
+MANY_SAMPLES = 1_000_000
 KNOTS = 224
 _EVEN, _BELOW, _LOW, _HIGH = KNOTS // 5, KNOTS // 8, KNOTS // 5, KNOTS // 10
 _BODY = np.linspace(0.0, 1.0, KNOTS - _EVEN - _BELOW - _LOW - _HIGH)
@@ -115,3 +118,57 @@ def gather(position: IntArray, share: FloatArray, counts: IntArray | None, *, sh
     out = np.subtract(samples, right, dtype=np.float64)
     out[1:] += right[:-1]  # no sample is to the right of the last knot, so nothing crosses to another row
     return out.reshape(shape)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Samples at the knots: the pilot, then the groups in the order in which they are bet on."""
+
+    positions: FloatArray  # of the knots, (inputs, knots)
+    pilot: FloatArray  # (inputs, 1, knots)
+    samples: list[FloatArray]  # one a group, each (inputs, 1, knots)
+
+
+def in_groups(pilots: HistogramStack, samples: HistogramStack, *, shares: Sequence[float]) -> Groups:
+    """Deal each sample to a group on its own, at random, and put everything on knots.
+
+    Samples are exchangeable and the histogram has forgotten their order, so a random order is as good as the real one.
+    The hash of the histograms seeds it: the same samples give the same certificate, and there is no seed to choose.
+
+    Args:
+        pilots: One an input, possibly without samples.
+        samples: One an input, each with a sample at least.
+        shares: Probabilities of the groups.
+
+    Raises:
+        InvalidArgumentError: If an input has no sample or the grids differ.
+    """
+    samples.require_samples()
+    check_same_grid(samples, pilots)
+    knots = choose_knots(pilots)
+    places = Places.between(knots, samples)
+    # One byte a sample decides its group.
+    tickets = np.diff(np.rint(256 * np.cumsum(shares)), prepend=0).astype(np.int64)
+    first_knot = np.repeat(np.arange(len(shares)) * knots.shape[1], tickets)
+    dealt = np.empty((len(samples), len(shares), knots.shape[1]))
+    for row in range(len(samples)):
+        seen, drawn = (slice(int(s.starts[row]), int(s.starts[row + 1])) for s in (pilots, samples))
+        counts, left, share = samples.counts[drawn], places.left[drawn], places.share[drawn]
+        digest = hashlib.blake2b(digest_size=16)
+        for array in (pilots.cells[seen], pilots.counts[seen], samples.cells[drawn], counts):
+            digest.update(array.tobytes())
+        rng = np.random.default_rng(int.from_bytes(digest.digest(), "little"))
+        n = int(counts.sum())
+        if n > MANY_SAMPLES:  # a draw for each cell and group costs less than one for each sample
+            position = np.arange(len(shares)) * knots.shape[1] + left[:, None]
+            each = rng.multinomial(counts, shares)
+            dealt[row] = gather(position.ravel(), np.repeat(share, len(shares)), each.ravel(), shape=dealt.shape[1:])
+        else:
+            position = np.repeat(left, counts)
+            position += first_knot[np.frombuffer(rng.bytes(n), dtype=np.uint8)]
+            dealt[row] = gather(position, np.repeat(share, counts), None, shape=dealt.shape[1:])
+    return Groups(
+        samples.points[knots],
+        project(pilots, knots)[:, None, :],
+        [dealt[:, [group]] for group in range(len(shares))],
+    )

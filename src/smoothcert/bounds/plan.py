@@ -1,4 +1,10 @@
-"""The bets of the dual bound: tangents and stakes for each group of samples, from the samples before it."""
+"""The bets of the dual bound: tangents and stakes for each group of samples, from the samples before it.
+
+Nothing here needs to be right for the dual bound to hold, only to make it large. For every function ``p0(t)`` in
+(0, 1), convexity gives ``Theta_r(S) >= ceiling - E[deficit(X)]``; the best ``p0`` is the survival function of the
+distribution that minimizes ``Theta_r`` among those within ``delta`` nats per sample of the past, and the best bet is
+the one that separates the two.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from smoothcert._check import check_alpha
-from smoothcert.bounds._deal import Groups, in_groups
-from smoothcert.bounds._reactive import Moments, claimed_deficit, reactive_log_capital
-from smoothcert.bounds._tangent import Tangent, Tilt, deficit_at, tangent_at, tilt
-from smoothcert.bounds._wager import BOLDEST, Wager
+from smoothcert.bounds.capital import BOLDEST, Moments, Wager, claimed_deficit, reactive_log_capital
+from smoothcert.bounds.deal import Groups, in_groups
+from smoothcert.bounds.shift import Tangent, deficit_at, tangent_at
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.typing import FloatArray
 
@@ -23,6 +28,7 @@ SHARES = (1 / 16, 2 / 16, 4 / 16, 9 / 16)
 ROUNDS = (3, 2, 1, 1)
 IMAGINED = (0.3, 0.0, 0.0, 0.0)
 BLOCKS = 0.75 ** np.arange(12)  # the last group again, in blocks for bets that react: shares in proportion
+COLD_STEPS, WARM_STEPS = 3, 2  # of Newton's method, from a rough guess and from the solution of a like problem
 WORST_SHARE = 0.15  # mass always added at the lowest value, in units of the nats per sample: nobody has seen everything
 
 
@@ -138,3 +144,65 @@ def _with_mass_at_lowest(weights: FloatArray, mass: FloatArray) -> FloatArray:
     more = weights.copy()
     more[..., 0] += mass
     return np.asarray(more / more.sum(axis=-1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Tilt:
+    """The distribution with the largest mean deficit within ``delta`` nats of the past, and the bet that separates it.
+
+    Args:
+        log_s: Logarithm of the tilt ``s``, shape ``(inputs, radii)``.
+        density: Of it over the past's, up to a constant: ``1 / (1 + s (1 - deficit))``, shape
+            ``(inputs, radii, knots)``.
+        total: Its mean ``A`` over the past, shape ``(inputs, radii)``.
+    """
+
+    log_s: FloatArray
+    density: FloatArray
+    total: FloatArray
+
+    @property
+    def bet(self) -> FloatArray:
+        """The bet ``s A``, shape ``(inputs, radii)``."""
+        return np.asarray(np.exp(self.log_s) * self.total)
+
+    @property
+    def value(self) -> FloatArray:
+        """Mean of ``1 - deficit`` in the worst distribution, positive, shape ``(inputs, radii)``."""
+        return np.asarray((1.0 - self.total) / self.bet)
+
+
+def tilt(weights: FloatArray, deficit: FloatArray, delta: FloatArray, *, start: FloatArray | None = None) -> Tilt:
+    """Solve ``growth(s) = delta`` for the tilt ``Q = P / (A (1 + s value))`` with ``value = 1 - deficit``.
+
+    ``A = E_P[1 / (1 + s value)]`` and ``growth = log A + E_P log(1 + s value)``; by Newton steps on the logarithms.
+
+    Args:
+        weights: Probabilities ``P``, shape ``(inputs, 1, knots)``.
+        deficit: Values in ``[0, 1]``, shape ``(inputs, radii, knots)``.
+        delta: Relative entropy per sample, positive, shape ``(inputs, 1)``.
+        start: A guess of ``log s`` that is near enough for one step, shape ``(inputs, radii)``.
+    """
+    value = 1.0 - deficit
+    column = np.swapaxes(weights, -1, -2)
+
+    def mean(array: FloatArray) -> FloatArray:
+        return np.asarray(np.matmul(array, column)[..., 0])
+
+    if start is None:
+        average = mean(value)
+        variance = np.maximum(mean(value * value) - average * average, 1e-24)
+        log_s = np.clip(0.5 * np.log(2.0 * delta / variance), -30.0, 30.0)
+    else:
+        log_s = start
+    # The bet needs no precision. Single precision serves as long as it can tell what one sample is to win.
+    kind = np.float32 if delta.min() > 1e-6 else np.float64
+    for _ in range(COLD_STEPS if start is None else WARM_STEPS):
+        inverse = 1.0 / (1.0 + np.exp(log_s)[..., None] * value)
+        total = mean(inverse)
+        growth = np.maximum(np.log(total) - mean(np.log(inverse.astype(kind))), 1e-300)
+        climb = np.maximum(mean(inverse * inverse) / total - total, 1e-300)  # d growth / d log s
+        step = np.log(delta / growth) * growth / climb
+        log_s = np.clip(log_s + np.clip(step, -3.0, 3.0), -30.0, 30.0)
+    inverse = 1.0 / (1.0 + np.exp(log_s)[..., None] * value)
+    return Tilt(log_s, inverse, mean(inverse))
