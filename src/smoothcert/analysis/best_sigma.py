@@ -48,6 +48,7 @@ class Sweep:
         sigmas: Standard deviations of the noise, ascending.
         points: One for each radius, ascending.
         notes: How the inputs of the runs are paired and what their fractions are of, a sentence each.
+        labelled: Whether the fractions are of inputs that are right; if not, of inputs certified, right or wrong.
     """
 
     measure: str
@@ -56,6 +57,7 @@ class Sweep:
     sigmas: tuple[float, ...]
     points: tuple[SweepPoint, ...]
     notes: tuple[str, ...] = ()
+    labelled: bool = True
 
     @property
     def grows(self) -> bool | None:
@@ -177,7 +179,7 @@ def sweep(
     notes = _pairing_notes(sigmas, pairings)
     if not labelled:
         notes.append("a run has no labels, so every fraction is of inputs certified, right or wrong")
-    return Sweep(measure, by, cut, tuple(sigmas), tuple(points), tuple(notes))
+    return Sweep(measure, by, cut, tuple(sigmas), tuple(points), tuple(notes), labelled)
 
 
 def _pairing_notes(sigmas: Sequence[float], pairings: dict[tuple[int, int], Pairing]) -> list[str]:

@@ -221,6 +221,11 @@ class BoundsTable:
             self._known[key] = np.concatenate([*means, np.empty(0)])
         return self._known[key]
 
+    def ends(self, measure: str) -> tuple[float, float]:
+        """Smallest and largest value a measure can take."""
+        known = MEASURES[check_choice("measure", measure, tuple(MEASURES))]
+        return known.lower, known.upper
+
     def require_inputs(self) -> None:
         """Raise ``DataError`` where there is no certified input to compute a fraction of."""
         if len(self.inputs) == 0:

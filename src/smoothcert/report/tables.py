@@ -15,9 +15,9 @@ from smoothcert.analysis import (
     certified_accuracy,
     class_certified_accuracy,
 )
+from smoothcert.analysis.certified_accuracy import CLASS
 from smoothcert.analysis.inputs import NO_LABEL
 from smoothcert.bounds import ceil_decimals, floor_decimals
-from smoothcert.report.curves import CLASS
 from smoothcert.report.wording import (
     accuracy_words,
     duration_words,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
-from smoothcert.analysis import Askable, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
+from smoothcert.analysis import Askable, BoundsTable, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
 from smoothcert.bounds import ceil_decimals, floor_decimals
 
 SIMULTANEOUS = {
@@ -77,6 +78,18 @@ def pairs_words(found: RadiusCorrelation) -> str:
     ]
     inputs = count_words(found.values.size, "input")
     return f"{inputs}; left out: {', '.join(left_out)}" if left_out else inputs
+
+
+def correlation_words(found: RadiusCorrelation) -> str:
+    """Both correlations to two digits, where they are defined, and a semicolon."""
+    if found.pearson is None or found.spearman is None:
+        return ""
+    return f"Pearson {found.pearson.value:.2f}, Spearman {found.spearman.value:.2f}; "
+
+
+def fraction_words(tables: Iterable[BoundsTable]) -> str:
+    """What fractions of these runs are of: right and certified or, where one has no labels, certified."""
+    return "certified accuracy" if all(table.inputs.has_labels for table in tables) else "fraction certified"
 
 
 def radius_words(radius: float) -> str:
