@@ -53,17 +53,6 @@ def write_file(path: Path, content: bytes | str) -> None:
         raise RunError(f"cannot write {path}: {why}; nothing was changed") from error
 
 
-def write_file(path: Path, content: bytes | str) -> None:
-    """Write a file that a person asked for, whole or not at all; its folder is made if need be.
-
-    Raises:
-        RunError: If the disk refuses. The old file is intact.
-    """
-    with disk_errors(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)
-
-
 def write_atomically(path: Path, content: bytes) -> None:
     """Write ``content`` so that ``path`` holds either all of it or what it held before.
 
