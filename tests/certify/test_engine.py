@@ -72,7 +72,7 @@ def test_a_run_holds_what_was_asked(tmp_path):
     assert [r.label for r in records] == [0, 2, 1, 0, 2]
     assert [r.samples.prediction for r in records] == [0, 2, 1, 0, 2]
     assert all((r.samples.n0, r.samples.n, r.samples.seed) == (20, 200, 3) for r in records)
-    assert records[1].samples.content_hash == content_hash(source.image(2))
+    assert records[1].samples.content_hash == content_hash(source.read(2))
     assert all(r.seconds > 0.0 for r in records)
     assert (listening.drawn, listening.finished) == (5 * 220, 5)
     assert "5 inputs x 220 samples on cpu" in listening.notes[-1]

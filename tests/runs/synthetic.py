@@ -23,6 +23,7 @@ CONFIG = RunConfig(
     n0=20,
     n=200,
     alpha=0.001,
+    seed=7,
     num_classes=3,
     levels=100,
     inputs=40,
@@ -110,7 +111,7 @@ class ArraySource:
     def label(self, index: int) -> int | None:
         return self._labels[index]
 
-    def image(self, index: int) -> npt.NDArray[np.float32]:
+    def read(self, index: int) -> npt.NDArray[np.float32]:
         if index in self._unreadable:
             raise DataError(f"image array {index} cannot be read: it is broken")
         image = np.random.default_rng(index).uniform(0.0, 0.1, size=(1, 4, 4))

@@ -12,7 +12,7 @@ from smoothcert.bounds import deal_seed
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import DataError
 from smoothcert.scores import MEASURES
-from smoothcert.typing import IntArray
+from smoothcert.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from smoothcert.runs import RunConfig
@@ -54,20 +54,34 @@ def stacks(
         yield tuple(_stack(table, measure, stage) for stage in stages)
 
 
-class Dealt(NamedTuple):
-    """Consecutive inputs, and what seeds the deal of the dual bound of each."""
+class Certifiable(NamedTuple):
+    """Consecutive inputs and all that their bounds are computed from: the arguments of ``smoothcert.bounds``."""
 
     pilots: HistogramStack
     samples: HistogramStack
-    seeds: list[int]
+    seeds: list[int]  # of the deal of the dual bound
+    offsets: FloatArray  # from the input to the point that was sampled around
+    prices: FloatArray  # of the noise, in alpha
+
+    def first(self, rows: int) -> Certifiable:
+        """The first so many inputs."""
+        pilots, samples, seeds, offsets, prices = self
+        return Certifiable(pilots[:rows], samples[:rows], seeds[:rows], offsets[:rows], prices[:rows])
 
 
-def dealt(run: RunLike, measure: str, *, indices: IntArray) -> Iterator[Dealt]:
-    """Both stages of :func:`stacks`, with seeds from what determined the noise of each input."""
-    for table in _tables(run, measure, indices=indices, stages=STAGES, more=("seed", "content_hash")):
+def certifiable(run: RunLike, measure: str, *, indices: IntArray) -> Iterator[Certifiable]:
+    """Both stages of :func:`stacks`, with what the certificates of each input need beside them."""
+    more = ("seed", "content_hash", "offset", "price")
+    for table in _tables(run, measure, indices=indices, stages=STAGES, more=more):
         noise = zip(table["seed"].to_pylist(), table["content_hash"].to_pylist(), strict=True)
-        seeds = [deal_seed(seed, content, measure) for seed, content in noise]
-        yield Dealt(_stack(table, measure, "pilot"), _stack(table, measure, "sample"), seeds)
+        offsets, prices = (table[name].fill_null(0.0).to_numpy() for name in ("offset", "price"))
+        yield Certifiable(
+            _stack(table, measure, "pilot"),
+            _stack(table, measure, "sample"),
+            [deal_seed(seed, content, measure) for seed, content in noise],
+            offsets,
+            prices,
+        )
 
 
 def _tables(

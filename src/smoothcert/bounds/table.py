@@ -13,8 +13,8 @@ from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from smoothcert._check import check_alpha, check_count, check_radii, check_sigma, check_threshold
-from smoothcert.bounds.cdf import cdf_lower_many
+from smoothcert._check import check_alpha, check_count, check_price, check_radii, check_sigma, check_threshold
+from smoothcert.bounds.cdf import cdf_lower_many, clopper_pearson_cdf_lower_many
 from smoothcert.bounds.deal import mirrored_seed
 from smoothcert.bounds.dual import dual_lower_many, dual_shift_above
 from smoothcert.bounds.hoeffding import hoeffding_lower_many
@@ -52,7 +52,7 @@ class Bound:
     Args:
         name: What it is asked for by.
         label: What a legend calls it.
-        lower_of_many: Computes it, with a deal seeded per input if it deals; an upper bound is a lower bound on the mirrored score.
+        lower_of_many: Computes it; an upper bound is a lower bound on the mirrored score.
         simultaneous_over: What all the statements about one input hold together over, at no cost in alpha.
         needs_pilot: Whether the pilot tunes it. The others ignore the pilot.
         shift_above: Finds the certified radius of a threshold; None where one statement covers all radii, so that the
@@ -120,7 +120,7 @@ TABLE: Mapping[str, Bound] = {
         Bound(
             name="clopper_pearson",
             label="CDF, Clopper-Pearson band",
-            lower_of_many=_of_samples(partial(cdf_lower_many, band="clopper_pearson", placement="all")),
+            lower_of_many=_of_samples(clopper_pearson_cdf_lower_many),
             simultaneous_over=("radii", "thresholds"),
             needs_pilot=False,
             chunk=128,
@@ -156,6 +156,7 @@ def lower_bounds(
     bound: str = "dual",
     seeds: Sequence[int] | None = None,
     offsets: Sequence[float] | FloatArray | None = None,
+    prices: Sequence[float] | FloatArray | None = None,
 ) -> FloatArray:
     """Certified lower bounds of many inputs; each row as :meth:`ScoreCertificate.lower` gives it.
 
@@ -171,6 +172,8 @@ def lower_bounds(
         seeds: Of the deal of the dual bound, one per input, each as :func:`deal_seed` makes it; None for 0.
         offsets: L2 distances from the inputs to the points that were sampled around, one per input: every radius is
             measured from the input and so grows by it. None for 0.
+        prices: Parts of ``alpha`` that are spent already, one per input, such as how far the noise may be from Gaussian
+            in total variation. None for 0.
 
     Returns:
         Shape ``(inputs, radii)``.
@@ -181,9 +184,11 @@ def lower_bounds(
     chosen, level, scale = bound_named(bound), check_alpha(alpha), check_sigma(sigma)
     asked = check_radii(radii)
     rows = [np.empty((0, asked.size))]
-    for some in _chunks(pilots, samples, seeds, offsets, size=chosen.chunk):
+    for some in _chunks(pilots, samples, seeds, offsets, prices, size=chosen.chunk):
         shifts = np.minimum((asked + some.offset) / scale, LARGEST_SHIFT)
-        rows.append(chosen.lower_of_many(some.pilots, some.samples, r=shifts, alpha=level, seeds=some.seeds))
+        rows.append(
+            chosen.lower_of_many(some.pilots, some.samples, r=shifts, alpha=some.left_of(level), seeds=some.seeds)
+        )
     return np.concatenate(rows)
 
 
@@ -197,13 +202,23 @@ def upper_bounds(
     bound: str = "dual",
     seeds: Sequence[int] | None = None,
     offsets: Sequence[float] | FloatArray | None = None,
+    prices: Sequence[float] | FloatArray | None = None,
 ) -> FloatArray:
     """Certified upper bounds of many inputs: the mirror of :func:`lower_bounds`, with the same arguments.
 
     The deal has :func:`mirrored_seed` of each seed.
     """
     own = [mirrored_seed(seed) for seed in _seeds(seeds, len(samples))]
-    lower = partial(lower_bounds, radii=radii, sigma=sigma, alpha=alpha, bound=bound, seeds=own, offsets=offsets)
+    lower = partial(
+        lower_bounds,
+        radii=radii,
+        sigma=sigma,
+        alpha=alpha,
+        bound=bound,
+        seeds=own,
+        offsets=offsets,
+        prices=prices,
+    )
     if len(samples) == 0:
         return lower(pilots, samples)
     bet_on, drawn = HistogramStack.of(pilots), HistogramStack.of(samples)
@@ -220,6 +235,7 @@ def certified_radii(
     bound: str = "dual",
     seeds: Sequence[int] | None = None,
     offsets: Sequence[float] | FloatArray | None = None,
+    prices: Sequence[float] | FloatArray | None = None,
 ) -> FloatArray:
     """Certified radii of a threshold of many inputs; each as :meth:`ScoreCertificate.radius` gives it.
 
@@ -232,6 +248,7 @@ def certified_radii(
         bound: One of ``BOUNDS``.
         seeds: As for :func:`lower_bounds`.
         offsets: As for :func:`lower_bounds`; radii shrink by them, not below 0.
+        prices: As for :func:`lower_bounds`.
 
     Returns:
         Shape ``(inputs,)``, in input units; ``inf`` if the threshold lies below the range of the measure.
@@ -242,14 +259,14 @@ def certified_radii(
     chosen, least, level = bound_named(bound), check_threshold(threshold), check_alpha(alpha)
     scale = check_sigma(sigma)
     found = []
-    for one in _chunks(pilots, samples, seeds, offsets, size=1):
+    for one in _chunks(pilots, samples, seeds, offsets, prices, size=1):
         if least < one.samples.lower:
             shift = math.inf
         elif chosen.shift_above is not None:
             [seed] = one.seeds
-            shift = chosen.shift_above(least, pilot=one.pilots, sample=one.samples, alpha=level, seed=seed)
+            shift = chosen.shift_above(least, pilot=one.pilots, sample=one.samples, alpha=one.left_of(level), seed=seed)
         else:
-            lower = partial(chosen.lower_of_many, one.pilots, one.samples, alpha=level, seeds=one.seeds)
+            lower = partial(chosen.lower_of_many, one.pilots, one.samples, alpha=one.left_of(level), seeds=one.seeds)
             shift = _root(lower, least)
         found.append(max(scale * shift - one.offset, 0.0))
     return np.asarray(found, dtype=np.float64)
@@ -257,12 +274,17 @@ def certified_radii(
 
 @dataclass(frozen=True)
 class _Chunk:
-    """Consecutive inputs that share an offset."""
+    """Consecutive inputs that share offset and price."""
 
     pilots: HistogramStack
     samples: HistogramStack
     seeds: Sequence[int]
     offset: float
+    price: float
+
+    def left_of(self, alpha: float) -> float:
+        """What the price leaves of alpha."""
+        return alpha - check_price(self.price, alpha=alpha)
 
 
 def _chunks(
@@ -270,6 +292,7 @@ def _chunks(
     samples: Histograms,
     seeds: Sequence[int] | None,
     offsets: Sequence[float] | FloatArray | None,
+    prices: Sequence[float] | FloatArray | None,
     *,
     size: int,
 ) -> Iterator[_Chunk]:
@@ -278,18 +301,24 @@ def _chunks(
     if len(pilots) != inputs:
         raise InvalidArgumentError(f"pilots and samples must pair up; got {len(pilots)} and {inputs}")
     deals = _seeds(seeds, inputs)
-    away = np.zeros(inputs) if offsets is None else np.asarray(offsets, dtype=np.float64)
-    if away.shape != (inputs,) or not np.all(np.isfinite(away) & (away >= 0.0)):
-        raise InvalidArgumentError(f"offsets must be finite and at least 0, one per input; got {offsets!r}")
+    away, paid = _per_input("offsets", offsets, inputs), _per_input("prices", prices, inputs)
     if inputs == 0:
         return
     bet_on, drawn = HistogramStack.of(pilots), HistogramStack.of(samples)
     start = 0
     while start < inputs:
-        same = away[start : start + size] == away[start]
+        near = slice(start, start + size)
+        same = (away[near] == away[start]) & (paid[near] == paid[start])
         some = slice(start, start + (int(np.argmin(same)) or same.size))
-        yield _Chunk(bet_on[some], drawn[some], deals[some], float(away[start]))
+        yield _Chunk(bet_on[some], drawn[some], deals[some], float(away[start]), float(paid[start]))
         start = some.stop
+
+
+def _per_input(name: str, values: Sequence[float] | FloatArray | None, inputs: int) -> FloatArray:
+    array = np.zeros(inputs) if values is None else np.asarray(values, dtype=np.float64)
+    if array.shape != (inputs,) or not np.all(np.isfinite(array) & (array >= 0.0)):
+        raise InvalidArgumentError(f"{name} must be finite and at least 0, one per input; got {values!r}")
+    return array
 
 
 def _seeds(seeds: Sequence[int] | None, inputs: int) -> Sequence[int]:

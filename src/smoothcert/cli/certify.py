@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from smoothcert.cli.options import BatchSize, Device, Quiet
+from smoothcert.cli.bridge import BatchSize, Device, Quiet
 
 
 class OnUnreadable(str, Enum):

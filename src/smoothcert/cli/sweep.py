@@ -8,9 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from smoothcert.cli.borrowing import borrow
+from smoothcert.cli.bridge import Format, Quiet
 from smoothcert.cli.certify import certify
 from smoothcert.cli.given import given
-from smoothcert.cli.options import Format, Quiet, numbers
+from smoothcert.cli.options import numbers
 from smoothcert.errors import InvalidArgumentError
 
 _EACH_ITS_OWN = ("sigma", "out")

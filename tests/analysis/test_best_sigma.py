@@ -111,7 +111,7 @@ def test_sigmas_are_told_apart_by_paired_intervals():
     def table(sigma, reach, *, indices=range(30), labels=0):
         inputs = Inputs(
             indices=np.arange(30) + min(indices),
-            ids=tuple(f"x{i}" for i in range(30)),
+            ids=tuple(f"x{min(indices)}-{i}" for i in range(30)),
             labels=np.full(30, labels),
             predictions=np.where(np.arange(30) < 20, labels, labels + 1),
             abstained=np.zeros(30, dtype=bool),
@@ -121,13 +121,13 @@ def test_sigmas_are_told_apart_by_paired_intervals():
     far, near = np.full(30, 1.0), np.where(np.arange(30) < 16, 1.0, 0.2)
     (point,) = sweep([table(0.25, far), table(0.5, near)], radii=0.5, measure="class").points
     assert [share.count for share in point.accuracies] == [20, 16]
-    assert (point.best, point.level) == (0.25, ())
+    assert (point.best, point.tied) == (0.25, ())
     difference = paired_difference(only_first=0, only_second=4, inputs=30)
     assert difference.ci_low > 0.0  # as pairs they differ, as strangers they need not
     (point,) = sweep([table(0.25, far), table(0.5, near, indices=[5])], radii=0.5, measure="class").points
-    assert (point.best, point.level) == (0.25, (0.5,))
+    assert (point.best, point.tied) == (0.25, (0.5,))
     (point,) = sweep([table(0.25, far), table(0.5, far)], radii=0.5, measure="class").points
-    assert (point.best, point.level) == (0.25, (0.5,))
+    assert (point.best, point.tied) == (0.25, (0.5,))
 
 
 def test_imported_logs_are_swept_by_what_they_hold(tmp_path):

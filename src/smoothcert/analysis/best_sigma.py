@@ -1,42 +1,43 @@
-"""Runs at several noise levels: which sigma certifies most at each radius, and whether the best one grows with it."""
+"""Runs at several sigmas: which sigma certifies most at each radius, and whether the best one grows with it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
 from smoothcert._check import check_radii, check_threshold
-from smoothcert.analysis.bounds_table import BoolArray, BoundsTable, Inputs
-from smoothcert.analysis.compare import CLASS, CLASS_BOUND
-from smoothcert.analysis.difference import Difference, paired_difference, unpaired_difference
+from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND, kept_inputs
+from smoothcert.analysis.pairing import Pairing, difference, pair_inputs
 from smoothcert.analysis.proportion import Proportion, proportion
+from smoothcert.analysis.table import BoundsTable, common_bound
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.typing import FloatArray
 
 
 @dataclass(frozen=True)
 class SweepPoint:
-    """All noise levels at one radius.
+    """All sigmas at one radius.
 
     Args:
         radius: L2 radius in input units.
         accuracies: Certified accuracy at each sigma of the sweep.
         best: Sigma with the highest one, the smallest of those equal; None where none certifies an input.
-        level: Other sigmas these inputs do not tell from the best: the 95% interval of the difference holds 0. Paired
-            where the runs are about the same inputs; not corrected for the number of sigmas.
+        tied: Other sigmas these inputs do not tell from the best: the 95% interval of the difference holds 0. Paired
+            over the inputs two runs share; not corrected for the number of sigmas.
     """
 
     radius: float
     accuracies: tuple[Proportion, ...]
     best: float | None
-    level: tuple[float, ...] = ()
+    tied: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """Certified accuracy of several noise levels over the radius.
+    """Certified accuracy of several sigmas over the radius.
 
     The best sigma is picked on the inputs it is then reported for, so its accuracy is a little optimistic.
 
@@ -44,8 +45,10 @@ class Sweep:
         measure: ``"score"``, ``"margin"`` or ``"class"``.
         bound: The bound that certified.
         threshold: The confidence that must be kept; None for ``"class"``.
-        sigmas: Noise levels, ascending.
+        sigmas: Standard deviations of the noise, ascending.
         points: One for each radius, ascending.
+        notes: How the inputs of the runs are paired and what their fractions are of, a sentence each.
+        labelled: Whether the fractions are of inputs that are right; if not, of inputs certified, right or wrong.
     """
 
     measure: str
@@ -53,6 +56,8 @@ class Sweep:
     threshold: float | None
     sigmas: tuple[float, ...]
     points: tuple[SweepPoint, ...]
+    notes: tuple[str, ...] = ()
+    labelled: bool = True
 
     @property
     def grows(self) -> bool | None:
@@ -61,7 +66,7 @@ class Sweep:
         So it is if at each radius a sigma can be picked that is the best or not told from it, and no smaller than those
         picked before. None if one sigma is the best wherever there is one.
         """
-        held = [(point.best, *point.level) for point in self.points if point.best is not None]
+        held = [(point.best, *point.tied) for point in self.points if point.best is not None]
         if len({best for best, *_ in held}) < 2:
             return None
         reached = 0.0
@@ -114,6 +119,9 @@ def sweep(
 ) -> Sweep:
     """Certified accuracy over the radius for runs that differ in sigma.
 
+    Which inputs count is the rule of :mod:`smoothcert.analysis.certified_accuracy`, how those of two runs are paired
+    that of :mod:`smoothcert.analysis.pairing`; the notes say how many were.
+
     Args:
         tables: Bounds of the runs, each at a sigma of its own.
         radii: Radii in input units, shape ``(radii,)`` or one number.
@@ -124,7 +132,7 @@ def sweep(
     Raises:
         InvalidArgumentError: If there are fewer than two runs, two have the same sigma, or an argument is outside its
             domain.
-        DataError: If a run has no labelled input, or does not hold what is asked.
+        DataError: If a run has no certified input, or does not hold what is asked.
 
     References:
         Cohen et al. (2019), Section 4: sigma trades accuracy at small radii for reach at large ones,
@@ -141,47 +149,42 @@ def sweep(
     cut = None if measure == CLASS else check_threshold(threshold)
     by = CLASS_BOUND if measure == CLASS else bound or common_bound(ordered)
     for table in ordered:
-        table.require_labels("a sweep over sigma")
-    kept = [_kept(table, measure, by, cut, distances) for table in ordered]
-    paired = all(_same_inputs(ordered[0].inputs, table.inputs) for table in ordered)
+        table.require_inputs()
+    labelled = all(table.inputs.has_labels for table in ordered)
+    pairings = {
+        (i, j): pair_inputs(ordered[i].inputs, ordered[j].inputs, labelled=labelled)
+        for i in range(len(ordered))
+        for j in range(len(ordered))
+        if i != j
+    }
+    kept = [
+        kept_inputs(table, measure=measure, bound=by, threshold=cut, radii=distances, labelled=labelled)
+        for table in ordered
+    ]
+    counted = [pairings[i, (i + 1) % len(ordered)].counted[0] for i in range(len(ordered))]
     points = []
     for position, radius in enumerate(distances):
         own = [rows[:, position] for rows in kept]
-        accuracies = tuple(proportion(int(row.sum()), inputs=row.size) for row in own)
+        accuracies = tuple(proportion(int(row.sum()), inputs=n) for row, n in zip(own, counted, strict=True))
         first = int(np.argmax([accuracy.value for accuracy in accuracies]))
         if accuracies[first].count == 0:
             points.append(SweepPoint(float(radius), accuracies, None))
             continue
-        level = tuple(
+        tied = tuple(
             sigma
             for other, sigma in enumerate(sigmas)
-            if other != first and _difference(own[other], own[first], paired=paired).ci_low <= 0.0
+            if other != first and difference(own[other], own[first], pairings[other, first]).ci_low <= 0.0
         )
-        points.append(SweepPoint(float(radius), accuracies, sigmas[first], level))
-    return Sweep(measure, by, cut, tuple(sigmas), tuple(points))
+        points.append(SweepPoint(float(radius), accuracies, sigmas[first], tied))
+    notes = _pairing_notes(sigmas, pairings)
+    if not labelled:
+        notes.append("a run has no labels, so every fraction is of inputs certified, right or wrong")
+    return Sweep(measure, by, cut, tuple(sigmas), tuple(points), tuple(notes), labelled)
 
 
-def common_bound(tables: Sequence[BoundsTable]) -> str:
-    """The first of dual, cdf and hoeffding that all tables hold; dual where none is, for them to say what they hold."""
-    return next((b for b in ("dual", "cdf", "hoeffding") if all(b in table.answers.bounds for table in tables)), "dual")
-
-
-def _kept(table: BoundsTable, measure: str, bound: str, threshold: float | None, radii: FloatArray) -> BoolArray:
-    """Which labelled inputs are right and certified, shape ``(labelled, radii)``."""
-    if threshold is None:
-        certified = table.class_radius()[:, None] >= radii
-    else:
-        certified = table.lower(measure=measure, bound=bound, radii=radii) > threshold
-    return np.asarray((certified & table.inputs.right[:, None])[table.inputs.labelled], dtype=np.bool_)
-
-
-def _same_inputs(first: Inputs, second: Inputs) -> bool:
-    return np.array_equal(first.indices, second.indices) and np.array_equal(first.labels, second.labels)
-
-
-def _difference(first: BoolArray, second: BoolArray, *, paired: bool) -> Difference:
-    if paired:
-        return paired_difference(
-            only_first=int(np.sum(first & ~second)), only_second=int(np.sum(second & ~first)), inputs=first.size
-        )
-    return unpaired_difference(int(first.sum()), first.size, int(second.sum()), second.size)
+def _pairing_notes(sigmas: Sequence[float], pairings: dict[tuple[int, int], Pairing]) -> list[str]:
+    """One sentence where all pairs of runs are paired alike, else one for each."""
+    words = {(i, j): pairings[i, j].words for i, j in combinations(range(len(sigmas)), 2)}
+    if len(set(words.values())) == 1:
+        return [f"runs are {next(iter(words.values()))}"]
+    return [f"sigma {sigmas[i]:g} and {sigmas[j]:g} are {said}" for (i, j), said in words.items()]
