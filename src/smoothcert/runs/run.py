@@ -183,7 +183,7 @@ class Run:
     def to_pandas(self) -> pd.DataFrame:
         """One row per input: what was sampled and predicted, without the histograms.
 
-        Columns are ``index``, ``id``, ``label``, ``prediction``, ``abstained`` (by Cohen's certificate at the run's
+        Columns are ``index``, ``id``, ``label``, ``prediction``, ``abstained`` (by its class radius at the run's
         alpha), ``class_radius``, ``n0``, ``n``, ``seconds``, ``error``, ``answer``, and ``{measure}_mean`` of each
         measure's estimation samples; missing values where an input was skipped.
 
