@@ -23,6 +23,7 @@ from smoothcert.runs.records import to_parquet, to_table
 from smoothcert.runs.store import MERGE_EVERY
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import MARGIN, SCORE, Measure
+from smoothcert.spec import RunSpec
 
 N0, N, CLASSES = 500, 10_000, 10
 SHAPES = {"sure": (60.0, 0.5), "fairly sure": (20.0, 1.0), "unsure": (5.0, 1.0), "torn": (0.5, 0.2)}
@@ -70,7 +71,7 @@ def main() -> None:
 
     pool = [make_samples(shape, seed) for seed in range(16) for shape in SHAPES.values()]
     chosen = itertools.cycle(pool)
-    config = RunConfig(model="bench", data="bench", sigma=0.25, n0=N0, n=N, alpha=0.001, num_classes=CLASSES)
+    config = RunConfig(spec=RunSpec.of(sigma=0.25, n0=N0, n=N), model="bench", data="bench", num_classes=CLASSES)
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder) / "small", Path(folder) / "large"
         with RunStore(small, config) as store, timed("append, each durable, merges included", arguments.appended):

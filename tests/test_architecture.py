@@ -15,13 +15,14 @@ SOURCE = Path(smoothcert.__file__).resolve().parent
 # A part imports only from parts above it; those on one line do not import one another.
 LAYERS = (
     ("errors", "_version", "_allocator", "typing"),
-    ("files", "progress"),
+    ("files", "progress", "fields"),
     ("_check",),
     ("models",),
     ("backends",),
     ("data",),
     ("scores", "histogram"),
     ("prediction", "decision"),
+    ("spec",),
     ("samples",),
     ("sampling",),
     ("bounds",),

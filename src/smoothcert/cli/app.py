@@ -7,12 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
+import cyclopts
 import typer
 
 from smoothcert._allocator import keep_freed_memory
 from smoothcert._version import __version__
 from smoothcert.analysis import set_workers
-from smoothcert.cli.certify import certify
+from smoothcert.cli.certify import certify, options_of_file
 from smoothcert.cli.compare import compare
 from smoothcert.cli.demo import demo
 from smoothcert.cli.figure import figure
@@ -23,15 +24,33 @@ from smoothcert.cli.sweep import sweep
 from smoothcert.cli.train import train
 from smoothcert.errors import SmoothcertError
 
+_specified = cyclopts.App(
+    name="smoothcert",
+    result_action="return_value",
+    default_parameter=cyclopts.Parameter(allow_repeating=True, negative_iterable=()),
+)
 app = typer.Typer(
     name="smoothcert",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (demo, certify, query, report, compare, figure, sweep, train):
+for command in (demo, query, report, compare, figure, train):
     app.command()(command)
 app.command("import")(import_)
+_specified.command(certify, config=options_of_file)
+_specified.command(sweep)
+_OTHERS = {"ignore_unknown_options": True, "allow_extra_args": True}
+
+
+@app.command("certify", context_settings=_OTHERS, add_help_option=False)
+def _certify(context: typer.Context) -> None:
+    _specified(["certify", *context.args], exit_on_error=False, print_error=False)
+
+
+@app.command("sweep", context_settings=_OTHERS, add_help_option=False)
+def _sweep(context: typer.Context) -> None:
+    _specified(["sweep", *context.args], exit_on_error=False, print_error=False)
 
 
 def _show_version(wanted: bool) -> None:
