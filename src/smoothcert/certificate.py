@@ -42,17 +42,18 @@ class Certificate:
     margin: ScoreCertificate
 
     @classmethod
-    def from_samples(cls, samples: Samples, *, alpha: float) -> Certificate:
-        """Certify what was sampled, at failure probability ``alpha`` in ``(0, 1/2]``.
+    def from_samples(cls, samples: Samples, *, alpha: float, price: float = 0.0) -> Certificate:
+        """Certify what was sampled, at failure probability ``alpha`` in ``(0, 1/2]``, ``price`` of it already spent.
 
         Raises:
-            InvalidArgumentError: If ``alpha`` is outside its domain.
+            InvalidArgumentError: If ``alpha`` is outside its domain, or not above the price.
         """
         level = check_alpha(alpha)
+        left = check_alpha(level - price)
         votes = int(samples.votes[samples.prediction])
-        radius = float(class_radius(votes, n=samples.n, sigma=samples.sigma, alpha=level))
+        radius = float(class_radius(votes, n=samples.n, sigma=samples.sigma, alpha=left))
         score, margin = (
-            ScoreCertificate(stages.pilot, stages.sample, samples.sigma, level)
+            ScoreCertificate(stages.pilot, stages.sample, samples.sigma, left)
             for stages in (samples.score, samples.margin)
         )
         return cls(

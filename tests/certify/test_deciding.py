@@ -56,10 +56,10 @@ def test_a_decided_run_holds_what_decide_answers(stored):
     assert [r.index for r in records] == list(range(12))
     assert (records[3].answer, records[3].samples) == (None, None)
     for record in records[:3] + records[4:]:
-        alone = g.decide(source.image(record.index), threshold=0.95, radius=0.2, n0=50, max_n=2_000)
+        alone = g.decide(source.read(record.index), threshold=0.95, radius=0.2, n0=50, max_n=2_000)
         assert (record.answer, record.samples.prediction) == (alone.answer, alone.prediction)
         assert (record.samples.n0, record.samples.n) == (50, alone.n)
-        whole = g.sample(source.image(record.index), n0=50, n=alone.n)
+        whole = g.sample(source.read(record.index), n0=50, n=alone.n)
         assert (record.samples.score, record.samples.margin) == (whole.score, whole.margin)
     assert len({r.samples.n for r in records if r.samples}) > 1
     assert {r.answer for r in records} == {"certified", "undecided", None}
@@ -211,7 +211,7 @@ def test_report_has_a_section_about_the_one_question(capsys, stored, tmp_path):
 def test_the_samples_of_every_answer_are_drawn(stored):
     found = decided_summary(stored)
     axes = Figure().subplots()
-    draw_samples(axes, found.samples)
+    draw_samples(axes, samples=found.samples)
     heights = sum(bar.get_height() for bars in axes.containers for bar in bars)
     assert heights == sum(samples.size for samples in found.samples.values()) == found.inputs
     answers = {record.index: record.answer for record in stored.records() if record.samples}

@@ -7,8 +7,8 @@ import math
 import numpy as np
 
 from smoothcert._check import check_alpha, check_radii
-from smoothcert.bounds._knots import choose_knots, project
-from smoothcert.bounds._plan import best_response, deal, place_bets
+from smoothcert.bounds.deal import choose_knots, project
+from smoothcert.bounds.plan import best_response, deal, place_bets
 from smoothcert.bounds.stack import Histograms, HistogramStack
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
@@ -74,7 +74,7 @@ def dual_lower_many(pilots: Histograms, samples: Histograms, *, r: FloatArray, a
     return np.asarray(np.clip(bound, lower, upper))
 
 
-def dual_shift_above(threshold: float, *, pilot: ScoreHistogram, sample: ScoreHistogram, alpha: float) -> float:
+def dual_shift_above(threshold: float, *, pilot: HistogramStack, sample: HistogramStack, alpha: float) -> float:
     """Largest shift up to which the certificate is above a threshold, radii tested upward until the first failure.
 
     With probability at least ``1 - alpha`` over the i.i.d. samples and their deal to groups the certificate at the
@@ -83,7 +83,7 @@ def dual_shift_above(threshold: float, *, pilot: ScoreHistogram, sample: ScoreHi
 
     Args:
         threshold: The value to stay above, at least ``sample.lower``.
-        pilot: Scores that may tune the bound and place the radii: independent of ``sample``.
+        pilot: Scores of one input that may tune the bound and place the radii: independent of ``sample``.
         sample: Scores the bound is computed from, at least one.
         alpha: Failure probability in ``(0, 1/2]``.
 
@@ -96,8 +96,8 @@ def dual_shift_above(threshold: float, *, pilot: ScoreHistogram, sample: ScoreHi
     References:
         Fixed-sequence testing: Maurer, Hothorn and Lehmacher (1995).
     """
-    radii = _radii_to_test(threshold, pilot=pilot, n=sample.n, alpha=alpha)
-    dealt = deal(HistogramStack.of([pilot]), HistogramStack.of([sample]))
+    radii = _radii_to_test(threshold, pilot=pilot, n=int(sample.n[0]), alpha=alpha)
+    dealt = deal(pilot, sample)
     reached = 0.0
     for some in np.split(radii, range(LOT, radii.size, LOT)):  # what lies beyond the first failure is not computed
         plan = place_bets(dealt, r=some, alpha=alpha)
@@ -113,13 +113,12 @@ def dual_shift_above(threshold: float, *, pilot: ScoreHistogram, sample: ScoreHi
     return reached
 
 
-def _radii_to_test(threshold: float, *, pilot: ScoreHistogram, n: int, alpha: float) -> FloatArray:
+def _radii_to_test(threshold: float, *, pilot: HistogramStack, n: int, alpha: float) -> FloatArray:
     """Increasing shifts, from the pilot alone: closer together where the pilot expects the threshold to be met."""
     coarse = np.linspace(0.0, LARGEST_TESTED_SHIFT, 33)
-    stack = HistogramStack.of([pilot])
-    knots = choose_knots(stack)
+    knots = choose_knots(pilot)
     expected = best_response(
-        project(stack, knots)[:, None],
+        project(pilot, knots)[:, None],
         pilot.points[knots],
         coarse[:, None],
         np.full((1, 1), -math.log(check_alpha(alpha)) / n),

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from smoothcert._check import check_alpha, check_choice, check_radii, check_sigma, check_threshold
-from smoothcert.bounds._search import largest_shift_above
-from smoothcert.bounds.cdf import cdf_lower
-from smoothcert.bounds.dual import dual_lower, dual_shift_above
-from smoothcert.bounds.hoeffding import hoeffding_lower
+from smoothcert._check import check_alpha, check_sigma
+from smoothcert.bounds.table import bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
-
-LARGEST_SHIFT = 1e6  # in units of sigma: far below, every bound is at the end of its range already
-BOUNDS = ("dual", "cdf", "hoeffding", "clopper_pearson")
 
 
 @dataclass(frozen=True)
@@ -84,7 +78,7 @@ class ScoreCertificate:
         Raises:
             InvalidArgumentError: If a radius is negative or not finite, or the bound is unknown.
         """
-        return _lower(self.pilot, self.sample, self._shifts(radii), self.alpha, bound, joint)
+        return self._bounds(lower_bounds, radii, bound, joint)
 
     def upper(
         self, radii: float | Sequence[float] | FloatArray, bound: str = "dual", *, joint: bool = False
@@ -93,9 +87,7 @@ class ScoreCertificate:
 
         The mirror of :meth:`lower`, with the same arguments.
         """
-        pilot, sample = self.pilot.mirrored(), self.sample.mirrored()
-        total = self.sample.lower + self.sample.upper
-        return total - _lower(pilot, sample, self._shifts(radii), self.alpha, bound, joint)
+        return self._bounds(upper_bounds, radii, bound, joint)
 
     def interval(
         self, radii: float | Sequence[float] | FloatArray, bound: str = "dual", *, joint: bool = False
@@ -125,32 +117,22 @@ class ScoreCertificate:
         Raises:
             InvalidArgumentError: If the threshold is not finite or the bound is unknown.
         """
-        check_choice("bound", bound, BOUNDS)
-        level = check_threshold(threshold)
-        if level < self.sample.lower:
-            return float("inf")
-        if bound == "dual":
-            return self.sigma * dual_shift_above(level, pilot=self.pilot, sample=self.sample, alpha=self.alpha)
-        return self.sigma * largest_shift_above(
-            lambda r: _lower(self.pilot, self.sample, r, self.alpha, bound, False), level
+        [found] = certified_radii(
+            [self.pilot], [self.sample], threshold=threshold, sigma=self.sigma, alpha=self.alpha, bound=bound
         )
+        return float(found)
 
     def with_alpha(self, alpha: float) -> ScoreCertificate:
         """The same samples at another failure probability."""
         return ScoreCertificate(self.pilot, self.sample, self.sigma, alpha)
 
-    def _shifts(self, radii: float | Sequence[float] | FloatArray) -> FloatArray:
-        return np.minimum(check_radii(radii) / self.sigma, LARGEST_SHIFT)
-
-
-def _lower(
-    pilot: ScoreHistogram, sample: ScoreHistogram, r: FloatArray, alpha: float, bound: str, joint: bool
-) -> FloatArray:
-    check_choice("bound", bound, BOUNDS)
-    if bound == "hoeffding":
-        return hoeffding_lower(sample, r=r, alpha=alpha)
-    if bound == "cdf":
-        return cdf_lower(sample, r=r, alpha=alpha)
-    if bound == "clopper_pearson":
-        return cdf_lower(sample, r=r, alpha=alpha, band="clopper_pearson", placement="all")
-    return dual_lower(pilot, sample, r=r, alpha=alpha / r.size if joint else alpha)
+    def _bounds(
+        self,
+        function: Callable[..., FloatArray],
+        radii: float | Sequence[float] | FloatArray,
+        bound: str,
+        joint: bool,
+    ) -> FloatArray:
+        alpha = self.alpha / bound_named(bound).statements(np.size(radii)) if joint else self.alpha
+        [bounds] = function([self.pilot], [self.sample], radii=radii, sigma=self.sigma, alpha=alpha, bound=bound)
+        return np.asarray(bounds)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
 
 from smoothcert.analysis import BoundsTable, bounds_table, certified_accuracy, class_certified_accuracy
 from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS
 from smoothcert.bounds import split_alpha
 from smoothcert.certificate import Certificate
+from smoothcert.cli.printing import Row
 from smoothcert.errors import DataError
 from smoothcert.runs import Record, Run
 from smoothcert.runs.config import IMPORTED
 from smoothcert.samples import Samples
 from smoothcert.scores import MEASURES
 
-Row: TypeAlias = dict[str, Any]
 CLASS = "class"
 """Measure of Cohen et al.: the class itself is kept, at no threshold."""
 
@@ -35,10 +35,10 @@ class Question:
             ``"input"`` together, or all about the whole ``"dataset"``.
     """
 
-    measures: list[str] | None
-    bounds: list[str] | None
-    radii: list[float]
-    thresholds: list[float]
+    measures: Sequence[str] | None
+    bounds: Sequence[str] | None
+    radii: Sequence[float]
+    thresholds: Sequence[float]
     alpha: float | None
     joint: str = "each"
 
@@ -88,7 +88,7 @@ def _default_bounds(table: BoundsTable) -> list[str]:
     return [bound for bound in DEFAULT_BOUNDS if bound in table.answers.bounds] or list(DEFAULT_BOUNDS)
 
 
-def _class_rows(table: BoundsTable, radii: list[float]) -> list[Row]:
+def _class_rows(table: BoundsTable, radii: Sequence[float]) -> list[Row]:
     found = class_certified_accuracy(table, radii=radii)
     return [
         {

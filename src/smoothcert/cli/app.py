@@ -1,90 +1,77 @@
-"""The application: which commands there are, and what becomes of an error."""
+"""The application: which commands there are; each is loaded when it runs."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Any
 
-import cyclopts
-import typer
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter, UnknownCommandError
 
 from smoothcert._allocator import keep_freed_memory
 from smoothcert._version import __version__
-from smoothcert.analysis import set_workers
-from smoothcert.cli.certify import certify, options_of_file
-from smoothcert.cli.compare import compare
-from smoothcert.cli.demo import demo
-from smoothcert.cli.figure import figure
-from smoothcert.cli.import_ import import_
-from smoothcert.cli.query import query
-from smoothcert.cli.report import report
-from smoothcert.cli.sweep import sweep
-from smoothcert.cli.train import train
-from smoothcert.errors import SmoothcertError
+from smoothcert.errors import InvalidArgumentError, SmoothcertError
 
-_specified = cyclopts.App(
+
+def _options_of_file(*binding: Any) -> None:
+    """Options of ``certify --config FILE``; loaded with the command."""
+    from smoothcert.cli.certify import options_of_file
+
+    options_of_file(*binding)
+
+
+_MAKE, _ASK = Group.create_ordered("Make runs"), Group.create_ordered("Ask runs")
+
+app = App(
     name="smoothcert",
+    help="Certified confidence for any classifier, by randomized smoothing.",
+    help_epilogue=(
+        "smoothcert COMMAND --help has the options and examples of a command. Exit codes: 0 done, 2 a mistake in the "
+        "command or its files, 130 interrupted (the same command goes on), 1 anything else (SMOOTHCERT_DEBUG=1 shows "
+        "where it went wrong)."
+    ),
+    help_format="markdown",
+    version=lambda: f"smoothcert {__version__}",
+    default_parameter=Parameter(negative_iterable=(), allow_repeating=True),  # the last one counts
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
     result_action="return_value",
-    default_parameter=cyclopts.Parameter(allow_repeating=True, negative_iterable=()),
 )
-app = typer.Typer(
-    name="smoothcert",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for command in (demo, query, report, compare, figure, train):
-    app.command()(command)
-app.command("import")(import_)
-_specified.command(certify, config=options_of_file)
-_specified.command(sweep)
-_OTHERS = {"ignore_unknown_options": True, "allow_extra_args": True}
+app.command("smoothcert.cli.certify:certify", name="certify", group=_MAKE, help_epilogue="", config=_options_of_file)
+for name in ("demo", "train", "import"):
+    module = "import_" if name == "import" else name
+    app.command(f"smoothcert.cli.{module}:{module}", name=name, group=_MAKE, help_epilogue="")
+for name in ("query", "report", "compare", "figure", "sweep"):
+    app.command(f"smoothcert.cli.{name}:{name}", name=name, group=_ASK, help_epilogue="")
+app.register_install_completion_command(help="Let bash, zsh, fish or PowerShell complete commands and options.")
 
 
-@app.command("certify", context_settings=_OTHERS, add_help_option=False)
-def _certify(context: typer.Context) -> None:
-    _specified(["certify", *context.args], exit_on_error=False, print_error=False)
+def run(arguments: Sequence[str]) -> None:
+    """Run the command that these arguments name.
 
-
-@app.command("sweep", context_settings=_OTHERS, add_help_option=False)
-def _sweep(context: typer.Context) -> None:
-    _specified(["sweep", *context.args], exit_on_error=False, print_error=False)
-
-
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"smoothcert {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def common(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Certified confidence for any classifier, by randomized smoothing."""
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and end in ``SystemExit``.
-
-    A user's mistake is one line on standard error and code 2.
-
-    Args:
-        arguments: Instead of those of the process.
+    Raises:
+        InvalidArgumentError: If they are not the arguments of a command.
     """
     keep_freed_memory()
-    set_workers(_processors())
+    if not arguments or arguments[0] in app.help_flags:
+        for name in app:
+            _ = app[name]  # loads it: the list shows what each command says of itself
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="smoothcert")
-    except SmoothcertError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        raise SystemExit(2) from None
+        app(arguments)
+    except CycloptsError as error:
+        if isinstance(error.__cause__, SmoothcertError):  # raised where a value was read
+            raise error.__cause__ from None
+        raise InvalidArgumentError(_sentence(error)) from error
 
 
-def _processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _sentence(error: CycloptsError) -> str:
+    """What is wrong with the arguments, as one sentence in the form of the others."""
+    if isinstance(error, UnknownCommandError):
+        known = [name for name in app if not name.startswith("-")]
+        return f"unknown command {(error.unused_tokens or [''])[0]!r}; known are {', '.join(known)}"
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        if error.argument.tokens or error.keyword:
+            return f"{error.keyword or error.argument.name} needs a value"
+        return f"{' '.join(error.command_chain or ())} needs {error.argument.name}"
+    message = str(error).strip().removesuffix(".")
+    return message[:1].lower() + message[1:]

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from smoothcert.analysis.decided import DecidedSummary, decided_summary
 from smoothcert.analysis.proportion import Proportion
 from smoothcert.bounds import ceil_decimals, floor_decimals
-from smoothcert.cli.answers import Row, sampled_record
+from smoothcert.cli.answers import sampled_record
+from smoothcert.cli.printing import Row
 from smoothcert.decision import Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.runs import Run

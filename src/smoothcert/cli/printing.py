@@ -7,16 +7,16 @@ import io
 import json
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
+from typing import Any, TypeAlias
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from smoothcert.bounds import ceil_decimals, floor_decimals
-from smoothcert.cli.answers import Row
 from smoothcert.runs import Run
 
+Row: TypeAlias = dict[str, Any]
 WIDE = 10_000  # a table is as wide as its content, also where the output is piped
 
 

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Literal
 
-import typer
-
-from smoothcert.cli.given import given
-from smoothcert.cli.options import Format, Joint, Runs, names, numbers
-
-_ASKING = ("measure", "bound", "radii", "thresholds", "alpha", "joint")
+from smoothcert.cli.options import Bounds, Format, Names, Numbers, Runs, open_runs
+from smoothcert.console import say
 
 
 def query(
-    context: typer.Context,
     runs: Runs,
-    measure: Annotated[
-        str | None,
-        typer.Option(
-            help="Some of score, margin, class (kept as it is, at any threshold); default: what the run holds."
-        ),
-    ] = None,
-    bound: Annotated[
-        str | None,
-        typer.Option(help="Some of dual, cdf, hoeffding, clopper_pearson; default: the first three the run holds."),
-    ] = None,
-    radii: Annotated[str, typer.Option(help="L2 radii in input units.")] = "0,0.25,0.5",
-    thresholds: Annotated[str, typer.Option(help="Confidences that must be kept.")] = "0.5,0.7,0.9",
-    alpha: Annotated[float | None, typer.Option(help="Instead of the run's own.")] = None,
-    joint: Annotated[
-        Joint,
-        typer.Option(help="What alpha is for: each statement, all about an input together, or about the data set."),
-    ] = Joint.each,
-    input: Annotated[str | None, typer.Option(help="One input, by its id or index, instead of them all.")] = None,
-    format: Annotated[Format, typer.Option(help="Table for people; csv and json hold exact numbers.")] = Format.table,
+    /,
+    *,
+    measure: Names | None = None,
+    bound: Bounds | None = None,
+    radii: Numbers | None = None,
+    thresholds: Numbers | None = None,
+    alpha: float | None = None,
+    joint: Literal["each", "input", "dataset"] | None = None,
+    input: str | None = None,
+    format: Format = "table",
 ) -> None:
     """Answer from stored samples: certified accuracy over the inputs, or the certificates of one input.
 
@@ -42,22 +28,38 @@ def query(
     inputs. With --joint a whole table can be claimed: alpha is divided by the number of statements of a bound
     (the best of several bounds is not a claim). A run made with --decide answers its own question
     only, with what it cost.
+
+    For example:
+
+        smoothcert query RUN --radii 0,0.25,0.5 --thresholds 0.5,0.7
+
+    Args:
+        runs: Run folders.
+        measure: Some of score, margin, class (kept as it is, at any threshold). Default: what the run holds.
+        bound: Some of dual, cdf, hoeffding, clopper_pearson. Default: the first three the run holds.
+        radii: L2 radii, in input units. Default: 0,0.25,0.5.
+        thresholds: Values the measure must stay above. Default: 0.5,0.7,0.9.
+        alpha: Probability that a certificate is wrong. Default: the run's own.
+        joint: What alpha is for: each statement, all about one input together, or all about the data set.
+        input: One input, by its id or index, instead of all.
+        format: A table for people, or csv or json with exact numbers.
     """
     from smoothcert.cli import answers, decided, printing
-    from smoothcert.runs import Run
     from smoothcert.runs.config import DECIDED
 
     question = answers.Question(
-        measures=None if measure is None else names("measure", measure),
-        bounds=None if bound is None else names("bound", bound),
-        radii=numbers("radii", radii),
-        thresholds=numbers("thresholds", thresholds),
+        measures=measure,
+        bounds=bound,
+        radii=(0.0, 0.25, 0.5) if radii is None else radii,
+        thresholds=(0.5, 0.7, 0.9) if thresholds is None else thresholds,
         alpha=alpha,
-        joint=joint.value,
+        joint=joint or "each",
     )
-    opened = [Run.open(path) for path in runs]
+    opened = open_runs(runs)
     if any(run.config.kind == DECIDED for run in opened):
-        decided.require_no_other_question(opened, given(context, _ASKING))
+        asking = {"measure": measure, "bound": bound, "radii": radii, "thresholds": thresholds, "alpha": alpha}
+        given = [f"--{name}" for name, value in (asking | {"joint": joint}).items() if value is not None]
+        decided.require_no_other_question(opened, given)
         if input is None:
             rows = json_value = [decided.decided_row(run) for run in opened]
             texts = map(decided.decided_text, opened)
@@ -72,9 +74,9 @@ def query(
         tables = [answers.accuracy_rows(run, question) for run in opened]
         texts = map(printing.accuracy_text, opened, tables)
         rows = json_value = [row for table in tables for row in table]
-    if format is Format.json:
-        typer.echo(printing.as_json(json_value))
-    elif format is Format.csv:
-        typer.echo(printing.as_csv(rows))
+    if format == "json":
+        say(printing.as_json(json_value))
+    elif format == "csv":
+        say(printing.as_csv(rows))
     else:
-        typer.echo("\n\n".join(texts))
+        say("\n\n".join(texts))

@@ -10,9 +10,8 @@ import numpy as np
 from smoothcert._check import check_sigma
 from smoothcert.analysis import BoundsTable, Sweep, bounds_table, sweep
 from smoothcert.certify import certify_run
-from smoothcert.cli.answers import Row
 from smoothcert.cli.options import names, numbers
-from smoothcert.cli.printing import proportion_text, table_text
+from smoothcert.cli.printing import Row, proportion_text, table_text
 from smoothcert.cli.sampling import sampling_session
 from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.runs import Run
@@ -113,7 +112,7 @@ def rows(found: Sweep) -> list[Row]:
             "ci_high": share.ci_high,
             "inputs": share.inputs,
             "best": sigma == point.best,
-            "level": sigma in point.level,
+            "tied": sigma in point.tied,
         }
         for point in found.points
         for sigma, share in zip(found.sigmas, point.accuracies, strict=True)
@@ -127,7 +126,7 @@ def text(found: Sweep) -> str:
             f"{point.radius:g}",
             *(proportion_text(share.count, share.inputs, share.ci_low, share.ci_high) for share in point.accuracies),
             "—" if point.best is None else f"{point.best:g}",
-            ", ".join(f"{sigma:g}" for sigma in point.level),
+            ", ".join(f"{sigma:g}" for sigma in point.tied),
         ]
         for point in found.points
     ]
@@ -135,6 +134,7 @@ def text(found: Sweep) -> str:
     return "\n".join(
         [
             f"certified accuracy, {kept}, by the {found.bound} bound [95% interval over the inputs]",
+            *(f"note: {note}" for note in found.notes),
             table_text(
                 ["radius", *(f"sigma {sigma:g}" for sigma in found.sigmas), "best", "not told from it"],
                 body,

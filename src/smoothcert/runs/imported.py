@@ -11,14 +11,12 @@ The columns of the bounds are named ``measure:bound:radius``, such as ``score:cd
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.special import ndtri
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_sigma
@@ -126,7 +124,7 @@ def import_log(
         notes=tuple(_notes(log, source.name, held, sigma=noise, alpha=level, n=samples, expected=expected)),
     )
     with RunStore(out, config) as store:
-        store.put_table(_table(log, data_set, held), _to_parquet)
+        store.put_table(_table(log, data_set, held))
     return Run.open(out)
 
 
@@ -262,9 +260,3 @@ def _table(log: ImportedLog, data: str, measure: str | None) -> pa.Table:
 
 def _nullable(values: FloatArray) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
-
-
-def _to_parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()
