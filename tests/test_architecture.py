@@ -15,7 +15,7 @@ SOURCE = Path(smoothcert.__file__).resolve().parent
 # A part imports only from parts above it; those on one line do not import one another.
 LAYERS = (
     ("errors", "_version", "_allocator", "typing", "console"),
-    ("files", "progress"),
+    ("files", "progress", "fields"),
     ("_check",),
     ("models",),
     ("backends",),
@@ -23,6 +23,7 @@ LAYERS = (
     ("lattice",),
     ("scores", "histogram", "discrete_gaussian"),
     ("prediction", "decision"),
+    ("spec",),
     ("samples",),
     ("sampling",),
     ("bounds",),

@@ -343,5 +343,5 @@ def test_the_demo_ends_with_the_path_of_a_report_and_goes_on(capsys, tmp_path, m
         assert note in captured.err
     assert page.read_text() == "4 inputs"
     run = Run.open(tmp_path / "run")
-    assert (run.config.model, run.config.data, run.config.split) == ("digits", "digits", "test")
+    assert (run.config.model, run.config.data, run.config.spec.data.split) == ("digits", "digits", "test")
     assert [r.samples.prediction == r.label for r in run.records()].count(True) >= 3

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter, UnknownCommandError
 
 from smoothcert._allocator import keep_freed_memory
 from smoothcert._version import __version__
-from smoothcert.cli.bridge import bridged
 from smoothcert.errors import InvalidArgumentError, SmoothcertError
 
 _MAKE, _ASK = Group.create_ordered("Make runs"), Group.create_ordered("Ask runs")
@@ -34,8 +34,17 @@ for name in ("demo", "train", "import"):
     app.command(f"smoothcert.cli.{module}:{module}", name=name, group=_MAKE, help_epilogue="")
 for name in ("query", "report", "compare", "figure"):
     app.command(f"smoothcert.cli.{name}:{name}", name=name, group=_ASK, help_epilogue="")
-app.command(bridged("certify", _MAKE))
-app.command(bridged("sweep", _ASK))
+
+
+def _options_of_file(*given: Any) -> None:
+    """Of ``certify --config FILE``; imported when that command runs."""
+    from smoothcert.cli.certify import options_of_file
+
+    options_of_file(*given)
+
+
+app.command("smoothcert.cli.certify:certify", name="certify", group=_MAKE, config=_options_of_file, help_epilogue="")
+app.command("smoothcert.cli.sweep:sweep", name="sweep", group=_ASK, help_epilogue="")
 app.register_install_completion_command(help="Let bash, zsh, fish or PowerShell complete commands and options.")
 
 
