@@ -93,7 +93,7 @@ def test_one_input_of_an_imported_log(capsys, folder):
         (0.0, 0.95, None),
         (1, 0.6, None),
     ]
-    assert answer["radii"] == [{"measure": "score", "bound": "cdf", "threshold": 0.55, "radius": 1.0}]
+    assert answer["radii"] == [{"measure": "score", "bound": "cdf", "alpha": 0.001, "threshold": 0.55, "radius": 1.0}]
     assert (answer["prediction"], answer["class_radius"]) == (8, None)
     text = ask(capsys, "query", folder / "cohen", "--input", "cifar10:20")
     assert "prediction none, label 7, abstained" in text
