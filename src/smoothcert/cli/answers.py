@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from smoothcert._check import check_alpha
 from smoothcert.analysis import (
@@ -20,6 +21,7 @@ from smoothcert.analysis import (
 )
 from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND, DEFAULT_BOUNDS
 from smoothcert.analysis.inputs import NO_LABEL
+from smoothcert.bounds import ceil_decimals
 from smoothcert.certificate import Certificate
 from smoothcert.cli.printing import Row
 from smoothcert.errors import DataError, InvalidArgumentError
@@ -31,6 +33,7 @@ from smoothcert.scores import MEASURES
 RADII = (0.0, 0.25, 0.5)
 THRESHOLDS = (0.5, 0.7, 0.9)
 EACH, INPUT, DATASET = "each", "input", "dataset"
+_LEAD = "lead"  # a difference of two scores
 _FARTHEST = 10.0  # in units of sigma: 1e23 unanimous votes would certify less
 _NEAR = 5
 
@@ -99,28 +102,41 @@ def _settle(run: Run, asked: Asked, *, one_input: bool = False) -> _Settled:
     if not held and asked.measures is None and asked.bounds is not None and CLASS_BOUND not in asked.bounds:
         raise DataError(f"{run.path} holds no {asked.bounds[0]} bound: it holds class radii")
     usual = [bound for bound in DEFAULT_BOUNDS if bound in table.answers.bounds] or list(DEFAULT_BOUNDS)
-    ranges = [_range(run, measure) for measure in measures if measure != CLASS]
+    ranges = {measure: measure_range(run, measure) for measure in measures if measure != CLASS}
     return _Settled(
         table,
         asked,
         measures,
         bounds=list(dict.fromkeys(asked.bounds or usual)),
-        radii=_radii(asked.radii, table.sigma),
-        thresholds=_thresholds(asked.thresholds, ranges, measures),
+        radii=settled_radii(asked.radii, sigma=table.sigma),
+        thresholds=settled_thresholds(asked.thresholds, ranges),
     )
 
 
-def _range(run: Run, measure: str) -> tuple[float, float]:
-    """Ends of a measure: a built-in one's, or those the run's histograms have."""
+def measure_range(run: Run, measure: str) -> tuple[float, float]:
+    """Ends of a measure: a built-in one's, or those the run's histograms have.
+
+    Raises:
+        InvalidArgumentError: If the run does not hold it.
+        DataError: If the run holds no input that could say.
+    """
     if measure in MEASURES:
         return MEASURES[measure].lower, MEASURES[measure].upper
-    samples = next(record.samples for record in run.iter_records() if record.samples is not None)
-    histogram = samples.measure(measure).sample
-    return histogram.lower, histogram.upper
+    if measure == _LEAD:
+        return -1.0, 1.0
+    for record in run.iter_records():
+        if record.samples is not None:
+            histogram = record.samples.measure(measure).sample
+            return histogram.lower, histogram.upper
+    raise DataError(f"{run.path} holds no certified input yet, so there is no {measure} to ask for")
 
 
-def _radii(asked: Sequence[float] | None, sigma: float) -> list[float]:
-    """The radii; not one that is so large that it must be in other units."""
+def settled_radii(asked: Sequence[float] | None, *, sigma: float) -> list[float]:
+    """The radii asked for, or the usual ones.
+
+    Raises:
+        InvalidArgumentError: If one is so large that it must be in other units.
+    """
     for radius in asked or ():
         if math.isfinite(radius) and radius > _FARTHEST * sigma:
             raise InvalidArgumentError(
@@ -130,22 +146,24 @@ def _radii(asked: Sequence[float] | None, sigma: float) -> list[float]:
     return list(dict.fromkeys(RADII if asked is None else asked))
 
 
-def _thresholds(
-    asked: Sequence[float] | None, ranges: Sequence[tuple[float, float]], measures: Sequence[str]
-) -> list[float]:
-    """The thresholds; not one that no measure asked for can exceed, or that each of them always does."""
+def settled_thresholds(asked: Sequence[float] | None, ranges: Mapping[str, tuple[float, float]]) -> list[float]:
+    """The thresholds asked for, or the usual ones that are in the range of a measure.
+
+    Raises:
+        InvalidArgumentError: If no measure can exceed one, or each of them always does.
+    """
     if not ranges:
-        return list(dict.fromkeys(asked or THRESHOLDS))
-    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
+        return list(dict.fromkeys(THRESHOLDS if asked is None else asked))
+    low, high = min(low for low, _ in ranges.values()), max(high for _, high in ranges.values())
     if asked is None:
         usual = [threshold for threshold in THRESHOLDS if low <= threshold < high]
         return usual or [low + share * (high - low) for share in THRESHOLDS]
     for threshold in asked:
         if math.isfinite(threshold) and not low <= threshold < high:
-            percent = f", or in percent {threshold / 100:g}?" if high < threshold <= 100 * high else ""
+            percent = f": in percent? {threshold / 100:g} is meant then" if high < threshold <= 100 * high else ""
             raise InvalidArgumentError(
-                f"--thresholds must lie in [{low:g}, {high:g}), the range of "
-                f"{' and '.join(m for m in measures if m != CLASS)}; got {threshold:g}{percent}"
+                f"--thresholds must lie in [{low:g}, {high:g}), the range of {' and '.join(ranges)}; "
+                f"got {threshold:g}{percent}"
             )
     return list(dict.fromkeys(asked))
 
@@ -180,6 +198,27 @@ def accuracy_rows(run: Run, asked: Asked) -> list[Row]:
             )
             rows += [asdict(row) for row in found]
     return [{"run": str(run.path), "joint": asked.joint, **row} for row in rows]
+
+
+def reach_notes(run: Run, rows: Sequence[Row]) -> list[str]:
+    """Where radii were asked for that no input can reach: with so many samples even unanimous ones certify no more."""
+    config = run.config
+    asked = [row for row in rows if row["threshold"] is not None]
+    if config.kind == IMPORTED or not asked:
+        return []
+    farthest: list[tuple[float, Row]] = []
+    for row in asked:
+        low, high = measure_range(run, row["measure"])
+        certain = row["alpha"] ** (1.0 / config.n)
+        needed = min(max((row["threshold"] - low) / (high - low), 0.0), 1.0)
+        farthest.append((config.sigma * float(ndtri(certain) - ndtri(needed)), row))
+    reach, at = max(farthest, key=lambda pair: pair[0])
+    if max(row["radius"] for row in asked) <= max(reach, 0.0):
+        return []
+    return [
+        f"note: {config.n:,} samples per input at alpha {at['alpha']:.3g} certify no {at['measure']} above "
+        f"{at['threshold']:g} beyond radius {ceil_decimals(max(reach, 0.0), 3)}, whatever the classifier"
+    ]
 
 
 def _class_rows(table: BoundsTable, radii: list[float]) -> list[Row]:

@@ -143,6 +143,8 @@ def _accuracy(runs: Sequence[Run], asked: Asked) -> _Answer:
 
 
 def _run_lines(run: Run, rows: Sequence[Row]) -> list[str]:
+    from smoothcert.cli.answers import reach_notes
+
     config, skipped = run.config, len(run.skipped)
     at = {row["bound"]: f"{row['alpha']:.3g}" for row in rows}
     if rows[0]["joint"] == "each":
@@ -157,7 +159,8 @@ def _run_lines(run: Run, rows: Sequence[Row]) -> list[str]:
         + (f" ({skipped} more skipped as unreadable)" if skipped else "")
         + f", sigma {config.sigma:g}, {alpha}, n0 {config.n0:,}, n {config.n:,}",
         *(f"note: {note}" for note in config.notes),
-        f"{what} [95% interval over the inputs] ≥ at least so much of all such inputs, with 95% confidence, wrong "
+        *reach_notes(run, rows),
+        f"{what} [95% interval over the inputs] ≥ what it is at least of all such inputs, with 95% confidence, wrong "
         "certificates included",
     ]
 
