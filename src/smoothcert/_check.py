@@ -63,6 +63,24 @@ def check_threshold(threshold: float) -> float:
     return value
 
 
+def check_offset(offset: float) -> float:
+    """Return ``offset`` as a finite float of at least 0, or raise ``InvalidArgumentError``."""
+    value = _number("offset", offset)
+    if not 0.0 <= value < math.inf:
+        raise InvalidArgumentError(f"offset must be a finite distance, at least 0; got {offset!r}")
+    return value
+
+
+def check_price(price: float, *, alpha: float) -> float:
+    """Return ``price`` as a float in ``[0, alpha)``, or raise ``InvalidArgumentError``."""
+    value = _number("price", price)
+    if not 0.0 <= value < alpha:
+        raise InvalidArgumentError(
+            f"price must be at least 0 and leave something of alpha={alpha:g} for the statements; got {price!r}"
+        )
+    return value
+
+
 def check_choice(name: str, value: str, known: Sequence[str]) -> str:
     """Return ``value`` if it is one of ``known``, or raise ``InvalidArgumentError`` listing them."""
     if value not in known:
