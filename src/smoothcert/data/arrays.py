@@ -100,7 +100,10 @@ def feature_source(
     notes: tuple[str, ...] = (),
 ) -> ArraySource:
     """Return the rows of tables as inputs: the chosen features of each, and its label."""
-    parts = [read_features(table, columns.inputs, name=name) for table in tables]
+    try:
+        parts = [read_features(table, columns.inputs, name=name) for table in tables]
+    except (pa.ArrowException, ValueError) as error:
+        raise DataError(f"features of {name} cannot be read: {error}") from error
     x = [row for part in parts for row in part] if isinstance(parts[0], list) else np.concatenate(parts)
     labels, class_names = None, columns.class_names
     if columns.label is not None:

@@ -134,7 +134,7 @@ def read_labels(
         return _text_labels(column, class_names)
     if not (_is_number(column.type)):
         raise DataError(f"column {name} must hold labels: whole numbers, or names of classes; it is {column.type}")
-    numbers = np.asarray(pc.cast(column, pa.float64()).fill_null(-1).to_numpy())
+    numbers = np.asarray(pc.cast(column, pa.float64(), safe=False).fill_null(-1).to_numpy())
     numbers = np.where(np.isnan(numbers), -1.0, numbers)
     odd = np.flatnonzero((numbers != np.rint(numbers)) | (np.abs(numbers) > 2**31))
     if odd.size:
@@ -155,7 +155,7 @@ def read_features(table: pa.Table, columns: Sequence[str], *, name: str) -> npt.
         return [row if shape is None else row.reshape(shape) for row in rows]
     found = np.empty((table.num_rows, len(columns)), dtype=np.float32)
     for place, column in enumerate(columns):
-        values = pc.cast(_plain(table.column(column)), pa.float64()).fill_null(float("nan"))
+        values = pc.cast(_plain(table.column(column)), pa.float64(), safe=False).fill_null(float("nan"))
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which reading the row refuses
             found[:, place] = values.to_numpy()
     return found
