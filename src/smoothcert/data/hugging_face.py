@@ -109,7 +109,7 @@ def open_hugging_face(
         readers=readers,
         image_column=image_column,
         label_column=label_column,
-        folders=None if allow_outside else [*cache, *([folder] if folder.is_dir() else [])],
+        folders=None if allow_outside else [*([folder] if folder.is_dir() else []), *cache],
         beside=folder if folder.is_dir() else Path(),
         identity=f"{repository}:{config}:{part}:{downloaded}",
     )
