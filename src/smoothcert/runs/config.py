@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from smoothcert._version import __version__
 from smoothcert.errors import RunError
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the layout of a run folder, raised when a reader of the old one would misread the new one."""
 
 SAMPLED, DECIDED, IMPORTED = "sampled", "decided", "imported"
