@@ -10,6 +10,7 @@ import numpy.typing as npt
 from smoothcert._check import check_choice
 from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import InvalidArgumentError
+from smoothcert.extras import import_optional
 
 TRAIN_SIZE = 1197
 """The first 1,197 images are for training, the last 600 for testing.
@@ -35,15 +36,13 @@ class DigitsSource:
     input_range = (0.0, 1.0)
 
     def __init__(self, *, split: str = "test", preprocess: Preprocess | None = None) -> None:
-        from sklearn.datasets import load_digits
-
         check_choice("split", split, ("train", "test"))
         if preprocess is not None and (preprocess.crop not in (None, (8, 8)) or preprocess.resize not in (None, 8)):
             raise InvalidArgumentError(
                 f"image_size and resize must be 8 or absent for digits, which are 8x8; "
                 f"got {preprocess.image_size} and {preprocess.resize}"
             )
-        bunch = load_digits()
+        bunch = import_optional("sklearn.datasets", what="data 'digits'", extra="digits").load_digits()
         self._images = (bunch.images[:, None] / 16.0).astype(np.float32)
         self._labels = bunch.target.astype(np.int64)
         self.indices = list(range(TRAIN_SIZE) if split == "train" else range(TRAIN_SIZE, len(self._labels)))

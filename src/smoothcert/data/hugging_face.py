@@ -11,6 +11,7 @@ import numpy.typing as npt
 from smoothcert.data.columns import choose_columns, encoded_image
 from smoothcert.data.preprocess import STEP, Preprocess, content_hash
 from smoothcert.errors import DataError
+from smoothcert.extras import import_optional
 
 
 class HuggingFaceSource:
@@ -45,7 +46,7 @@ class HuggingFaceSource:
         image_column: str | None = None,
         label_column: str | None = None,
     ) -> None:
-        import datasets
+        datasets = import_optional("datasets", what=f"data {name!r}", extra="data")
 
         self.name = name
         self._preprocess = preprocess
