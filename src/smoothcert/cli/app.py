@@ -11,14 +11,6 @@ from smoothcert._allocator import keep_freed_memory
 from smoothcert._version import __version__
 from smoothcert.errors import InvalidArgumentError, SmoothcertError
 
-
-def _options_of_file(*binding: Any) -> None:
-    """Options of ``certify --config FILE``; loaded with the command."""
-    from smoothcert.cli.certify import options_of_file
-
-    options_of_file(*binding)
-
-
 _MAKE, _ASK = Group.create_ordered("Make runs"), Group.create_ordered("Ask runs")
 
 app = App(
@@ -37,12 +29,22 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
-app.command("smoothcert.cli.certify:certify", name="certify", group=_MAKE, help_epilogue="", config=_options_of_file)
 for name in ("demo", "train", "import"):
     module = "import_" if name == "import" else name
     app.command(f"smoothcert.cli.{module}:{module}", name=name, group=_MAKE, help_epilogue="")
-for name in ("query", "report", "compare", "figure", "sweep"):
+for name in ("query", "report", "compare", "figure"):
     app.command(f"smoothcert.cli.{name}:{name}", name=name, group=_ASK, help_epilogue="")
+
+
+def _options_of_file(*given: Any) -> None:
+    """Of ``certify --config FILE``; imported when that command runs."""
+    from smoothcert.cli.certify import options_of_file
+
+    options_of_file(*given)
+
+
+app.command("smoothcert.cli.certify:certify", name="certify", group=_MAKE, config=_options_of_file, help_epilogue="")
+app.command("smoothcert.cli.sweep:sweep", name="sweep", group=_ASK, help_epilogue="")
 app.register_install_completion_command(help="Let bash, zsh, fish or PowerShell complete commands and options.")
 
 

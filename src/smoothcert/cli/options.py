@@ -67,6 +67,13 @@ def _bounds(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
     return found
 
 
+def _device(_: Any, device: str | None) -> None:
+    from smoothcert._check import check_device
+
+    if device is not None:
+        check_device(device)
+
+
 Names: TypeAlias = Annotated[tuple[str, ...], Parameter(converter=_names, n_tokens=1)]
 """Names separated by commas."""
 Numbers: TypeAlias = Annotated[tuple[float, ...], Parameter(converter=_numbers, n_tokens=1, allow_leading_hyphen=True)]
@@ -80,7 +87,11 @@ Quiet: TypeAlias = Annotated[
     Parameter(name=["--quiet", "-q"], negative=(), help="No notes and no bar: a line a minute, warnings, errors."),
 ]
 Device: TypeAlias = Annotated[
-    str | None, Parameter(help="Where the classifier runs: cpu, cuda, cuda:1, ... Default: a GPU if there is one.")
+    str | None,
+    Parameter(
+        validator=_device,
+        help="Where the classifier runs: cpu, cuda, cuda:1, mps or xpu. Default: a GPU if there is one.",
+    ),
 ]
 
 
