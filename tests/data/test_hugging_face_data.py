@@ -19,7 +19,8 @@ def hub(monkeypatch):
     asked = []
 
     def answer(columns, **features):
-        def load_dataset(repository, config=None, *, split):
+        def load_dataset(repository, config=None, *, split, trust_remote_code):
+            assert trust_remote_code is False
             asked.append((repository, config, split))
             return datasets.Dataset.from_dict(columns, datasets.Features(features))
 

@@ -67,7 +67,7 @@ def test_changing_a_loaded_image_does_not_change_the_data():
         ({"split": "validation"}, "split must be one of train, test; got 'validation'"),
         ({"image_size": 32}, "image_size and resize must be 8 or absent"),
         ({"resize": 16}, "image_size and resize must be 8 or absent"),
-        ({"label_column": "digit"}, "label_column mean nothing"),
+        ({"label_column": "digit"}, "label_column means nothing"),
     ],
 )
 def test_bad_arguments(arguments, message):

@@ -14,17 +14,14 @@ from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import MARGIN, SCORE, Measure
+from smoothcert.spec import RunSpec
 
 CONFIG = RunConfig(
+    spec=RunSpec.of(model="tiny", data="arrays", sigma=0.25, n0=20, n=200, levels=100, seed=7),
     model="tiny",
     data="arrays",
     data_fingerprint="ab" * 32,
-    sigma=0.25,
-    n0=20,
-    n=200,
-    alpha=0.001,
     num_classes=3,
-    levels=100,
     inputs=40,
     created="2024-01-01T00:00:00+00:00",
 )

@@ -65,7 +65,7 @@ def test_inputs_in_any_order_are_read_in_order(tmp_path):
 
 def test_a_run_is_continued_and_keeps_its_first_config(tmp_path):
     fill(tmp_path, range(5))
-    with RunStore(tmp_path, replace(CONFIG, created="later", weights="elsewhere")) as store:
+    with RunStore(tmp_path, replace(CONFIG, created="later", notes=("odd",))) as store:
         assert store.present == set(range(5))
         assert store.config == CONFIG
         store.append(make_record(5))
@@ -80,9 +80,9 @@ def test_an_input_is_stored_once(tmp_path):
 
 def test_another_run_is_refused_by_naming_what_differs(tmp_path):
     fill(tmp_path, range(3))
-    message = "holds another run: sigma is 0.25 there and 0.5 here, seed is 0 there and 3 here"
+    message = "holds another run: sigma is 0.25 there and 0.5 here, seed is 7 there and 3 here"
     with pytest.raises(RunError, match=message):
-        RunStore(tmp_path, replace(CONFIG, sigma=0.5, seed=3))
+        RunStore(tmp_path, replace(CONFIG, spec=CONFIG.spec.vary(sigma=0.5, seed=3)))
     assert_holds(tmp_path, range(3))
     fill(tmp_path, [3])  # and the refusal left no lock
 
@@ -121,8 +121,8 @@ def test_only_one_writer_at_a_time(tmp_path):
 
 def test_what_a_kill_leaves_half_written_is_ignored_and_removed(tmp_path):
     fill(tmp_path, range(3))
-    (tmp_path / "parts" / ".part-00000003.parquet.99.tmp").write_bytes(b"PAR1 half")
-    (tmp_path / ".config.json.99.tmp").write_bytes(b"{")
+    (tmp_path / "parts" / ".part-00000003.parquet.smoothcert-99-0123abcd.tmp").write_bytes(b"PAR1 half")
+    (tmp_path / ".config.json.smoothcert-99-0123abcd.tmp").write_bytes(b"{")
     assert_holds(tmp_path, range(3))
     fill(tmp_path, [3])
     assert_holds(tmp_path, range(4))
@@ -131,7 +131,7 @@ def test_what_a_kill_leaves_half_written_is_ignored_and_removed(tmp_path):
 
 def test_a_kill_before_the_config_is_written_leaves_a_usable_folder(tmp_path):
     (tmp_path / ".lock").touch()
-    (tmp_path / ".config.json.99.tmp").write_bytes(b"{")
+    (tmp_path / ".config.json.smoothcert-99-0123abcd.tmp").write_bytes(b"{")
     fill(tmp_path, range(2))
     assert_holds(tmp_path, range(2))
 

@@ -11,12 +11,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smoothcert._check import check_alpha, check_choice, check_radii, check_threshold
+from smoothcert._check import check_alpha, check_choice, check_price, check_radii, check_threshold
 from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
-from smoothcert.analysis.stored_histograms import STAGES, RunLike, lists, stacks
+from smoothcert.analysis.stored_histograms import Certifiable, RunLike, certifiable, lists, stacks
 from smoothcert.analysis.workers import spread
-from smoothcert.bounds import BOUNDS, bound_named, certified_radii, class_radius, lower_bounds, upper_bounds
-from smoothcert.bounds.stack import HistogramStack
+from smoothcert.bounds import BOUNDS, TopVotes, bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import DataError
 from smoothcert.runs.records import SCHEMA
 from smoothcert.scores import MEASURES
@@ -30,6 +29,9 @@ COLUMNS = (
     "error",
     "prediction",
     "content_hash",
+    "offset",
+    "price",
+    "pilot_votes_classes",
     "pilot_votes_counts",
     "votes_classes",
     "votes_counts",
@@ -109,9 +111,10 @@ class BoundsTable:
             InvalidArgumentError: If ``alpha`` is outside ``(0, 1/2]``.
         """
         failure = check_alpha(run.config.alpha if alpha is None else alpha)
+        sigma = float(run.config.sigma)
         certified = []
         skipped: list[SkippedInput] = []
-        votes, n = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+        radii = [np.empty(0)]
         drawn = 0
         for table in run.tables(COLUMNS):
             failed = table["error"].is_valid()
@@ -122,15 +125,11 @@ class BoundsTable:
             rows = table.filter(pc.invert(failed))
             if rows.num_rows == 0:
                 continue
-            starts, counts = lists(rows["votes_counts"])
-            row = np.repeat(np.arange(rows.num_rows), np.diff(starts))
-            own = lists(rows["votes_classes"])[1] == rows["prediction"].to_numpy()[row]
-            votes.append(np.bincount(row[own], counts[own], rows.num_rows).astype(np.int64))
-            n.append(np.bincount(row, counts, rows.num_rows).astype(np.int64))
-            drawn += int(counts.sum()) + int(lists(rows["pilot_votes_counts"])[1].sum())
+            radii.append(_class_radii(rows, sigma=sigma, alpha=failure))
+            drawn += sum(int(lists(rows[f"{stage}_counts"])[1].sum()) for stage in ("pilot_votes", "votes"))
             certified.append(rows.select(_KEPT))
         known = pa.concat_tables(certified) if certified else SCHEMA.empty_table()
-        radius = class_radius(np.concatenate(votes), n=np.concatenate(n), sigma=float(run.config.sigma), alpha=failure)
+        radius = np.concatenate(radii)
         inputs = Inputs(
             indices=known["index"].to_numpy(),
             ids=tuple(known["id"].to_pylist()),
@@ -141,7 +140,6 @@ class BoundsTable:
             skipped=tuple(skipped),
         )
         seconds = float(known["seconds"].to_numpy().sum())
-        sigma = float(run.config.sigma)
         return cls(run, inputs, class_radius=radius, alpha=failure, sigma=sigma, seconds=seconds, drawn=drawn)
 
     def lower(self, *, measure: str, bound: str, radii: float | Sequence[float] | FloatArray) -> FloatArray:
@@ -219,7 +217,8 @@ class BoundsTable:
         check_choice("measure", measure, tuple(MEASURES))
         key = ("smoothed", measure)
         if key not in self._known:
-            means = [sample.means for (sample,) in self._stacks(measure, ["sample"])]
+            samples = stacks(self._sampled(measure), measure, indices=self.inputs.indices, stages=["sample"])
+            means = [sample.means for (sample,) in samples]
             self._known[key] = np.concatenate([*means, np.empty(0)])
         return self._known[key]
 
@@ -252,16 +251,19 @@ class BoundsTable:
                 self._known[keys[bound]] = values
         return [self._known[keys[bound]] for bound in bounds]
 
-    def _stacks(self, measure: str, stages: Sequence[str] = STAGES) -> Iterator[tuple[HistogramStack, ...]]:
+    def _sampled(self, measure: str) -> RunLike:
         if self._run is None:
             raise DataError(f"there are no samples to bound the {measure} from")
-        return stacks(self._run, measure, indices=self.inputs.indices, stages=stages)
+        return self._run
+
+    def _certifiable(self, measure: str) -> Iterator[Certifiable]:
+        return certifiable(self._sampled(measure), measure, indices=self.inputs.indices)
 
     def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
         """Bounds of all inputs, shape ``(bounds, inputs, radii)``; ``side`` is ``"lower"`` or ``"upper"``."""
         function = upper_bounds if side == "upper" else lower_bounds
         answer = partial(_each_bound, function, bounds=bounds, radii=radii, sigma=self.sigma, alpha=self.alpha)
-        chunks = self._stacks(measure)
+        chunks = self._certifiable(measure)
         # Those without a pilot take less time than it takes to hand over the histograms.
         slow = any(bound_named(bound).needs_pilot for bound in bounds)
         found = spread(answer, chunks) if slow else map(answer, chunks)
@@ -270,7 +272,7 @@ class BoundsTable:
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
         """Radii of the first ``rows`` inputs, shape ``(rows,)``."""
         answer = partial(_radii, threshold=threshold, sigma=self.sigma, alpha=self.alpha, bound=bound)
-        return np.concatenate([np.empty(0), *spread(answer, _first(rows, self._stacks(measure)))])
+        return np.concatenate([np.empty(0), *spread(answer, _first(rows, self._certifiable(measure)))])
 
 
 def common_bound(tables: Sequence[BoundsTable]) -> str:
@@ -278,25 +280,46 @@ def common_bound(tables: Sequence[BoundsTable]) -> str:
     return next((b for b in DEFAULT_BOUNDS if all(b in table.answers.bounds for table in tables)), DEFAULT_BOUNDS[0])
 
 
-def _first(rows: int, pairs: Iterable[tuple[HistogramStack, ...]]) -> Iterator[tuple[HistogramStack, ...]]:
+def _class_radii(rows: pa.Table, *, sigma: float, alpha: float) -> FloatArray:
+    """Class radii of the inputs in the rows of a run; each pays for its offset and its noise."""
+    top = {}
+    for stage, name in (("pilot_votes", "pilot"), ("votes", "sample")):
+        starts, counts = lists(rows[f"{stage}_counts"])
+        row = np.repeat(np.arange(rows.num_rows), np.diff(starts))
+        own = lists(rows[f"{stage}_classes"])[1] == rows["prediction"].to_numpy()[row]
+        top[name] = np.bincount(row[own], counts[own], rows.num_rows).astype(np.int64)
+        top[f"{name}_rival"] = np.zeros(rows.num_rows, dtype=np.int64)
+        np.maximum.at(top[f"{name}_rival"], row[~own], counts[~own])
+        top["n0" if name == "pilot" else "n"] = np.bincount(row, counts, rows.num_rows).astype(np.int64)
+    offset, price = (rows[name].fill_null(0.0).to_numpy() for name in ("offset", "price"))
+    radii = np.empty(rows.num_rows)
+    for paid in np.unique(price):
+        some = price == paid
+        votes = TopVotes(**{name: values[some] for name, values in top.items()})
+        left = alpha - check_price(float(paid), alpha=alpha)
+        radii[some] = votes.class_radius(sigma=sigma, alpha=left, offset=offset[some])
+    return radii
+
+
+def _first(rows: int, chunks: Iterable[Certifiable]) -> Iterator[Certifiable]:
     """The chunks of the first so many inputs."""
-    for pair in pairs:
+    for chunk in chunks:
         if rows <= 0:
             break
-        yield tuple(stack[:rows] for stack in pair)
-        rows -= len(pair[0])
+        yield chunk.first(rows)
+        rows -= len(chunk.samples)
 
 
 def _each_bound(
-    function: Callable[..., FloatArray], pair: tuple[HistogramStack, ...], *, bounds: Sequence[str], **asked: Any
+    function: Callable[..., FloatArray], chunk: Certifiable, *, bounds: Sequence[str], **asked: Any
 ) -> FloatArray:
-    """Several bounds of a chunk of inputs, from their pilot and sample; shape ``(bounds, inputs, radii)``."""
-    return np.stack([function(*pair, bound=bound, **asked) for bound in bounds])
+    """Several bounds of a chunk of inputs; shape ``(bounds, inputs, radii)``."""
+    return np.stack([function(**chunk._asdict(), bound=bound, **asked) for bound in bounds])
 
 
-def _radii(pair: tuple[HistogramStack, ...], **asked: Any) -> FloatArray:
+def _radii(chunk: Certifiable, **asked: Any) -> FloatArray:
     """Certified radii of a chunk of inputs."""
-    return certified_radii(*pair, **asked)
+    return certified_radii(**chunk._asdict(), **asked)
 
 
 def _check_names(measure: str, bound: str) -> None:

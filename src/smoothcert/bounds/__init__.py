@@ -1,9 +1,17 @@
 """Histograms of scores to certified bounds. NumPy and SciPy only here: no torch, no files, no printing."""
 
 from smoothcert.bounds.cdf import cdf_lower, clopper_pearson_survival_lower, dkw_survival_lower
-from smoothcert.bounds.clopper_pearson import class_radius, clopper_pearson_lower, clopper_pearson_upper
+from smoothcert.bounds.clopper_pearson import (
+    TopVotes,
+    class_radius,
+    clopper_pearson_lower,
+    clopper_pearson_upper,
+    pairwise_class_radius,
+)
+from smoothcert.bounds.deal import deal_seed, mirrored_seed
 from smoothcert.bounds.dual import dual_lower
 from smoothcert.bounds.hoeffding import hoeffding_lower
+from smoothcert.bounds.lead import LeadCertificate
 from smoothcert.bounds.rounding import ceil_decimals, floor_decimals
 from smoothcert.bounds.score_certificate import ScoreCertificate
 from smoothcert.bounds.sequential import CERTIFIED, REFUTED, UNDECIDED, SequentialTest
@@ -25,8 +33,10 @@ __all__ = [
     "TABLE",
     "UNDECIDED",
     "Bound",
+    "LeadCertificate",
     "ScoreCertificate",
     "SequentialTest",
+    "TopVotes",
     "bound_named",
     "cdf_lower",
     "ceil_decimals",
@@ -35,11 +45,14 @@ __all__ = [
     "clopper_pearson_lower",
     "clopper_pearson_survival_lower",
     "clopper_pearson_upper",
+    "deal_seed",
     "dkw_survival_lower",
     "dual_lower",
     "floor_decimals",
     "hoeffding_lower",
     "lower_bounds",
+    "mirrored_seed",
+    "pairwise_class_radius",
     "split_alpha",
     "upper_bounds",
 ]

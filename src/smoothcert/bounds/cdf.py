@@ -208,17 +208,38 @@ def cdf_lower_many(
     A band is a table from the number of samples at or above a threshold to a probability, and inputs share it: what is
     shifted is the table and not every input's probabilities.
     """
-    samples.require_samples()
-    shifts = check_radii(r, name="r")
     check_choice("band", band, tuple(BANDS))
     check_choice("placement", placement, PLACEMENTS)
     most = check_count("thresholds", thresholds)
+    return _lower_many(samples, r=r, alpha=alpha, band=BANDS[band], placement=placement, thresholds=most)
+
+
+def clopper_pearson_cdf_lower_many(samples: HistogramStack, *, r: FloatArray, alpha: float) -> FloatArray:
+    """:func:`cdf_lower_many` by exact binomial bounds; where the grid has but one step, by the only one there is.
+
+    A measure that is 0 or 1, such as a vote, has one threshold: its certified radius is then that of Cohen et al.
+    """
+    band = clopper_pearson_lower if samples.levels == 1 else clopper_pearson_survival_lower
+    return _lower_many(samples, r=r, alpha=alpha, band=band, placement="all", thresholds=1)
+
+
+def _lower_many(
+    samples: HistogramStack,
+    *,
+    r: FloatArray,
+    alpha: float,
+    band: Callable[..., FloatArray],
+    placement: str,
+    thresholds: int,
+) -> FloatArray:
+    samples.require_samples()
+    shifts, level = check_radii(r, name="r"), check_alpha(alpha)
     n = int(samples.n[0])
     if (samples.n != n).any():  # nothing to share
-        own = partial(cdf_lower_many, r=r, alpha=alpha, band=band, placement=placement, thresholds=most)
+        own = partial(_lower_many, r=r, alpha=alpha, band=band, placement=placement, thresholds=thresholds)
         return np.concatenate([own(one) for one in samples.split()])
-    if placement == "uniform" or (placement == "equal_mass" and np.diff(samples.starts).max() > most):
-        at, at_or_above, first = _placed(samples, placement, most)
+    if placement == "uniform" or (placement == "equal_mass" and np.diff(samples.starts).max() > thresholds):
+        at, at_or_above, first = _placed(samples, placement, thresholds)
     else:  # every cell that holds a sample
         through = np.cumsum(samples.counts) - samples.counts  # samples before each cell, of this and earlier inputs
         at, first = samples.cells, samples.starts[:-1]
@@ -226,7 +247,7 @@ def cdf_lower_many(
     heights = samples.points[at]
     widths = np.diff(heights, prepend=samples.lower)
     widths[first] = heights[first] - samples.lower
-    lower = _integrals(at_or_above, widths, first, shifts, n=n, alpha=alpha, band=band)
+    lower = _integrals(at_or_above, widths, first, shifts, n=n, alpha=level, band=band)
     return np.clip(samples.lower + lower, samples.lower, samples.upper)
 
 
@@ -245,7 +266,14 @@ def _placed(samples: HistogramStack, placement: str, thresholds: int) -> tuple[I
 
 
 def _integrals(
-    at_or_above: IntArray, widths: FloatArray, first: IntArray, shifts: FloatArray, *, n: int, alpha: float, band: str
+    at_or_above: IntArray,
+    widths: FloatArray,
+    first: IntArray,
+    shifts: FloatArray,
+    *,
+    n: int,
+    alpha: float,
+    band: Callable[..., FloatArray],
 ) -> FloatArray:
     """Shifted probabilities times widths, summed from each of ``first`` to the next; shape ``(first, shifts)``."""
     if n <= at_or_above.size:  # many inputs: a table over all counts costs less than sorting those that occur
@@ -253,7 +281,7 @@ def _integrals(
         counts, where = np.flatnonzero(present), (np.cumsum(present) - 1)[at_or_above]
     else:
         counts, where = np.unique(at_or_above, return_inverse=True)
-    probabilities = BANDS[band](counts, n=n, alpha=alpha)
+    probabilities = band(counts, n=n, alpha=alpha)
     sums = np.empty((first.size, shifts.size))
     for column, shift in enumerate(shifts):
         sums[:, column] = np.add.reduceat(shifted_probability(probabilities, shift)[where] * widths, first)

@@ -13,8 +13,9 @@ from typing import Literal, Protocol, TypeAlias
 
 import numpy as np
 
-from smoothcert._check import check_alpha, check_count, check_radii, check_sigma, check_threshold
-from smoothcert.bounds.cdf import cdf_lower_many
+from smoothcert._check import check_alpha, check_count, check_price, check_radii, check_sigma, check_threshold
+from smoothcert.bounds.cdf import cdf_lower_many, clopper_pearson_cdf_lower_many
+from smoothcert.bounds.deal import mirrored_seed
 from smoothcert.bounds.dual import dual_lower_many, dual_shift_above
 from smoothcert.bounds.hoeffding import hoeffding_lower_many
 from smoothcert.bounds.stack import Histograms, HistogramStack
@@ -29,14 +30,18 @@ Over: TypeAlias = Literal["radii", "thresholds"]
 class LowerOfMany(Protocol):
     """Lower bounds of many inputs on one grid."""
 
-    def __call__(self, pilots: HistogramStack, samples: HistogramStack, *, r: FloatArray, alpha: float) -> FloatArray:
+    def __call__(
+        self, pilots: HistogramStack, samples: HistogramStack, *, r: FloatArray, alpha: float, seeds: Sequence[int]
+    ) -> FloatArray:
         """Bounds at radii in units of sigma, shape ``(inputs, radii)``."""
 
 
 class ShiftAbove(Protocol):
     """Certified radius of one input."""
 
-    def __call__(self, threshold: float, *, pilot: HistogramStack, sample: HistogramStack, alpha: float) -> float:
+    def __call__(
+        self, threshold: float, *, pilot: HistogramStack, sample: HistogramStack, alpha: float, seed: int
+    ) -> float:
         """Largest shift, in units of sigma, up to which the certificate is above the threshold."""
 
 
@@ -76,7 +81,9 @@ class Bound:
 
 
 def _of_samples(function: Callable[..., FloatArray]) -> LowerOfMany:
-    def lower(pilots: HistogramStack, samples: HistogramStack, *, r: FloatArray, alpha: float) -> FloatArray:
+    def lower(
+        pilots: HistogramStack, samples: HistogramStack, *, r: FloatArray, alpha: float, seeds: Sequence[int]
+    ) -> FloatArray:
         return function(samples, r=r, alpha=alpha)
 
     return lower
@@ -113,7 +120,7 @@ TABLE: Mapping[str, Bound] = {
         Bound(
             name="clopper_pearson",
             label="CDF, Clopper-Pearson band",
-            lower_of_many=_of_samples(partial(cdf_lower_many, band="clopper_pearson", placement="all")),
+            lower_of_many=_of_samples(clopper_pearson_cdf_lower_many),
             simultaneous_over=("radii", "thresholds"),
             needs_pilot=False,
             chunk=128,
@@ -147,6 +154,9 @@ def lower_bounds(
     sigma: float,
     alpha: float,
     bound: str = "dual",
+    seeds: Sequence[int] | None = None,
+    offsets: Sequence[float] | FloatArray | None = None,
+    prices: Sequence[float] | FloatArray | None = None,
 ) -> FloatArray:
     """Certified lower bounds of many inputs; each row as :meth:`ScoreCertificate.lower` gives it.
 
@@ -159,6 +169,11 @@ def lower_bounds(
         sigma: Standard deviation of the noise, in input units.
         alpha: Failure probability of each statement.
         bound: One of ``BOUNDS``.
+        seeds: Of the deal of the dual bound, one per input, each as :func:`deal_seed` makes it; None for 0.
+        offsets: L2 distances from the inputs to the points that were sampled around, one per input: every radius is
+            measured from the input and so grows by it. None for 0.
+        prices: Parts of ``alpha`` that are spent already, one per input, such as how far the noise may be from Gaussian
+            in total variation. None for 0.
 
     Returns:
         Shape ``(inputs, radii)``.
@@ -166,11 +181,14 @@ def lower_bounds(
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
     """
-    chosen, level = bound_named(bound), check_alpha(alpha)
-    shifts = np.minimum(check_radii(radii) / check_sigma(sigma), LARGEST_SHIFT)
-    rows = [np.empty((0, shifts.size))]
-    for seen, drawn in _chunks(pilots, samples, chosen.chunk):
-        rows.append(chosen.lower_of_many(seen, drawn, r=shifts, alpha=level))
+    chosen, level, scale = bound_named(bound), check_alpha(alpha), check_sigma(sigma)
+    asked = check_radii(radii)
+    rows = [np.empty((0, asked.size))]
+    for some in _chunks(pilots, samples, seeds, offsets, prices, size=chosen.chunk):
+        shifts = np.minimum((asked + some.offset) / scale, LARGEST_SHIFT)
+        rows.append(
+            chosen.lower_of_many(some.pilots, some.samples, r=shifts, alpha=some.left_of(level), seeds=some.seeds)
+        )
     return np.concatenate(rows)
 
 
@@ -182,9 +200,25 @@ def upper_bounds(
     sigma: float,
     alpha: float,
     bound: str = "dual",
+    seeds: Sequence[int] | None = None,
+    offsets: Sequence[float] | FloatArray | None = None,
+    prices: Sequence[float] | FloatArray | None = None,
 ) -> FloatArray:
-    """Certified upper bounds of many inputs: the mirror of :func:`lower_bounds`, with the same arguments."""
-    lower = partial(lower_bounds, radii=radii, sigma=sigma, alpha=alpha, bound=bound)
+    """Certified upper bounds of many inputs: the mirror of :func:`lower_bounds`, with the same arguments.
+
+    The deal has :func:`mirrored_seed` of each seed.
+    """
+    own = [mirrored_seed(seed) for seed in _seeds(seeds, len(samples))]
+    lower = partial(
+        lower_bounds,
+        radii=radii,
+        sigma=sigma,
+        alpha=alpha,
+        bound=bound,
+        seeds=own,
+        offsets=offsets,
+        prices=prices,
+    )
     if len(samples) == 0:
         return lower(pilots, samples)
     bet_on, drawn = HistogramStack.of(pilots), HistogramStack.of(samples)
@@ -192,7 +226,16 @@ def upper_bounds(
 
 
 def certified_radii(
-    pilots: Histograms, samples: Histograms, *, threshold: float, sigma: float, alpha: float, bound: str = "dual"
+    pilots: Histograms,
+    samples: Histograms,
+    *,
+    threshold: float,
+    sigma: float,
+    alpha: float,
+    bound: str = "dual",
+    seeds: Sequence[int] | None = None,
+    offsets: Sequence[float] | FloatArray | None = None,
+    prices: Sequence[float] | FloatArray | None = None,
 ) -> FloatArray:
     """Certified radii of a threshold of many inputs; each as :meth:`ScoreCertificate.radius` gives it.
 
@@ -203,6 +246,9 @@ def certified_radii(
         sigma: Standard deviation of the noise, in input units.
         alpha: Failure probability of each statement.
         bound: One of ``BOUNDS``.
+        seeds: As for :func:`lower_bounds`.
+        offsets: As for :func:`lower_bounds`; radii shrink by them, not below 0.
+        prices: As for :func:`lower_bounds`.
 
     Returns:
         Shape ``(inputs,)``, in input units; ``inf`` if the threshold lies below the range of the measure.
@@ -213,26 +259,74 @@ def certified_radii(
     chosen, least, level = bound_named(bound), check_threshold(threshold), check_alpha(alpha)
     scale = check_sigma(sigma)
     found = []
-    for seen, drawn in _chunks(pilots, samples, 1):
-        if least < drawn.lower:
+    for one in _chunks(pilots, samples, seeds, offsets, prices, size=1):
+        if least < one.samples.lower:
             shift = math.inf
         elif chosen.shift_above is not None:
-            shift = chosen.shift_above(least, pilot=seen, sample=drawn, alpha=level)
+            [seed] = one.seeds
+            shift = chosen.shift_above(least, pilot=one.pilots, sample=one.samples, alpha=one.left_of(level), seed=seed)
         else:
-            shift = _root(partial(chosen.lower_of_many, seen, drawn, alpha=level), least)
-        found.append(scale * shift)
+            lower = partial(chosen.lower_of_many, one.pilots, one.samples, alpha=one.left_of(level), seeds=one.seeds)
+            shift = _root(lower, least)
+        found.append(max(scale * shift - one.offset, 0.0))
     return np.asarray(found, dtype=np.float64)
 
 
-def _chunks(pilots: Histograms, samples: Histograms, size: int) -> Iterator[tuple[HistogramStack, HistogramStack]]:
-    """Some inputs at a time."""
-    if len(pilots) != len(samples):
-        raise InvalidArgumentError(f"pilots and samples must pair up; got {len(pilots)} and {len(samples)}")
-    if len(samples) == 0:
+@dataclass(frozen=True)
+class _Chunk:
+    """Consecutive inputs that share offset and price."""
+
+    pilots: HistogramStack
+    samples: HistogramStack
+    seeds: Sequence[int]
+    offset: float
+    price: float
+
+    def left_of(self, alpha: float) -> float:
+        """What the price leaves of alpha."""
+        return alpha - check_price(self.price, alpha=alpha)
+
+
+def _chunks(
+    pilots: Histograms,
+    samples: Histograms,
+    seeds: Sequence[int] | None,
+    offsets: Sequence[float] | FloatArray | None,
+    prices: Sequence[float] | FloatArray | None,
+    *,
+    size: int,
+) -> Iterator[_Chunk]:
+    """The inputs, at most ``size`` at a time."""
+    inputs = len(samples)
+    if len(pilots) != inputs:
+        raise InvalidArgumentError(f"pilots and samples must pair up; got {len(pilots)} and {inputs}")
+    deals = _seeds(seeds, inputs)
+    away, paid = _per_input("offsets", offsets, inputs), _per_input("prices", prices, inputs)
+    if inputs == 0:
         return
     bet_on, drawn = HistogramStack.of(pilots), HistogramStack.of(samples)
-    for start in range(0, len(drawn), size):
-        yield bet_on[start : start + size], drawn[start : start + size]
+    start = 0
+    while start < inputs:
+        near = slice(start, start + size)
+        same = (away[near] == away[start]) & (paid[near] == paid[start])
+        some = slice(start, start + (int(np.argmin(same)) or same.size))
+        yield _Chunk(bet_on[some], drawn[some], deals[some], float(away[start]), float(paid[start]))
+        start = some.stop
+
+
+def _per_input(name: str, values: Sequence[float] | FloatArray | None, inputs: int) -> FloatArray:
+    array = np.zeros(inputs) if values is None else np.asarray(values, dtype=np.float64)
+    if array.shape != (inputs,) or not np.all(np.isfinite(array) & (array >= 0.0)):
+        raise InvalidArgumentError(f"{name} must be finite and at least 0, one per input; got {values!r}")
+    return array
+
+
+def _seeds(seeds: Sequence[int] | None, inputs: int) -> Sequence[int]:
+    if seeds is None:
+        return [0] * inputs
+    if len(seeds) != inputs:
+        raise InvalidArgumentError(f"seeds must be one per input; got {len(seeds)} for {inputs} inputs")
+    return [check_count("seed", seed, at_least=0) for seed in seeds]
 
 
 def _root(lower: Callable[..., FloatArray], threshold: float) -> float:

@@ -3,5 +3,6 @@
 from smoothcert.data.classes import ClassList
 from smoothcert.data.dataset import Dataset, Example, Source
 from smoothcert.data.names import DATA_NAMES, load_data
+from smoothcert.data.objects import as_dataset
 
-__all__ = ["DATA_NAMES", "ClassList", "Dataset", "Example", "Source", "load_data"]
+__all__ = ["DATA_NAMES", "ClassList", "Dataset", "Example", "Source", "as_dataset", "load_data"]
