@@ -117,7 +117,7 @@ def test_broken_links_are_named(colours, tmp_path):
         data.load(6)
     assert len(data.fingerprint) == 64
     (colours / "yellow").symlink_to("/no/such/folder")
-    with pytest.raises(DataError, match="yellow in .* is a link to /no/such/folder, which is not there"):
+    with pytest.raises(DataError, match=r"yellow in .* is a link to /no/such/folder, which is not there"):
         load_data(f"imagefolder:{colours}")
 
 
@@ -189,7 +189,10 @@ def test_home_folder(colours, monkeypatch):
     ("name", "text"),
     [
         ("metadata.csv", "file_name,label\nred/1.png,rot\nblue/0.png,blau\n"),
-        ("metadata.jsonl", '{"file_name": "red/1.png", "label": "rot"}\n{"file_name": "blue/0.png", "label": "blau"}\n'),
+        (
+            "metadata.jsonl",
+            '{"file_name": "red/1.png", "label": "rot"}\n{"file_name": "blue/0.png", "label": "blau"}\n',
+        ),
     ],
 )
 def test_metadata_name_the_files_and_their_labels(colours, name, text):
