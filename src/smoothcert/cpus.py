@@ -1,4 +1,4 @@
-"""How many processors this process may use: what threads and worker processes should follow, whatever the machine has."""
+"""How many processors this process may use: what threads and worker processes follow, whatever the machine has."""
 
 from __future__ import annotations
 
