@@ -62,7 +62,7 @@ def test_unreadable_image_is_named_and_spares_the_others(folder):
 
 def test_images_beside_class_folders_are_not_guessed_about(folder):
     (folder / "stray.png").write_bytes(solid(1))
-    with pytest.raises(DataError, match=r"images or class folders, not both; stray\.png lies beside bird/"):
+    with pytest.raises(DataError, match=r"files or class folders, not both; stray\.png lies beside bird/"):
         load_data(f"imagefolder:{folder}")
 
 

@@ -14,18 +14,14 @@ from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import MARGIN, SCORE, Measure
+from smoothcert.spec import RunSpec
 
 CONFIG = RunConfig(
+    spec=RunSpec.of(model="tiny", data="arrays", sigma=0.25, n0=20, n=200, levels=100, seed=7),
     model="tiny",
     data="arrays",
     data_fingerprint="ab" * 32,
-    sigma=0.25,
-    n0=20,
-    n=200,
-    alpha=0.001,
-    seed=7,
     num_classes=3,
-    levels=100,
     inputs=40,
     created="2024-01-01T00:00:00+00:00",
 )
@@ -111,7 +107,7 @@ class ArraySource:
     def label(self, index: int) -> int | None:
         return self._labels[index]
 
-    def image(self, index: int) -> npt.NDArray[np.float32]:
+    def read(self, index: int) -> npt.NDArray[np.float32]:
         if index in self._unreadable:
             raise DataError(f"image array {index} cannot be read: it is broken")
         image = np.random.default_rng(index).uniform(0.0, 0.1, size=(1, 4, 4))

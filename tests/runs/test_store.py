@@ -67,7 +67,7 @@ def test_inputs_in_any_order_are_read_in_order(tmp_path):
 
 def test_a_run_is_continued_and_keeps_its_first_config(tmp_path):
     fill(tmp_path, range(5))
-    with RunStore(tmp_path, replace(CONFIG, created="later", weights="elsewhere")) as store:
+    with RunStore(tmp_path, replace(CONFIG, created="later", notes=("odd",))) as store:
         assert store.present == set(range(5))
         assert store.config == CONFIG
         store.append(make_record(5))
@@ -84,7 +84,7 @@ def test_another_run_is_refused_by_naming_what_differs(tmp_path):
     fill(tmp_path, range(3))
     message = "holds another run: sigma is 0.25 there and 0.5 here, seed is 7 there and 3 here"
     with pytest.raises(RunError, match=message):
-        RunStore(tmp_path, replace(CONFIG, sigma=0.5, seed=3))
+        RunStore(tmp_path, replace(CONFIG, spec=CONFIG.spec.vary(sigma=0.5, seed=3)))
     assert_holds(tmp_path, range(3))
     fill(tmp_path, [3])  # and the refusal left no lock
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from smoothcert._check import check_choice, check_count
 from smoothcert.analysis.bootstrap import Estimate, bootstrap_estimate
-from smoothcert.analysis.bounds_table import BoolArray
+from smoothcert.analysis.inputs import BoolArray
 from smoothcert.analysis.proportion import Proportion, proportion
-from smoothcert.analysis.sampled_bounds import Source, bounds_table
+from smoothcert.analysis.source import Source, bounds_table
 from smoothcert.errors import DataError
 from smoothcert.typing import FloatArray, IntArray
 

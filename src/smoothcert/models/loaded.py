@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ class LoadedModel:
         interpolation: Recommended filter to scale with, one of ``smoothcert.data.preprocess.INTERPOLATIONS``.
         weights_hash: SHA-256 of the weights file, or of the state dict where there is no file.
         metadata: What the safetensors header says about the weights, such as the training sigma.
+        identity: What else identifies the code that runs: hashes of its source files, versions of its packages, by what
+            they are of, such as ``"source of model.py"``.
     """
 
     module: nn.Module
@@ -34,3 +37,4 @@ class LoadedModel:
     interpolation: str | None = None
     weights_hash: str | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    identity: Mapping[str, str] = field(default_factory=dict)

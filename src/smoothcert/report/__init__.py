@@ -1,17 +1,17 @@
 """From tables and curves to figures for papers and one HTML page for everybody."""
 
-from smoothcert.report.comparison import comparison_figure
 from smoothcert.report.figures import (
     accuracy_over_radius_figure,
     accuracy_over_threshold_figure,
     calibration_figure,
+    comparison_figure,
     correlation_figure,
     distribution_figure,
+    placement_figure,
     save_figure,
+    sweep_figure,
 )
 from smoothcert.report.page import write_report
-from smoothcert.report.placing import placement_figure
-from smoothcert.report.sweeping import sweep_figure
 
 __all__ = [
     "accuracy_over_radius_figure",

@@ -239,4 +239,4 @@ def check_folder(path: Path) -> None:
 
 
 def _sentence(differences: list[Difference]) -> str:
-    return ", ".join(f"{d.field} is {d.ours!r} there and {d.theirs!r} here" for d in differences)
+    return ", ".join(map(str, differences))
