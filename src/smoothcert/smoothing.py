@@ -52,7 +52,8 @@ class SmoothedClassifier:
         device: Where to run; the module is moved there. ``None`` runs where its parameters are.
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``. What is certified is the classifier at
             that precision.
-        outputs: Whether the module returns ``"logits"`` or ``"probabilities"``.
+        outputs: What the module returns: ``"logits"``, ``"probabilities"``, one ``"logit"`` of the second of two
+            classes, or ``"labels"``, a logit for each of several that may apply together.
         lattice: The step of the inputs, ``"auto"`` or ``None``; see below.
 
     Which noise: computers cannot draw Gaussian noise in floating point exactly, and an input that lies on a lattice

@@ -51,7 +51,8 @@ class Sampler:
         device: Where to run; the module is moved there. ``None`` runs where its parameters are.
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``: the last two run the forward pass under
             autocast. Noise and softmax are float32 always.
-        outputs: Whether the module returns ``"logits"`` or ``"probabilities"``.
+        outputs: What the module returns: ``"logits"``, ``"probabilities"``, one ``"logit"`` of the second of two
+            classes, or ``"labels"``, a logit for each of several that may apply together.
         input_range: Smallest and largest value an input may hold; ``None`` for any finite value.
         lattice: The step of the inputs, such as ``1/255`` for 8-bit images or ``1/32768`` for 16-bit audio: the noise
             is exact, and a certificate is a claim about every input on that lattice. An input between its points is
