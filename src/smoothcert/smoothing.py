@@ -150,8 +150,8 @@ class SmoothedClassifier:
         warn_if_too_few(n=n, alpha=alpha)
         sampled = self.sample(x, n0=n0, n=n, seed=seed)
         if isinstance(sampled, Samples):
-            return Certificate.from_samples(sampled, alpha=alpha, price=sampled.price)
-        return [Certificate.from_samples(samples, alpha=alpha, price=samples.price) for samples in sampled]
+            return Certificate.from_samples(sampled, alpha=alpha)
+        return [Certificate.from_samples(samples, alpha=alpha) for samples in sampled]
 
     def certify_until(
         self,
