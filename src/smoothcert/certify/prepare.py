@@ -85,6 +85,8 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
     model = bare = _model(spec, model, reporter)
     if spec.model.denoiser is not None:
         model = behind_denoiser(bare, spec.model.denoiser, sigma=sampling.sigma, weights=spec.model.denoiser_weights)
+    if data is None and str(spec.data.name).startswith("python:"):
+        reporter.note(f"{spec.data.name} runs code of your own")
     data, spec = _data(spec, data, model)
     trained_under = None if spec.model.denoiser else sampling.sigma
     notes = list(training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=data))
