@@ -18,7 +18,7 @@ from smoothcert.scores import MARGIN, SCORE, Measure
 from smoothcert.spec import RunSpec
 
 CONFIG = RunConfig(
-    spec=RunSpec.of(model="tiny", data="arrays", sigma=0.25, n0=20, n=200, levels=100, seed=7),
+    spec=RunSpec.of(model="tiny", data="arrays", sigma=0.25, n0=20, n=200, seed=7, levels=100),
     model="tiny",
     data="arrays",
     data_fingerprint="ab" * 32,
