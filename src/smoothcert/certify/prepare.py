@@ -12,7 +12,7 @@ from smoothcert.certify.probe import Behaviour, Watch, probe
 from smoothcert.certify.provenance import training_notes
 from smoothcert.certify.witness import take_witness
 from smoothcert.errors import DataError, InvalidArgumentError, ModelError
-from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, now
+from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.records import Record
 from smoothcert.spec import DataSpec, RunSpec
 from smoothcert.stopping import UntilDecided
@@ -131,6 +131,7 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
         num_classes=num_classes,
         device=sampler.device.type,
         inputs=len(data),
+        indices=evenly_spaced(data.indices),
         class_names=data.class_names,
         notes=tuple(notes),
         random=behaviour is not None and behaviour.is_random,
