@@ -55,7 +55,7 @@ def certify_run(
     precision: str = "float32",
     backend: str = "torch",
     verify_precision: bool = False,
-    outputs: str = "logits",
+    outputs: str | None = None,
     on_unreadable: str = "fail",
     reporter: Reporter | None = None,
 ) -> Run:
@@ -96,7 +96,8 @@ def certify_run(
         backend: What runs the forward pass, one of ``smoothcert.backends.BACKENDS``; part of what is certified.
         verify_precision: Whether to measure, on noisy samples of the first inputs, how far backend and precision move
             scores away from PyTorch in float32; noted, and stored with the run.
-        outputs: Whether the base classifier returns ``"logits"`` or ``"probabilities"``.
+        outputs: Whether the base classifier returns ``"logits"`` or ``"probabilities"``; None for what the model
+            says of itself, else logits.
         on_unreadable: What to do with an input that cannot be read: ``"fail"``, so that no result quietly
             stands for fewer inputs than asked, or ``"skip"`` to store the reason and go on.
         reporter: Shows notes and progress; None shows nothing.
@@ -124,7 +125,7 @@ def certify_run(
     from smoothcert.backends.names import EXPORTED
     from smoothcert.data import load_data
     from smoothcert.data.preprocess import BILINEAR
-    from smoothcert.models import resolve_model
+    from smoothcert.models import code_warning, resolve_model
     from smoothcert.sampling import Sampler, warn_if_too_few
     from smoothcert.stopping import UntilDecided
 
@@ -133,15 +134,15 @@ def certify_run(
         warn_if_too_few(n=n, alpha=alpha)
     device = choose_device(device)
     if isinstance(model, str):
-        if model.startswith("python:"):
-            reporter.note(f"{model} runs code of your own")
+        if (said := code_warning(model)) is not None:
+            reporter.note(said)
         model = resolve_model(model, weights=weights)
     classifier_name, header = model.name, model.metadata
     if denoiser is not None:
         from smoothcert.models.denoised import behind_denoiser
 
-        if denoiser.startswith("python:"):
-            reporter.note(f"{denoiser} runs code of your own")
+        if (said := code_warning(denoiser)) is not None:
+            reporter.note(said)
         model = behind_denoiser(model, denoiser, sigma=sigma, weights=denoiser_weights)
     elif denoiser_weights is not None:
         raise InvalidArgumentError("denoiser_weights needs a denoiser; none was given")
@@ -158,7 +159,10 @@ def certify_run(
             image_column=image_column,
             label_column=label_column,
         )
-    notes = training_notes(header, name=classifier_name, sigma=sigma if denoiser is None else None, data=data)
+    outputs = model.settle_outputs(outputs)
+    notes = model.notes + training_notes(
+        header, name=classifier_name, sigma=sigma if denoiser is None else None, data=data
+    )
     for note in notes:
         reporter.note(note)
     num_classes = count_classes(model, data)

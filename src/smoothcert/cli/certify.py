@@ -58,7 +58,7 @@ def certify(
     image_column: Annotated[str | None, typer.Option(help="Column of the images, if several.")] = None,
     label_column: Annotated[str | None, typer.Option(help="Column of the labels, if several.")] = None,
     levels: Annotated[int, typer.Option(help="Steps of the grid scores are counted on.")] = 10_000,
-    outputs: Annotated[str, typer.Option(help="What the model returns: logits or probabilities.")] = "logits",
+    outputs: Annotated[str | None, typer.Option(help="What the model returns: logits or probabilities.")] = None,
     precision: Annotated[
         str, typer.Option(help="float32, bfloat16 or float16; part of what is certified.")
     ] = "float32",

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from smoothcert._check import check_choice, check_count
 from smoothcert.errors import InvalidArgumentError, ModelError
+from smoothcert.models.guard import is_out_of_memory
 from smoothcert.sampling._threads import one_thread
-from smoothcert.sampling.batching import is_out_of_memory
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 OUTPUTS = ("logits", "probabilities")
