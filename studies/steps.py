@@ -5,7 +5,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from smoothcert.cli.app import main
+from smoothcert.cli import main
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

@@ -1,4 +1,4 @@
-"""Optional packages: imported when something needs one, with a message that says how to install it."""
+"""Packages that not everybody needs, imported when asked for, with a message that says how to install them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,32 @@ from types import ModuleType
 
 from smoothcert.errors import MissingDependencyError
 
-_EXTRAS = {"onnxruntime": "onnx", "onnxscript": "onnx", "skops": "sklearn", "skops.io": "sklearn"}
-"""The extra of smoothcert that installs a package, where it is not called like the package."""
 
-
-def import_extra(package: str, *, needed_by: str, extra: str | None = None) -> ModuleType:
-    """Import ``package``.
+def import_optional(module: str, *, what: str, extra: str) -> ModuleType:
+    """Import a module of a package that an extra installs.
 
     Args:
-        package: Name of the module.
-        needed_by: What needs it, for the message, such as ``"model 'timm:resnet18'"``.
-        extra: Extra of smoothcert that installs it; None for the one of the same name, or the usual one.
+        module: Full name of the module.
+        what: What needs it, for the message, such as ``"data 'digits'"``.
+        extra: The extra of smoothcert that installs it.
 
     Raises:
-        MissingDependencyError: It is not installed, or does not fit the other packages.
+        MissingDependencyError: If the package is not installed or cannot be loaded.
     """
     try:
-        return importlib.import_module(package)
+        return importlib.import_module(module)
     except (ImportError, RuntimeError) as error:  # torchvision built for another PyTorch raises RuntimeError
-        raise MissingDependencyError(
-            f"{needed_by} needs {package}, which cannot be imported ({error}); "
-            f"install it with: pip install 'smoothcert[{extra or _EXTRAS.get(package, package)}]'"
-        ) from error
+        raise missing(module.partition(".")[0], error, what=what, extra=extra) from error
+
+
+def missing(package: str, error: Exception, *, what: str, extra: str) -> MissingDependencyError:
+    """The error for a package that cannot be imported.
+
+    Example:
+        >>> print(missing("jinja2", ImportError("gone"), what="the report", extra="report"))
+        the report needs jinja2, which cannot be imported (gone); install it with: pip install 'smoothcert[report]'
+    """
+    return MissingDependencyError(
+        f"{what} needs {package}, which cannot be imported ({error}); "
+        f"install it with: pip install 'smoothcert[{extra}]'"
+    )

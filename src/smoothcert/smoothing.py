@@ -16,9 +16,9 @@ from smoothcert.certificate import Certificate
 from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Decision, Question
 from smoothcert.errors import InvalidArgumentError, SmoothcertError
 from smoothcert.histogram import DEFAULT_LEVELS
-from smoothcert.prediction import ABSTAIN, most_voted
+from smoothcert.prediction import ABSTAIN
 from smoothcert.samples import Samples
-from smoothcert.sampling import Job, Sampler, warn_if_too_few
+from smoothcert.sampling import Job, LatticeChoice, Sampler, warn_if_too_few
 from smoothcert.sampling.inputs import InputRange, as_tensor
 from smoothcert.stopping import UntilDecided, UntilStable
 from smoothcert.typing import FloatArray, IntArray
@@ -53,6 +53,14 @@ class SmoothedClassifier:
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``. What is certified is the classifier at
             that precision.
         outputs: Whether the module returns ``"logits"`` or ``"probabilities"``.
+        lattice: The step of the inputs, ``"auto"`` or ``None``; see below.
+
+    Which noise: computers cannot draw Gaussian noise in floating point exactly, and an input that lies on a lattice
+    does not need them to. An 8-bit image scaled to ``[0, 1]`` has the step ``1/255``, and ``"auto"`` sees that: its
+    noise is exact, and its certificate says "no 8-bit image within this radius". For other data name their step, such
+    as ``1/32768`` for 16-bit audio; an input between the points is rounded first, and every radius shrinks by the
+    distance. With ``None``, and with ``"auto"`` for an input that is no 8-bit image, the noise is that of floating
+    point, and certificates take it for Gaussian. ``Samples.step`` says which it was.
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
@@ -83,6 +91,7 @@ class SmoothedClassifier:
         device: torch.device | str | None = None,
         precision: str = "float32",
         outputs: str = "logits",
+        lattice: LatticeChoice = "auto",
     ) -> None:
         self.input_ndim = check_count("input_ndim", input_ndim)
         self.sampler = Sampler(
@@ -95,6 +104,7 @@ class SmoothedClassifier:
             precision=precision,
             outputs=outputs,
             input_range=input_range,
+            lattice=lattice,
         )
 
     @property
@@ -139,8 +149,8 @@ class SmoothedClassifier:
         warn_if_too_few(n=n, alpha=alpha)
         sampled = self.sample(x, n0=n0, n=n, seed=seed)
         if isinstance(sampled, Samples):
-            return Certificate.from_samples(sampled, alpha=alpha)
-        return [Certificate.from_samples(samples, alpha=alpha) for samples in sampled]
+            return Certificate.from_samples(sampled, alpha=alpha, price=sampled.price)
+        return [Certificate.from_samples(samples, alpha=alpha, price=samples.price) for samples in sampled]
 
     def certify_until(
         self,
@@ -256,10 +266,8 @@ class SmoothedClassifier:
             Fithian (2019).
         """
         check_alpha(alpha)
-        votes = self._each(x, lambda one: self.sampler.voting(one, n=n, seed=seed))
-        if isinstance(votes, list):
-            return np.array([most_voted(own, alpha=alpha) for own in votes], dtype=np.int64)
-        return most_voted(votes, alpha=alpha)
+        labels = self._each(x, lambda one: self.sampler.predicting(one, n=n, alpha=alpha, seed=seed))
+        return np.array(labels, dtype=np.int64) if isinstance(labels, list) else labels
 
     def sample(self, x: Inputs, *, n0: int = 5_000, n: int = 95_000, seed: int = 0) -> Samples | list[Samples]:
         """What :meth:`certify` computes its certificates from, to be kept and asked later; the same arguments.

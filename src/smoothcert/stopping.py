@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_radii
 from smoothcert.bounds import BOUNDS
-from smoothcert.bounds.decide import UNDECIDED, SequentialTest
+from smoothcert.bounds.sequential import UNDECIDED, SequentialTest
 from smoothcert.certificate import Certificate
 from smoothcert.decision import Decision, Question, doubling_looks, looks
 from smoothcert.errors import InvalidArgumentError
@@ -69,7 +69,10 @@ class UntilDecided:
         yield from growing.pilot(self.n0)
         pilot = growing.samples().measure(self.question.measure).pilot
         test = SequentialTest(
-            threshold=self.question.threshold, r=self.question.radius / sampler.sigma, alpha=self.alpha, pilot=pilot
+            threshold=self.question.threshold,
+            r=self.question.radius / sampler.sigma,
+            alpha=check_alpha(self.alpha - growing.price(self.n0 + self.max_n)),
+            pilot=pilot,
         )
         seen = ScoreHistogram.empty(lower=pilot.lower, upper=pilot.upper, levels=pilot.levels)
         for n in looks(self.max_n):
@@ -139,7 +142,8 @@ class UntilStable:
         earlier = np.asarray(np.inf)
         for n in counts:
             yield from growing.grow(n)
-            certificate = Certificate.from_samples(growing.samples(), alpha=self.alpha / len(counts))
+            samples = growing.samples()
+            certificate = Certificate.from_samples(samples, alpha=self.alpha / len(counts), price=samples.price)
             bounds = certificate.measure(self.measure).lower(self.radii, self.bound)
             if np.all(np.abs(bounds - earlier) < self.tolerance):
                 break

@@ -7,7 +7,7 @@ import pytest
 
 from bounds.truth import Atoms, Beta, Law, Probit
 from bounds.validity import too_often
-from smoothcert.bounds.decide import SequentialTest
+from smoothcert.bounds.sequential import SequentialTest
 
 LEVELS = 400
 

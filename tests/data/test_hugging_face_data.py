@@ -19,7 +19,8 @@ def hub(monkeypatch):
     asked = []
 
     def answer(columns, **features):
-        def load_dataset(repository, config=None, *, split):
+        def load_dataset(repository, config=None, *, split, trust_remote_code):
+            assert trust_remote_code is False
             asked.append((repository, config, split))
             return datasets.Dataset.from_dict(columns, datasets.Features(features))
 
@@ -56,13 +57,15 @@ def test_name_configuration_split_and_columns(hub):
 
 
 def test_same_content_has_the_same_fingerprint_and_other_labels_another(hub):
-    def fingerprint(labels, **arguments):
+    def fingerprint(labels, *, kind="fingerprint", **arguments):
         hub({"image": images(1, 2), "label": labels}, image=datasets.Image(), label=datasets.Value("int64"))
-        return load_data("hf:set", **arguments).fingerprint
+        return getattr(load_data("hf:set", **arguments), kind)
 
     assert fingerprint([0, 1]) == fingerprint([0, 1])
     assert fingerprint([0, 1]) != fingerprint([1, 0])
-    assert fingerprint([0, 1]) != fingerprint([0, 1], split="train")
+    assert fingerprint([0, 1]) == fingerprint([0, 1], split="train")  # of the same content
+    source = fingerprint([0, 1], kind="source_fingerprint")
+    assert source != fingerprint([0, 1], kind="source_fingerprint", split="train")
 
 
 def test_unreadable_image_is_named(hub):
@@ -73,14 +76,11 @@ def test_unreadable_image_is_named(hub):
     assert (data.load(0).label, data.label(1)) == (None, None)
 
 
-def test_labels_outside_the_classes_are_named(hub):
-    hub(
-        {"image": images(1, 2), "label": [0, -1]},
-        image=datasets.Image(),
-        label=datasets.ClassLabel(names=["a", "b"]),
-    )
-    with pytest.raises(DataError, match=r"hf:set:1 in hf:set must be in 0 to 1.*got -1"):
-        load_data("hf:set")
+def test_minus_one_is_no_label(hub):
+    names = datasets.ClassLabel(names=["a", "b"])
+    hub({"image": images(1, 2), "label": [1, -1]}, image=datasets.Image(), label=names)
+    data = load_data("hf:set")
+    assert [data.label(0), data.label(1)] == [1, None]
 
 
 def test_empty_split_is_named(hub):

@@ -41,7 +41,8 @@ def test_stride_comes_before_limit_and_neither_changes_index_or_id():
         assert (a.index, a.id, a.label) == (b.index, b.id, b.label)
         assert (chosen.id(position), chosen.label(position)) == (a.id, a.label)
         np.testing.assert_array_equal(a.x, b.x)
-    assert chosen.fingerprint == whole.fingerprint  # of the source
+    assert chosen.source_fingerprint == whole.source_fingerprint
+    assert chosen.fingerprint != whole.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_changing_a_loaded_image_does_not_change_the_data():
         ({"split": "validation"}, "split must be one of train, test; got 'validation'"),
         ({"image_size": 32}, "image_size and resize must be 8 or absent"),
         ({"resize": 16}, "image_size and resize must be 8 or absent"),
-        ({"label_column": "digit"}, "label_column mean nothing"),
+        ({"label_column": "digit"}, "label_column means nothing"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -90,7 +91,7 @@ class Labelled:
     def label(self, index):
         return self.labels[index]
 
-    def image(self, index):
+    def read(self, index):
         raise AssertionError("checking labels reads no image")
 
 
@@ -99,7 +100,7 @@ def test_empty_source_is_named():
         Dataset(Labelled([]))
 
 
-@pytest.mark.parametrize("label", [-1, 3, 999])
+@pytest.mark.parametrize("label", [-2, 3, 999])
 def test_labels_outside_the_classes_name_the_input(label):
     with pytest.raises(DataError, match=rf"made-up:2 in made up must be in 0 to 2.*got {label}"):
         Dataset(Labelled([0, 2, label], ("a", "b", "c")))

@@ -291,3 +291,45 @@ def test_arguments_of_sample(arguments, message):
 def test_options_of_the_sampler(option, message):
     with pytest.raises(InvalidArgumentError, match=message):
         sampler(**option)
+
+
+PIXELS = torch.arange(12) * 20 / 255
+
+
+@pytest.mark.parametrize(
+    ("x", "option", "step"),
+    [
+        (PIXELS, {}, 1 / 255),
+        (X, {}, None),
+        (PIXELS, {"lattice": None}, None),
+        (X, {"lattice": 1 / 32_768}, 1 / 32_768),
+        (PIXELS + 1, {"input_range": None}, None),
+        (PIXELS, {"sigma": 1e-3}, None),  # the image's own step would be no noise at all
+    ],
+)
+def test_noise_is_on_the_lattice_that_is_named_or_seen(x, option, step):
+    samples = sampler(**option).sample(x, n0=20, n=80, seed=0)
+    assert samples.step == step
+    assert (samples.price > 0) is (step is not None)
+    assert (samples.offset > 0) is (x is X and step is not None)
+    assert samples.offset < 1e-3
+
+
+def test_the_price_counts_every_sample():
+    samples = sampler().sample(PIXELS, n0=20, n=80, seed=0)
+    assert samples.price == pytest.approx(100 * 12 * 1_163 / 2**64)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (0.0, "lattice must be a finite step above 0"),
+        (float("nan"), "lattice must be"),
+        ("image", "lattice must be"),
+        (0.5, "must not be larger than sigma; got a step of 0.5 and sigma=0.25"),
+        (1e-6, "at least sigma / 65,536"),
+    ],
+)
+def test_lattices_that_are_none(step, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        sampler(lattice=step)

@@ -51,7 +51,7 @@ def test_it_learns_and_the_file_says_how(tmp_path, data, tests, changes):
         "seed": "0",
         "recipe": recipe(**changes).to_json(),
         "data": data,
-        "data_fingerprint": load_data(data).fingerprint,
+        "data_fingerprint": load_data(data).source_fingerprint,
         "data_indices": "0:64:1",
         "image_shape": "3x8x8",
         "test_data": tests,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_radii
-from smoothcert.bounds.cdf import cdf_lower
-from smoothcert.bounds.thresholds import DEFAULT_THRESHOLDS
+from smoothcert.bounds.cdf import DEFAULT_THRESHOLDS, cdf_lower
 from smoothcert.errors import DataError
 from smoothcert.scores import MEASURES
 from smoothcert.typing import FloatArray

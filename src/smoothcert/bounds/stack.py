@@ -143,6 +143,10 @@ class HistogramStack:
         starts = np.concatenate(([0], np.cumsum(begins)))[self.starts]
         return HistogramStack(starts, cells[begins], counts, self.lower, self.upper, self.levels)
 
+    def split(self) -> Iterator[HistogramStack]:
+        """Each input as a stack of one."""
+        return (self[row : row + 1] for row in range(len(self)))
+
     def each(self) -> Iterator[ScoreHistogram]:
         """The histograms one by one, in full."""
         for row in range(len(self)):

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from smoothcert.cli.options import Runs
+from smoothcert.cli.options import Runs, open_runs
+from smoothcert.console import say
 
 
-def report(
-    runs: Runs,
-    out: Annotated[Path, typer.Option(help="The page.")] = Path("report.html"),
-) -> None:
-    """Write one self-contained HTML page with the figures and tables of one or more runs."""
+def report(runs: Runs, /, *, out: Path = Path("report.html")) -> None:
+    """Write one self-contained HTML page with the figures and tables of one or more runs.
+
+    For example:
+
+        smoothcert report RUN --out report.html
+
+    Args:
+        runs: Run folders.
+        out: The page to write.
+    """
     from smoothcert.report import write_report
-    from smoothcert.runs import Run
 
-    typer.echo(f"report: {write_report([Run.open(path) for path in runs], out).resolve()}")
+    say(f"report: {write_report(open_runs(runs), out).resolve()}")

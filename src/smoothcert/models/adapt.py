@@ -120,7 +120,7 @@ class Classifier(nn.Sequential):
         if sizes := fitting(other, (height, width), *squares):
             plural = "s" if other > 1 else ""
             only = f" and {sizes[0]} pixels" if sizes[0] != f"{height}x{width}" else ""
-            return f"; it takes images of {other} channel{plural}{only}, not {channels} channels"
+            return f"; it takes images of {other} channel{plural}{only}: --channels {other}"
         return ""
 
     @torch.inference_mode()

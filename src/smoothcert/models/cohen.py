@@ -13,7 +13,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
-from smoothcert.extras import import_extra
+from smoothcert.extras import import_optional
 from smoothcert.models.cifar import cifar_resnet, describe_cifar
 from smoothcert.models.identity import package_versions
 from smoothcert.models.loaded import LoadedModel
@@ -49,7 +49,7 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
     if target.startswith("cifar10/"):
         depth = int(target.removeprefix("cifar10/resnet"))
         return describe_cifar(cifar_resnet(depth, state, source=source), name=name, weights=weights)
-    models = import_extra("torchvision", needed_by=f"model {name!r}").models
+    models = import_optional("torchvision", what=f"model {name!r}", extra="torchvision").models
     network: nn.Module = models.resnet50(weights=None)
     fit_weights(network, state, source=source)
     return LoadedModel(

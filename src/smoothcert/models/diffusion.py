@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
-from smoothcert.extras import import_extra
+from smoothcert.extras import import_optional
 from smoothcert.models.identity import package_versions
 from smoothcert.models.weights import Weights
 from smoothcert.typing import FloatArray
@@ -98,7 +98,7 @@ def load_denoiser(
     """
     if weights is not None:
         raise ModelError(f"denoiser {name!r} brings its own weights; got {weights.path}")
-    diffusers = import_extra("diffusers", needed_by=f"denoiser {name!r}")
+    diffusers = import_optional("diffusers", what=f"denoiser {name!r}", extra="diffusers")
     try:
         pipeline: Any = diffusers.DDPMPipeline.from_pretrained(target, use_safetensors=True)
     except Exception as error:  # many kinds, from the network down to the files

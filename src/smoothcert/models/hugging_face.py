@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
-from smoothcert.extras import import_extra
+from smoothcert.extras import import_optional
 from smoothcert.models.adapt import Classifier, ClassScores
 from smoothcert.models.guard import reason
 from smoothcert.models.identity import package_versions
@@ -78,7 +78,7 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
             made here, or the weights file does not fit.
         MissingDependencyError: transformers is absent.
     """
-    transformers = import_extra("transformers", needed_by=f"model {name!r}")
+    transformers = import_optional("transformers", what=f"model {name!r}", extra="transformers")
     place = str(Path(target).expanduser()) if Path(target).expanduser().is_dir() else target
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": place != target or Path(place).is_dir()}
     auto = transformers.AutoModelForImageClassification

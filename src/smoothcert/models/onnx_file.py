@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
-from smoothcert.extras import import_extra
+from smoothcert.extras import import_optional
 from smoothcert.models.adapt import Classifier, ClassScores, FixedBatch
 from smoothcert.models.guard import reason
 from smoothcert.models.identity import file_sha256, package_versions
@@ -110,7 +110,7 @@ class Session:
         Raises:
             ModelError: The file is no ONNX model.
         """
-        runtime = import_extra("onnxruntime", needed_by=f"model {self.name!r}")
+        runtime = import_optional("onnxruntime", what=f"model {self.name!r}", extra="onnx")
         gpu = device == "cuda" and "CUDAExecutionProvider" in runtime.get_available_providers()
         place = "CUDAExecutionProvider" if gpu else "CPUExecutionProvider"
         if place not in self._sessions:
@@ -253,7 +253,7 @@ def _files(path: Path, name: str) -> dict[str, str]:
     Raises:
         ModelError: It is no ONNX file, or names a file outside of its folder.
     """
-    onnx = import_extra("onnx", needed_by=f"model {name!r}")
+    onnx = import_optional("onnx", what=f"model {name!r}", extra="onnx")
     try:
         model = onnx.load(str(path), load_external_data=False)
         tensors = list(onnx.external_data_helper._get_all_tensors(model))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from smoothcert.errors import ModelError
-from smoothcert.extras import import_extra
+from smoothcert.extras import import_optional
 from smoothcert.models.adapt import as_module
 from smoothcert.models.guard import reason
 from smoothcert.models.identity import file_sha256, package_versions
@@ -55,7 +55,7 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
 
 
 def _read(path: Path, name: str) -> Any:
-    io = import_extra("skops.io", needed_by=f"model {name!r}")
+    io = import_optional("skops.io", what=f"model {name!r}", extra="sklearn")
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError, SmoothcertError
-from smoothcert.extras import import_extra
+from smoothcert.extras import import_optional
 from smoothcert.models.guard import reason
 from smoothcert.models.identity import package_versions
 from smoothcert.models.loaded import LoadedModel
@@ -28,7 +28,7 @@ def load_torchvision(target: str, *, name: str, weights: Weights | None) -> Load
             fit.
         MissingDependencyError: torchvision is absent.
     """
-    models = import_extra("torchvision", needed_by=f"model {name!r}").models
+    models = import_optional("torchvision", what=f"model {name!r}", extra="torchvision").models
     if target not in models.list_models(module=models):
         raise ModelError(
             f"torchvision has no image classifier {target!r} (model {name!r}); its names are like resnet50"
@@ -81,7 +81,7 @@ def load_timm(target: str, *, name: str, weights: Weights | None) -> LoadedModel
         ModelError: timm has no such model, its weights cannot be fetched, or the file does not fit.
         MissingDependencyError: timm is absent.
     """
-    timm = import_extra("timm", needed_by=f"model {name!r}")
+    timm = import_optional("timm", what=f"model {name!r}", extra="timm")
 
     def build(num_classes: int) -> nn.Module:
         network: nn.Module = timm.create_model(target, pretrained=False, num_classes=num_classes)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from smoothcert.analysis.decided import ANSWERS, REFERENCE, DecidedSummary, decided_summary
+from smoothcert.analysis.decided import REFERENCE, DecidedSummary, decided_summary
 from smoothcert.bounds import ceil_decimals
-from smoothcert.report.charts import Chart, Key, Panel
-from smoothcert.report.panels import draw_samples
-from smoothcert.report.style import ANSWER_COLORS
-from smoothcert.report.svg import inline_svg, themed
+from smoothcert.report.plots import samples_taken
+from smoothcert.report.svg import Chart, chart
 from smoothcert.report.tables import provenance_rows
 from smoothcert.report.wording import percent, percent_interval, proportion_words
 
@@ -54,7 +52,7 @@ def decided_view(run: Run, *, key: str, name: str) -> DecidedView:
         interval=percent_interval(first.ci_low, first.ci_high),
         expected_wrong=ceil_decimals(found.alpha * found.inputs, 2),
         summary=_summary(found),
-        chart=_samples_chart(found, name=f"{key}-samples"),
+        chart=chart(samples_taken(found), prefix=key),
         provenance=provenance_rows(run.config, alpha=found.alpha),
     )
 
@@ -73,15 +71,3 @@ def _summary(found: DecidedSummary) -> list[tuple[str, str, str]]:
     if found.skipped:
         rows.append(("skipped inputs", f"{found.skipped:,}", "could not be read; in no fraction on this page"))
     return rows
-
-
-def _samples_chart(found: DecidedSummary, *, name: str) -> Chart:
-    title = "How many inputs took how many samples; the horizontal axis is logarithmic"
-    drawing = inline_svg(lambda ax: draw_samples(ax, found.samples), name=name, title=title)
-    return Chart(
-        name,
-        "What the answers cost",
-        "Noisy samples drawn for each input until its answer was settled: an input far from the threshold takes few.",
-        (Panel("all inputs", drawing),),
-        tuple(Key(answer, answer, themed(ANSWER_COLORS[answer]), "dot") for answer in ANSWERS),
-    )

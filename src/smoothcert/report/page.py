@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,15 +15,16 @@ from markupsafe import Markup
 from smoothcert._check import check_count, check_radii
 from smoothcert._version import __version__
 from smoothcert.analysis import RunSummary, bounds_table, summary
-from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS, DEFAULT_MEASURES, check_thresholds
+from smoothcert.analysis.certified_accuracy import CLASS, DEFAULT_MEASURES, check_thresholds
 from smoothcert.analysis.stored_histograms import RunLike
-from smoothcert.bounds import ceil_decimals
+from smoothcert.analysis.table import DEFAULT_BOUNDS
+from smoothcert.bounds import TABLE, ceil_decimals
 from smoothcert.errors import DataError, InvalidArgumentError
-from smoothcert.report import charts, tables
-from smoothcert.report.curves import CLASS
+from smoothcert.files import write_file
+from smoothcert.report import plots, tables
 from smoothcert.report.deciding import DecidedView, decided_view
-from smoothcert.report.style import BOUND_LABELS
-from smoothcert.report.wording import SIMULTANEOUS, count_words, held_words
+from smoothcert.report.svg import Chart, chart, themed
+from smoothcert.report.wording import count_words, held_words
 from smoothcert.runs.config import DECIDED, IMPORTED, RunConfig
 from smoothcert.typing import FloatArray
 
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
 DEFAULT_THRESHOLDS: Mapping[str, tuple[float, ...]] = {"score": (0.5, 0.7, 0.9), "margin": (0.0, 0.4, 0.8)}
 ASKED_THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(20))
 RADIUS_POINTS = 21
+THRESHOLD_GRID = np.linspace(0.0, 1.0, 101)
 CLASS_THRESHOLD = 0.5  # of the votes: more than half keep the class
 
 
@@ -56,7 +56,7 @@ class RunView:
     expected_wrong: str
     key_tables: dict[str, list[tables.Share]]
     all_shares: list[tables.Share]
-    charts: list[charts.Chart]
+    charts: list[Chart]
     summary: list[tuple[str, str, str]]
     columns: list[tables.Column]
     rows: list[tables.InputRow]
@@ -96,6 +96,7 @@ def write_report(
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
+        RunError: If the page cannot be written.
         DataError: If a run holds no certified input, or one that decided a question is asked at another alpha.
     """
     target = Path(out)
@@ -116,10 +117,7 @@ def write_report(
         else _view(run, f"run{i}", _name(run, i), distances, cuts, tuple(bounds), alpha, rows)
         for i, run in enumerate(runs)
     ]
-    _write(
-        target,
-        _render(views, title=title, measures=measures, bounds=bounds, radii=distances, thresholds=cuts),
-    )
+    write_file(target, _render(views, title=title, measures=measures, bounds=bounds, radii=distances, thresholds=cuts))
     return target
 
 
@@ -167,7 +165,7 @@ def _view(
     shown = thresholds or {CLASS: [CLASS_THRESHOLD]}
     radius = next((r for r in radii if r > 0.0), radii[0])
     threshold = 0.5 if 0.5 in shown[first] else shown[first][0]
-    labelled = bool(table.inputs.labelled.any())
+    labelled = table.inputs.has_labels
     every = {
         measure: {
             b: tables.shares(table, measure=measure, bound=b, radii=radii, thresholds=shown[measure]) for b in bounds
@@ -176,19 +174,19 @@ def _view(
     }
     headline = next(s for s in every[first][bound] if (s.radius, s.threshold) == (radius, threshold))
     grid = np.array(answers.radii) if answers.radii else _grid(radii, table.sigma)
+    own = {name: table}
     drawn = []
-    if labelled and measures:
-        drawn.append(
-            charts.threshold_chart(table, name=f"{key}-threshold", measures=measures, bounds=bounds, radii=radii)
-        )
-    if labelled:
-        drawn.append(charts.radius_chart(table, name=f"{key}-radius", thresholds=thresholds, bounds=bounds, radii=grid))
     if measures:
-        drawn.append(charts.distribution_chart(table, name=f"{key}-spread", measures=measures, bound=bound, radii=grid))
+        drawn.append(
+            plots.accuracy_over_threshold(own, measures=measures, bounds=bounds, radii=radii, thresholds=THRESHOLD_GRID)
+        )
+    drawn.append(plots.accuracy_over_radius(own, thresholds=thresholds, bounds=bounds, radii=grid))
+    if measures:
+        drawn.append(plots.distribution(own, measures=measures, bound=bound, radii=grid))
     if answers.smoothed and answers.class_radius:
-        drawn.append(charts.correlation_chart(table, name=f"{key}-correlation", measures=measures))
+        drawn.append(plots.correlation(own, measures=measures))
     if labelled and answers.smoothed:
-        drawn.append(charts.calibration_chart(table, name=f"{key}-calibration"))
+        drawn.append(plots.reliability(own))
     return RunView(
         key=key,
         name=name,
@@ -201,7 +199,7 @@ def _view(
         expected_wrong=ceil_decimals(table.alpha * found.inputs, 2),
         key_tables={measure: every[measure][bound] for measure in shown},
         all_shares=[share for measure in shown for b in bounds for share in every[measure][b]],
-        charts=drawn,
+        charts=[chart(plot, prefix=key) for plot in drawn],
         summary=tables.summary_rows(found, expected=run.config.inputs),
         columns=tables.input_columns(answers, measures=measures, radii=radii, radius=radius, threshold=threshold),
         rows=tables.input_rows(
@@ -239,7 +237,7 @@ def _asked(
         "radii": radii,
         "thresholds": cuts,
         "answers": answers,
-        "scopes": {bound: SIMULTANEOUS[bound] for bound in bounds},
+        "scopes": {bound: TABLE[bound].holds for bound in bounds},
         "start": [headline.measure, headline.bound, headline.radius, headline.threshold],
     }
 
@@ -247,28 +245,14 @@ def _asked(
 def _render(views: Sequence[RunView | DecidedView], **shared: Any) -> str:
     folder = files("smoothcert.report") / "templates"
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["themed"] = themed
     template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
     return template.render(
         runs=views,
         version=__version__,
-        bound_labels=BOUND_LABELS,
-        simultaneous=SIMULTANEOUS,
+        known_bounds=TABLE,
         count_words=count_words,
         style=Markup((folder / "report.css").read_text(encoding="utf-8")),
         script=Markup((folder / "report.js").read_text(encoding="utf-8")),
         **shared,
     )
-
-
-def _write(target: Path, text: str) -> None:
-    """Write beside the target and rename, so that a reader never sees half a page."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 
 from smoothcert.analysis import (
-    Answers,
+    Askable,
     BoundsTable,
     RunSummary,
     certified_accuracy,
-    certified_fraction,
     class_certified_accuracy,
 )
-from smoothcert.analysis.bounds_table import NO_LABEL
+from smoothcert.analysis.certified_accuracy import CLASS
+from smoothcert.analysis.inputs import NO_LABEL
 from smoothcert.bounds import ceil_decimals, floor_decimals
-from smoothcert.report.curves import CLASS
 from smoothcert.report.wording import (
     accuracy_words,
     duration_words,
@@ -84,26 +83,12 @@ def shares(
             Share(measure, bound, thresholds[0], r, percent(p.count, p.inputs), percent_interval(p.ci_low, p.ci_high))
             for r, p in zip(radii, kept, strict=True)
         ]
-    if table.inputs.labelled.any():
-        rows = certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
-        return [Share(measure, bound, row.threshold, row.radius, *accuracy_words(row)) for row in rows]
-    found = certified_fraction(table, measure=measure, bound=bound, radii=radii, thresholds=thresholds)
-    places = [(threshold, radius) for threshold in thresholds for radius in radii]
-    return [
-        Share(
-            measure,
-            bound,
-            t,
-            r,
-            percent(share.count, share.inputs),
-            percent_interval(share.ci_low, share.ci_high),
-        )
-        for (t, r), share in zip(places, found, strict=True)
-    ]
+    rows = certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
+    return [Share(measure, bound, row.threshold, row.radius, *accuracy_words(row)) for row in rows]
 
 
 def input_columns(
-    answers: Answers, *, measures: Sequence[str], radii: Sequence[float], radius: float, threshold: float
+    answers: Askable, *, measures: Sequence[str], radii: Sequence[float], radius: float, threshold: float
 ) -> list[Column]:
     """Columns of the per-input table: what the run can say about one input."""
     first = measures[0] if measures else None
@@ -205,18 +190,20 @@ def summary_rows(found: RunSummary, *, expected: int | None) -> list[tuple[str, 
 
 def provenance_rows(config: RunConfig, *, alpha: float) -> list[tuple[str, str]]:
     """Everything that decided the numbers."""
+    spec = config.spec
     wanted: list[tuple[str, Any]] = [
         ("model", config.model),
-        ("weights", config.weights),
+        ("weights", spec.model.weights),
         ("weights SHA-256", config.weights_hash),
+        *config.identity.items(),
         ("data", config.data),
         ("data fingerprint", config.data_fingerprint),
-        ("split", config.split),
-        ("limit", config.limit),
-        ("stride", config.stride),
-        ("resize", config.resize),
-        ("image size", config.image_size),
-        ("scaled by", (config.interpolation or "bilinear") if config.resize or config.image_size else None),
+        ("split", spec.data.split),
+        ("limit", spec.data.limit),
+        ("stride", spec.data.stride),
+        ("resize", spec.data.resize),
+        ("image size", spec.data.image_size),
+        ("scaled by", spec.data.interpolation if spec.data.resize or spec.data.image_size else None),
         ("sigma", f"{config.sigma:g}"),
         ("pilot samples n0", f"{config.n0:,}"),
         ("question", config.question),
@@ -225,8 +212,8 @@ def provenance_rows(config: RunConfig, *, alpha: float) -> list[tuple[str, str]]
         ("seed", config.seed),
         ("levels of the score grid", f"{config.levels:,}"),
         ("classes", config.num_classes),
-        ("precision", config.precision),
-        ("outputs", config.outputs),
+        ("precision", spec.sampling.precision),
+        ("outputs", spec.model.outputs),
         ("device", config.device),
         ("started", config.created),
         ("run fingerprint", config.fingerprint),

@@ -11,14 +11,12 @@ The columns of the bounds are named ``measure:bound:radius``, such as ``score:cd
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.special import ndtri
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_sigma
@@ -28,6 +26,7 @@ from smoothcert.runs.imported_log import ABSTAINED, COHEN, ImportedLog, read_log
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
 from smoothcert.scores import MEASURES
+from smoothcert.spec import RunSpec
 from smoothcert.typing import FloatArray
 
 PAPERS = {COHEN: "Cohen et al. 2019", "kumar2020": "Kumar et al. 2020"}
@@ -102,20 +101,22 @@ def import_log(
     data_set = data or _last(r"(cifar10|imagenet)", named) or UNKNOWN
     expected = _expected_rows(log, data_set) if rows is None else check_count("rows", rows)
     classes = 1 + int(max(log.labels.max(), log.predictions.max()))
-    config = RunConfig(
-        kind=IMPORTED,
+    spec = RunSpec.of(
         model=model or _last(r"(resnet\d+)", named) or UNKNOWN,
         data=data_set,
-        data_fingerprint=f"{held or 'class'}:{hashlib.sha256(source.read_bytes()).hexdigest()}",
         stride=log.stride or 1,
         sigma=noise,
-        n0=check_count("n0", n0),
-        n=samples,
-        alpha=level,
-        levels=0,
+        n0=n0,
+        n=n,
+        alpha=alpha,
+    )
+    config = RunConfig(
+        kind=IMPORTED,
+        spec=spec,
+        model=str(spec.model.name),
+        data=data_set,
+        data_fingerprint=f"{held or 'class'}:{hashlib.sha256(source.read_bytes()).hexdigest()}",
         num_classes=max(classes, _DATA[data_set].classes) if data_set in _DATA else classes,
-        precision=UNKNOWN,
-        outputs=UNKNOWN,
         device=UNKNOWN,
         inputs=expected,
         versions=current_versions(),
@@ -123,7 +124,7 @@ def import_log(
         notes=tuple(_notes(log, source.name, held, sigma=noise, alpha=level, n=samples, expected=expected)),
     )
     with RunStore(out, config) as store:
-        store.put_table(_table(log, data_set, held), _to_parquet)
+        store.put_table(_table(log, data_set, held))
     return Run.open(out)
 
 
@@ -259,9 +260,3 @@ def _table(log: ImportedLog, data: str, measure: str | None) -> pa.Table:
 
 def _nullable(values: FloatArray) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
-
-
-def _to_parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()

@@ -54,7 +54,7 @@ class GrowingSamples:
         if prediction not in histograms:
             histograms = self._histograms_of(prediction)
             yield from self._draw("pilot", 0, n0, [histograms])
-        self._prediction = prediction
+        self._n0, self._prediction = n0, prediction
         self._pilot = histograms.of(prediction)
         self._pilot_votes = votes.counts()
         self._histograms = self._histograms_of(prediction)
@@ -64,6 +64,10 @@ class GrowingSamples:
         check_count("n", n)
         yield from self._draw("estimation", self._n, n - self._n, [self._votes, self._histograms])
         self._n = max(self._n, n)
+
+    def price(self, samples: int) -> float:
+        """What so many samples cost of alpha; see :meth:`smoothcert.sampling.noise.NoisyInput.price`."""
+        return self._noisy.price(samples)
 
     def samples(self) -> Samples:
         """What has been sampled so far; waits for the device."""
@@ -77,6 +81,9 @@ class GrowingSamples:
             pilot_votes=self._pilot_votes,
             votes=self._votes.counts().copy(),
             measures=measures,
+            offset=self._noisy.offset,
+            step=None if self._noisy.lattice is None else self._noisy.lattice.step,
+            price=self.price(self._n0 + self._n),
         )
 
     def _draw(self, stage: str, start: int, count: int, into: Sequence[Reducer]) -> Job[None]:

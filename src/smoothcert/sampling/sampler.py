@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, TypeAlias
 
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from smoothcert._check import check_count, check_sigma
+from smoothcert._check import check_alpha, check_count, check_sigma
+from smoothcert.discrete_gaussian import DiscreteGaussian
 from smoothcert.errors import ModelError
 from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.lattice import IMAGE_STEP, Lattice, is_8_bit_image
+from smoothcert.prediction import most_voted
 from smoothcert.samples import Samples
 from smoothcert.sampling.batching import BatchSize, batch_size_for_cpu, fastest_batch_size
+from smoothcert.sampling.chunks import content_hash
 from smoothcert.sampling.classifier import BaseClassifier
 from smoothcert.sampling.growing import GrowingSamples, draw_checked
 from smoothcert.sampling.inputs import InputRange, check_input, check_input_range
-from smoothcert.sampling.noise import NoisyInput, content_hash
+from smoothcert.sampling.noise import NoisyInput
 from smoothcert.sampling.packing import Job, Packer, Plan, Progress, Result
 from smoothcert.sampling.reducer import Votes
-from smoothcert.typing import IntArray
 
 _PROBE = 8  # samples in the first forward pass
+
+LatticeChoice: TypeAlias = float | Literal["auto"] | None
+"""The step of the inputs; ``"auto"`` to look at each input; None for noise in floating point."""
 
 
 class Sampler:
@@ -45,6 +52,11 @@ class Sampler:
             autocast. Noise and softmax are float32 always.
         outputs: Whether the module returns ``"logits"`` or ``"probabilities"``.
         input_range: Smallest and largest value an input may hold; ``None`` for any finite value.
+        lattice: The step of the inputs, such as ``1/255`` for 8-bit images or ``1/32768`` for 16-bit audio: the noise
+            is exact, and a certificate is a claim about every input on that lattice. An input between its points is
+            rounded, and every certified radius shrinks by the distance. ``"auto"`` takes ``1/255`` for an input whose
+            values all are ``k/255`` in ``[0, 1]``, and otherwise floating point. ``None`` is noise in floating point,
+            which is Gaussian only approximately.
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
@@ -62,8 +74,10 @@ class Sampler:
         precision: str = "float32",
         outputs: str = "logits",
         input_range: InputRange | None = (0.0, 1.0),
+        lattice: LatticeChoice = "auto",
     ) -> None:
         self.sigma = check_sigma(sigma)
+        self.lattice = lattice if lattice is None or lattice == "auto" else self._check_lattice(lattice)
         self.levels = check_count("levels", levels)
         self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
         self.input_range = check_input_range(input_range)
@@ -108,7 +122,7 @@ class Sampler:
         """Run jobs on many inputs together: every batch is kept full, each job gets what it would get alone.
 
         Args:
-            jobs: From :meth:`sampling`, :meth:`voting`, or written with :meth:`begin`. A lazy iterable is read only
+            jobs: From :meth:`sampling`, :meth:`predicting`, or written with :meth:`begin`. A lazy iterable is read only
                 as far as it is needed to fill batches.
             progress: Called after each batch with the number of samples in it.
 
@@ -132,15 +146,16 @@ class Sampler:
         yield from growing.grow(n)
         return growing.samples()
 
-    def voting(self, x: Tensor | npt.ArrayLike, *, n: int, seed: int) -> Job[IntArray]:
-        """A job that counts how often each class has the highest score, shape ``(num_classes,)``.
+    def predicting(self, x: Tensor | npt.ArrayLike, *, n: int, alpha: float, seed: int) -> Job[int]:
+        """A job that returns the class that most often has the highest score, or :data:`smoothcert.prediction.ABSTAIN`.
 
         Its ``n`` samples are drawn for this purpose, apart from those of :meth:`sampling`.
         """
         check_count("n", n)
-        votes = Votes(self.num_classes, self.device)
-        yield from draw_checked(self.noisy(x, seed=seed), self.classifier, "predict", 0, n, [votes])
-        return votes.counts()
+        noisy, votes = self.noisy(x, seed=seed), Votes(self.num_classes, self.device)
+        left = check_alpha(check_alpha(alpha) - noisy.price(n))
+        yield from draw_checked(noisy, self.classifier, "predict", 0, n, [votes])
+        return most_voted(votes.counts(), alpha=left)
 
     def begin(self, x: Tensor | npt.ArrayLike, *, seed: int) -> GrowingSamples:
         """One input without samples yet, for a job that decides on its way how many it needs."""
@@ -154,11 +169,24 @@ class Sampler:
             sigma=self.sigma,
             seed=check_count("seed", seed, at_least=0),
             content_hash=content_hash(checked),
+            lattice=self._lattice_of(checked),
         )
         if tuple(checked.shape) not in self._plans:
             with self.classifier.evaluating():
                 self._plans[tuple(checked.shape)] = self._plan(noisy)
         return noisy
+
+    def _check_lattice(self, step: float) -> Lattice:
+        """The lattice of a step that suits sigma."""
+        DiscreteGaussian(step=step, sigma=self.sigma)
+        return Lattice(step)
+
+    def _lattice_of(self, x: Tensor) -> Lattice | None:
+        """What an input lies on, if anything."""
+        if not isinstance(self.lattice, str):
+            return self.lattice
+        fits = IMAGE_STEP <= self.sigma <= 1.0 / IMAGE_STEP and is_8_bit_image(x.cpu().numpy())
+        return Lattice(IMAGE_STEP) if fits else None
 
     def _plan(self, noisy: NoisyInput) -> Plan:
         """How to run inputs of this shape: it is tried on a few samples, with every check."""

@@ -48,7 +48,7 @@
 
   // Figures: keys hide curves; the pointer or the slider reads them.
   for (const chart of document.querySelectorAll(".chart-box")) {
-    const hidden = { group: new Set(), bound: new Set() };
+    const hidden = { group: new Set(), line: new Set() };
     const updates = [];
     for (const panel of chart.querySelectorAll(".panel")) {
       const source = panel.querySelector("script.curves");
@@ -63,7 +63,7 @@
       key.addEventListener("click", () => {
         const on = key.getAttribute("aria-pressed") !== "true";
         key.setAttribute("aria-pressed", String(on));
-        const kind = "group" in key.dataset ? "group" : "bound";
+        const kind = "group" in key.dataset ? "group" : "line";
         hidden[kind][on ? "delete" : "add"](key.dataset[kind]);
         for (const update of updates) update();
       });
@@ -90,14 +90,14 @@
     const shown = make("output", undefined, label);
     const table = make("table", undefined, box);
     panel.append(box);
-    const visible = (curve) => !hidden.group.has(curve.group) && !hidden.bound.has(curve.bound);
-    const bounds = [...new Set(data.curves.map((c) => c.bound))].filter((b) => b !== "class");
+    const visible = (curve) => !hidden.group.has(curve.group) && !hidden.line.has(curve.line);
+    const lines = [...new Set(data.curves.map((c) => c.line))].filter((l) => l !== "class");
     const groups = [...new Set(data.curves.map((c) => c.group))];
     let at = data.start;
     const update = () => {
       for (const [i, curve] of data.curves.entries()) {
         const drawn = svg.querySelector(`g[id$="-curve-${i}"]`);
-        if (drawn) drawn.classList.toggle("off", curve.bound === "class" ? hidden.group.has(curve.group) : !visible(curve));
+        if (drawn) drawn.classList.toggle("off", curve.line === "class" ? hidden.group.has(curve.group) : !visible(curve));
       }
       const x = left + ((data.x[at] - data.xlim[0]) / (data.xlim[1] - data.xlim[0])) * width;
       guide.setAttribute("x1", x);
@@ -108,15 +108,15 @@
       table.replaceChildren();
       const head = make("tr", undefined, make("thead", undefined, table));
       make("th", "", head);
-      const columns = bounds.filter((b) => !hidden.bound.has(b));
-      for (const bound of columns) make("th", bound, head).scope = "col";
+      const columns = lines.filter((l) => !hidden.line.has(l));
+      for (const line of columns) make("th", line, head).scope = "col";
       const body = make("tbody", undefined, table);
       for (const group of groups.filter((g) => !hidden.group.has(g))) {
         const row = make("tr", undefined, body);
         make("th", group, row).scope = "row";
         const own = data.curves.filter((c) => c.group === group);
-        for (const bound of own[0].bound === "class" ? ["class"] : columns) {
-          const curve = own.find((c) => c.bound === bound);
+        for (const line of own[0].line === "class" ? ["class"] : columns) {
+          const curve = own.find((c) => c.line === line);
           const cell = make("td", percent(curve.y[at]) + " ", row);
           make("small", `${percent(curve.low[at]).slice(0, -1)}–${percent(curve.high[at])}`, cell);
         }
