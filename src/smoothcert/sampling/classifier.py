@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from smoothcert._check import check_choice, check_count
 from smoothcert.errors import InvalidArgumentError, ModelError
+from smoothcert.models.guard import is_out_of_memory
 from smoothcert.outputs import OUTPUTS, as_scores
 from smoothcert.sampling._threads import one_thread
-from smoothcert.sampling.batching import is_out_of_memory
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _SUM_TOLERANCE = 1e-2  # bfloat16 probabilities of many classes sum to one only about this well
