@@ -38,7 +38,7 @@ bench-scale: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(PIP) --editable ".[report]"
 	touch $@
 
 # torchvision is installed without its dependencies: it would pull in another build of torch.

@@ -31,6 +31,7 @@ from smoothcert.runs.records import to_table
 from smoothcert.runs.store import MERGE_EVERY
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import MEASURES
+from smoothcert.spec import RunSpec
 
 N0, N, CLASSES, SIGMA = 500, 10_000, 10, 0.25
 RADII = [0.0, 0.1, 0.25, 0.375, 0.5, 0.75, 1.0]
@@ -59,7 +60,7 @@ def write_run(folder: Path, inputs: int) -> Run:
     rng = np.random.default_rng(0)
     samples = [drawn_samples(images[i % len(images)], stored, rng) for i in range(min(MERGE_EVERY, inputs))]
     table = to_table([Record(i, "", int(rng.random() < 0.1), 1.0, one) for i, one in enumerate(samples)])
-    config = RunConfig(model="bench", data="bench", sigma=SIGMA, n0=N0, n=N, alpha=0.001, num_classes=CLASSES)
+    config = RunConfig(spec=RunSpec.of(sigma=SIGMA, n0=N0, n=N), model="bench", data="bench", num_classes=CLASSES)
     RunStore(folder, config).close()
     for first in range(0, inputs, MERGE_EVERY):
         part = table.slice(0, inputs - first)

@@ -23,9 +23,10 @@ from smoothcert.runs.records import to_table
 from smoothcert.runs.store import MERGE_EVERY
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import MARGIN, SCORE, Measure
+from smoothcert.spec import RunSpec
 
 N0, N, CLASSES = 500, 10_000, 10
-CONFIG = RunConfig(model="bench", data="bench", sigma=0.25, n0=N0, n=N, alpha=0.001, num_classes=CLASSES)
+CONFIG = RunConfig(spec=RunSpec.of(sigma=0.25, n0=N0, n=N), model="bench", data="bench", num_classes=CLASSES)
 SHAPES = {"sure": (60.0, 0.5), "fairly sure": (20.0, 1.0), "unsure": (5.0, 1.0), "torn": (0.5, 0.2)}
 
 

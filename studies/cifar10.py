@@ -160,7 +160,7 @@ def cost(runs: dict[str, Run]) -> str:
         found = summary(run)
         samples = found.inputs * (found.n0 + found.n)
         rows.append(
-            [name, found.inputs, f"{samples:,}", f"{found.seconds / 60:.0f} min", run.config.backend or "torch"]
+            [name, found.inputs, f"{samples:,}", f"{found.seconds / 60:.0f} min", run.config.spec.sampling.backend]
         )
     table = markdown(["sigma", "images", "samples", "time sampling", "backend"], rows)
     return f"## Cost\n\n{table}"

@@ -12,6 +12,7 @@ from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import Record, select_columns, to_table
 from smoothcert.samples import Samples, StageHistograms
+from smoothcert.spec import RunSpec
 
 
 @dataclass
@@ -104,16 +105,13 @@ def synthetic_run(
     for position, (name, reason) in enumerate(skipped):
         rows.append(Record(index=len(shapes) + position, id=name, label=1, seconds=0.0, samples=None, error=reason))
     config = RunConfig(
+        spec=RunSpec.of(
+            model=model, data="beta", sigma=sigma, n0=n0, n=n, alpha=alpha, seed=seed, levels=1_000, outputs="logits"
+        ),
         model=model,
         weights_hash="ab" * 32,
         data="beta",
         data_fingerprint="cd" * 32,
-        sigma=sigma,
-        n0=n0,
-        n=n,
-        alpha=alpha,
-        seed=seed,
-        levels=1_000,
         num_classes=10,
         class_names=class_names,
         versions={"smoothcert": "0.1.0", "numpy": np.__version__},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -85,6 +86,26 @@ def check_choice(name: str, value: str, known: Sequence[str]) -> str:
     if value not in known:
         raise InvalidArgumentError(f"{name} must be one of {', '.join(known)}; got {value!r}")
     return value
+
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+_DEVICE = re.compile(rf"({'|'.join(DEVICES)})(:[0-9]{{1,4}})?")
+
+
+def check_device(device: str) -> str:
+    """Return the name of one device a classifier can run on, or raise ``InvalidArgumentError`` naming the known ones.
+
+    Says nothing about whether this machine has it, which takes PyTorch to know.
+
+    Example:
+        >>> check_device("cuda:1")
+        'cuda:1'
+    """
+    if not isinstance(device, str) or _DEVICE.fullmatch(device) is None:
+        raise InvalidArgumentError(
+            f"device must be one of {', '.join(DEVICES)}, or one of several of a kind such as cuda:1; got {device!r}"
+        )
+    return device
 
 
 def _number(name: str, value: float) -> float:

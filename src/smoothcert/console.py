@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import TextIOWrapper
 
 # Control characters but tab and newline, separators of lines, changes of direction, and halves of characters.
-_STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PLAIN = str.maketrans(
     dict.fromkeys("─━═╌╸╺╴╶", "-")
     | dict.fromkeys("│┃║", "|")
@@ -27,7 +27,7 @@ def printable(text: str) -> str:
         >>> print(printable("red \x1b[31m, \u202eback"))
         red \x1b[31m, \u202eback
     """
-    return _STEERING.sub(lambda found: _escaped(found[0]), text)
+    return STEERING.sub(lambda found: _escaped(found[0]), text)
 
 
 def one_line(text: object) -> str:

@@ -143,8 +143,7 @@ class UntilStable:
         earlier = np.asarray(np.inf)
         for n in counts:
             yield from growing.grow(n)
-            samples = growing.samples()
-            certificate = Certificate.from_samples(samples, alpha=self.alpha / len(counts), price=samples.price)
+            certificate = Certificate.from_samples(growing.samples(), alpha=self.alpha / len(counts))
             bounds = certificate.measure(self.measure).lower(self.radii, self.bound)
             if np.all(np.abs(bounds - earlier) < self.tolerance):
                 break

@@ -84,7 +84,7 @@ def test_what_a_name_says(tmp_path, name, text, config):
         return
     found = import_log(log, out=tmp_path / "run").config
     assert (found.model, found.data, found.sigma, found.num_classes, found.inputs) == config
-    assert (found.kind, found.stride) == ("imported", 20)
+    assert (found.kind, found.spec.data.stride) == ("imported", 20)
 
 
 def test_options_overrule_the_name(tmp_path):

@@ -91,6 +91,21 @@ def test_another_device_draws_the_same(step, sigma, values):
     assert np.array_equal(draw_on(distribution, 5, values, CPU).numpy(), drawn(distribution, 5, values))
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(("step", "sigma"), CASES)
+def test_a_gpu_gives_the_same_bits_and_the_same_copies(step, sigma):
+    distribution, cuda = discrete_gaussian(step, sigma), torch.device("cuda")
+    for values in (1, 1_003, 400_000):
+        assert np.array_equal(draw_on(distribution, 5, values, cuda).cpu().numpy(), drawn(distribution, 5, values))
+    counters = torch.arange(1, 1_001, device=cuda)
+    for blocks in (philox.integer_blocks, philox._compiled_blocks()):
+        came = torch.stack(blocks(counters, (7, 9)), dim=1).flatten().cpu().numpy().view(np.uint64)
+        assert np.array_equal(came, philox.generator(9 * 2**64 + 7).random_raw(4_000))
+    x = torch.from_numpy(Lattice(step).values(np.random.default_rng(0).integers(0, 256, (3, 8, 8))))
+    here, there = noisy(x, step=step, sigma=sigma), noisy(x.to(cuda), step=step, sigma=sigma)
+    assert torch.equal(there.copies("estimation", 100, 300).cpu(), here.copies("estimation", 100, 300))
+
+
 @pytest.mark.parametrize(("step", "sigma"), CASES)
 def test_draws_have_the_exact_distribution(step, sigma):
     distribution, n = discrete_gaussian(step, sigma), 1_000_000

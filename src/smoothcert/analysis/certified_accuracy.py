@@ -18,12 +18,12 @@ from smoothcert._check import check_alpha, check_count, check_radii, check_thres
 from smoothcert.analysis.inputs import BoolArray
 from smoothcert.analysis.proportion import CONFIDENCE, Proportion, proportion, proportion_interval
 from smoothcert.analysis.source import Source, bounds_table
+from smoothcert.analysis.table import DEFAULT_BOUNDS as DEFAULT_BOUNDS
 from smoothcert.analysis.table import BoundsTable
 from smoothcert.bounds import clopper_pearson_lower
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.typing import FloatArray, IntArray
 
-DEFAULT_BOUNDS = ("dual", "cdf", "hoeffding")
 DEFAULT_MEASURES = ("score", "margin")
 CLASS = "class"
 """Measure of Cohen et al.: the class itself is kept, at no threshold, by the Clopper-Pearson bound on the votes."""

@@ -10,7 +10,7 @@ from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND, check_thr
 from smoothcert.analysis.difference import FractionDifference
 from smoothcert.analysis.pairing import Pairing, difference, pair_inputs
 from smoothcert.analysis.proportion import Proportion, proportion
-from smoothcert.analysis.table import BoundsTable
+from smoothcert.analysis.table import DEFAULT_BOUNDS, BoundsTable
 from smoothcert.bounds import BOUNDS
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.typing import FloatArray
@@ -149,7 +149,7 @@ def _lines(
         if measure == CLASS:
             held = [CLASS_BOUND] if answers.class_radius else []
         elif measure in answers.measures:
-            held = [bound for bound in bounds or ("dual", "cdf", "hoeffding") if bound in answers.bounds]
+            held = [bound for bound in bounds or DEFAULT_BOUNDS if bound in answers.bounds]
         else:
             held = []
         missing = [bound for bound in bounds or () if bound not in held] if measure != CLASS else []

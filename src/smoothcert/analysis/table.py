@@ -37,6 +37,8 @@ COLUMNS = (
     "votes_classes",
     "votes_counts",
 )
+DEFAULT_BOUNDS = ("dual", "cdf", "hoeffding")
+"""Bounds shown where none is asked for: ours, the paper's and its baseline."""
 _KEPT = ["index", "id", "label", "seconds", "prediction", "content_hash"]
 
 
@@ -275,8 +277,8 @@ class BoundsTable:
 
 
 def common_bound(tables: Sequence[BoundsTable]) -> str:
-    """The first of dual, cdf and hoeffding that all tables hold; dual where none is, for them to say what they hold."""
-    return next((b for b in ("dual", "cdf", "hoeffding") if all(b in table.answers.bounds for table in tables)), "dual")
+    """The first usual bound that all tables hold; the very first where none is, for them to say what they hold."""
+    return next((b for b in DEFAULT_BOUNDS if all(b in table.answers.bounds for table in tables)), DEFAULT_BOUNDS[0])
 
 
 def _first(rows: int, chunks: Iterable[Certifiable]) -> Iterator[Certifiable]:

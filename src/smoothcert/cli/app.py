@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter, UnknownCommandError
 
 from smoothcert._allocator import keep_freed_memory
 from smoothcert._version import __version__
-from smoothcert.cli.bridge import bridged
+from smoothcert.cpus import follow_quota
 from smoothcert.errors import InvalidArgumentError, SmoothcertError
 
-_MAKE, _ASK = Group.create_ordered("Make runs"), Group.create_ordered("Ask runs")
+_COMMANDS = {
+    "Make runs": {
+        "demo": "demo:demo",
+        "certify": "certify:certify",
+        "train": "train:train",
+        "import": "import_:import_",
+        "merge": "merge:merge",
+        "check": "check:check",
+    },
+    "Ask runs": {
+        "query": "query:query",
+        "report": "figure:report",
+        "compare": "compare:compare",
+        "figure": "figure:figure",
+        "sweep": "sweep:sweep",
+    },
+}
+"""Where each command is; it is loaded when it runs."""
 
 app = App(
     name="smoothcert",
@@ -22,6 +40,7 @@ app = App(
         "where it went wrong)."
     ),
     help_format="markdown",
+    group_commands=Group("Besides", sort_key=100),
     version=lambda: f"smoothcert {__version__}",
     default_parameter=Parameter(negative_iterable=(), allow_repeating=True),  # the last one counts
     exit_on_error=False,
@@ -29,13 +48,20 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
-for name in ("demo", "train", "import"):
-    module = "import_" if name == "import" else name
-    app.command(f"smoothcert.cli.{module}:{module}", name=name, group=_MAKE, help_epilogue="")
-for name in ("query", "report", "compare", "figure"):
-    app.command(f"smoothcert.cli.{name}:{name}", name=name, group=_ASK, help_epilogue="")
-app.command(bridged("certify", _MAKE))
-app.command(bridged("sweep", _ASK))
+
+
+def _options_of_file(*given: Any) -> None:
+    """Of ``certify --config FILE``; imported when that command runs."""
+    from smoothcert.cli.certify import options_of_file
+
+    options_of_file(*given)
+
+
+for position, (title, commands) in enumerate(_COMMANDS.items()):
+    group = Group(title, sort_key=position)
+    for name, place in commands.items():
+        config = _options_of_file if name == "certify" else None
+        app.command(f"smoothcert.cli.{place}", name=name, group=group, config=config, help_epilogue="")
 app.register_install_completion_command(help="Let bash, zsh, fish or PowerShell complete commands and options.")
 
 
@@ -46,6 +72,7 @@ def run(arguments: Sequence[str]) -> None:
         InvalidArgumentError: If they are not the arguments of a command.
     """
     keep_freed_memory()
+    follow_quota()
     if not arguments or arguments[0] in app.help_flags:
         for name in app:
             _ = app[name]  # loads it: the list shows what each command says of itself

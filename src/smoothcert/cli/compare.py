@@ -45,16 +45,18 @@ def compare(
         out: Draw a figure, too: .png, .svg or .pdf.
     """
     from smoothcert import analysis
-    from smoothcert.cli import printing
+    from smoothcert.analysis.certified_accuracy import CLASS
+    from smoothcert.cli import answers, printing
 
     opened = open_runs(runs)
+    ranges = {} if measure == CLASS else {measure: answers.measure_range(opened[0], measure)}
     found = analysis.compare(
         [analysis.bounds_table(run, alpha=alpha) for run in opened],
         run_names(opened),
         measure=measure,
         bounds=bound,
-        radii=(0.0, 0.25, 0.5) if radii is None else radii,
-        thresholds=(0.5, 0.7, 0.9) if thresholds is None else thresholds,
+        radii=answers.settled_radii(radii, sigma=max(run.config.sigma for run in opened)),
+        thresholds=answers.settled_thresholds(thresholds, ranges),
     )
     if format == "table":
         say(_text(found))

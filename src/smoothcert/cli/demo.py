@@ -24,22 +24,12 @@ def demo(*, out: Path = Path("smoothcert-demo"), device: Device = None, quiet: Q
     Args:
         out: Run folder to write; one that holds the demo already is continued.
     """
-    from smoothcert.certify import certify_run
+    from smoothcert.certify import RunSpec, certify_run
     from smoothcert.cli.sampling import sampling_session
     from smoothcert.report import write_report
 
     with sampling_session(out, quiet=quiet) as reporter:
-        run = certify_run(
-            "digits",
-            "digits",
-            out=out,
-            split="test",
-            limit=LIMIT,
-            sigma=SIGMA,
-            n0=N0,
-            n=N,
-            device=device,
-            reporter=reporter,
-        )
+        digits = RunSpec.of(model="digits", data="digits", split="test", limit=LIMIT, sigma=SIGMA, n0=N0, n=N)
+        run = certify_run(digits.vary(device=device), out=out, reporter=reporter)
     say(f"{len(run)} inputs in {out}; ask it: smoothcert query {out} --radii 0,0.25 --thresholds 0.5,0.9")
     say(f"report: {write_report([run], out / 'report.html').resolve()}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -67,6 +66,13 @@ def _bounds(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
     return found
 
 
+def _device(_: Any, device: str | None) -> None:
+    from smoothcert._check import check_device
+
+    if device is not None:
+        check_device(device)
+
+
 Names: TypeAlias = Annotated[tuple[str, ...], Parameter(converter=_names, n_tokens=1)]
 """Names separated by commas."""
 Numbers: TypeAlias = Annotated[tuple[float, ...], Parameter(converter=_numbers, n_tokens=1, allow_leading_hyphen=True)]
@@ -80,7 +86,11 @@ Quiet: TypeAlias = Annotated[
     Parameter(name=["--quiet", "-q"], negative=(), help="No notes and no bar: a line a minute, warnings, errors."),
 ]
 Device: TypeAlias = Annotated[
-    str | None, Parameter(help="Where the classifier runs: cpu, cuda, cuda:1, ... Default: a GPU if there is one.")
+    str | None,
+    Parameter(
+        validator=_device,
+        help="Where the classifier runs: cpu, cuda, cuda:1, mps or xpu. Default: a GPU if there is one.",
+    ),
 ]
 
 
@@ -91,9 +101,10 @@ def open_runs(paths: Iterable[Path]) -> list[Run]:
         RunError: If one of the folders holds no run.
     """
     from smoothcert.analysis import set_workers
+    from smoothcert.cpus import usable_cpus
     from smoothcert.runs import Run
 
-    set_workers(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    set_workers(usable_cpus())
     return [Run.open(path) for path in paths]
 
 

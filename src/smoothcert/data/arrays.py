@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,20 +50,21 @@ class ArraySource:
         notes: tuple[str, ...] = (),
     ) -> None:
         self.name, self._x, self._ids, self.notes = name, x, ids, notes
-        kinds = {np.asarray(x[0]).dtype} if len(x) else set()
         if isinstance(x, np.ndarray):
             kinds = {x.dtype}
             if x.ndim == 0:
                 raise DataError(
                     f"{name} must hold arrays of inputs, the first axis being that of the inputs; got {x!r}"
                 )
+        else:
+            kinds = {np.asarray(x[0]).dtype} if len(x) else set()
         for kind in kinds:
             if kind.kind not in "fiub":
                 raise DataError(f"{name} must hold arrays of real numbers; it holds {kind}")
         self._images = kinds == {np.dtype(np.uint8)}
         self._channels_last = self._images and isinstance(x, np.ndarray) and _has_channels_last(x.shape)
         if self._images:
-            self.notes += ("numbers of 8 bits divided by 255" + (", channels first" * self._channels_last),)
+            self.notes += ("8-bit numbers divided by 255" + (", channels moved first" * self._channels_last),)
         self.lattice = 1 / 255 if self._images else lattice
         self.input_range: tuple[float, float] | None = (0.0, 1.0) if self._images else None
         self.indices: Sequence[int] = range(len(x))
@@ -100,7 +100,10 @@ def feature_source(
     notes: tuple[str, ...] = (),
 ) -> ArraySource:
     """Return the rows of tables as inputs: the chosen features of each, and its label."""
-    parts = [read_features(table, columns.inputs, name=name) for table in tables]
+    try:
+        parts = [read_features(table, columns.inputs, name=name) for table in tables]
+    except (pa.ArrowException, ValueError) as error:
+        raise DataError(f"features of {name} cannot be read: {error}") from error
     x = [row for part in parts for row in part] if isinstance(parts[0], list) else np.concatenate(parts)
     labels, class_names = None, columns.class_names
     if columns.label is not None:
@@ -125,12 +128,15 @@ def open_npz(path: Path, *, name: str, split: str | None = None, size: tuple[int
     labels, names = None, None
     notes: tuple[str, ...] = ()
     try:
-        if not zipfile.is_zipfile(path):
+        with path.open("rb") as opened:
+            is_zip = opened.read(2) == b"PK"
+        if not is_zip:
             if split is not None:
                 raise DataError(f"{path} holds one array and no part {split!r}")
             x = np.load(path, mmap_mode="r", allow_pickle=False)
         else:
-            with np.load(path, allow_pickle=False) as arrays:
+            # Opened here, as NumPy leaves open what it cannot read.
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
                 x_key, y_key = (f"{key}_{split}" if split else key for key in ("x", "y"))
                 if x_key not in arrays.files:
                     raise DataError(_no_array(path, list(arrays.files), x_key, y_key, split))
@@ -138,6 +144,10 @@ def open_npz(path: Path, *, name: str, split: str | None = None, size: tuple[int
                 x = arrays[x_key]
                 if y_key in arrays.files:
                     labels = arrays[y_key]
+                if not (isinstance(x, np.ndarray) and isinstance(labels, (np.ndarray, type(None)))):
+                    raise DataError(
+                        f"{path} is no file of NumPy arrays: {x_key!r} or {y_key!r} in it is something else"
+                    )
                 if "class_names" in arrays.files:
                     names = [str(key) for key in arrays["class_names"]]
     except DataError:
@@ -176,7 +186,9 @@ def open_csv(path: Path, *, name: str, label_column: str | None = None) -> Array
         raise DataError(f"{path} is not a table that can be read: {error}") from error
     if twice := sorted({key for key in table.column_names if table.column_names.count(key) > 1}):
         raise DataError(f"{path} must name each column once; {twice[0]!r} comes more than once")
-    columns = choose_columns(table.schema, name=str(path), label=label_column)
+    if not table.num_rows:
+        raise DataError(f"data set {name} is empty")
+    columns = choose_columns(table.schema, name=str(path), label=label_column, only_features=True)
     return feature_source([table], columns, name=name)
 
 

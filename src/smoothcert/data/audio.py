@@ -14,6 +14,7 @@ from smoothcert.data.files import read_bytes
 from smoothcert.errors import DataError, MissingDependencyError
 
 _FORMATS = ("WAV", "WAVEX", "FLAC")
+_UNKNOWN_SIZE = 2**32 - 1  # in place of the size, by writers that cannot go back to it
 _MAX_SAMPLES = 2**27  # of a sound, over all its channels: 50 minutes at 44.1 kHz
 
 
@@ -28,7 +29,7 @@ class ReadAudio:
     suffixes = frozenset({".flac", ".wav"})
     lattice = 1 / 32768
     input_range = (-1.0, 1.0)
-    _rate: tuple[int, str] | None = field(default=None, repr=False)  # of the first sound, and its name
+    _rate: int | None = field(default=None, repr=False)  # of the first sound of the data
 
     def __post_init__(self) -> None:
         _soundfile()
@@ -46,31 +47,43 @@ class ReadAudio:
         Raises:
             DataError: It cannot be read, or has another sample rate than the first that was read.
         """
-        encoded = read_bytes(sound, name=f"sound {name}") if isinstance(sound, Path) else sound
+        encoded = _bytes(sound, name)
+        if encoded[:4] == b"RIFF" and len(encoded) - 8 < int.from_bytes(encoded[4:8], "little") < _UNKNOWN_SIZE:
+            raise DataError(
+                f"sound {name} cannot be read: it ends after {len(encoded):,} bytes, before its last sample"
+            )
         try:
             with _soundfile().SoundFile(io.BytesIO(encoded)) as opened:
                 _check_header(opened, name)
                 rate, frames = int(opened.samplerate), int(opened.frames)
                 samples = _sixteen_bits(opened, name)
         except _soundfile().SoundFileError as error:
-            raise DataError(f"sound {name} cannot be read: {error}") from error
+            reason = getattr(error, "error_string", None) or str(error)
+            raise DataError(f"sound {name} cannot be read: {reason}") from error
         if len(samples) != frames or frames == 0:
             raise DataError(f"sound {name} cannot be read: {len(samples):,} of its {frames:,} samples are there")
-        self._rate = self._rate or (rate, name)
-        if rate != self._rate[0]:
+        if self._rate is not None and rate != self._rate:
             raise DataError(
-                f"sound {name} has {rate:,} samples a second and {self._rate[1]} {self._rate[0]:,}; all must have the "
+                f"sound {name} has {rate:,} samples a second and the first sound {self._rate:,}; all must have the "
                 "rate that the model was trained on"
             )
         mono = samples[:, 0] if samples.shape[1] == 1 else np.rint(samples.mean(axis=1, dtype=np.float64))
         found: npt.NDArray[np.float32] = mono.astype(np.float32)[None] / np.float32(32768)
         return found
 
+    def begin(self, sound: bytes | Path) -> bool:
+        """Take the sample rate of the first sound for that of all; return whether it could be read."""
+        try:
+            with _soundfile().SoundFile(io.BytesIO(_bytes(sound))) as opened:
+                self._rate = int(opened.samplerate)
+        except (_soundfile().SoundFileError, DataError):
+            return False
+        return True
+
     def conversions(self, sound: bytes | Path) -> frozenset[str]:
         """Return what is done to a sound, a phrase each, and its sample rate; none if it cannot be read."""
-        encoded = read_bytes(sound, name=f"sound {sound}") if isinstance(sound, Path) else sound
         try:
-            with _soundfile().SoundFile(io.BytesIO(encoded)) as opened:
+            with _soundfile().SoundFile(io.BytesIO(_bytes(sound))) as opened:
                 found = {f"{opened.samplerate:,} samples a second"}
                 if opened.channels > 1:
                     found.add("several channels averaged")
@@ -79,6 +92,10 @@ class ReadAudio:
         except _soundfile().SoundFileError:
             return frozenset()
         return frozenset(found)
+
+
+def _bytes(sound: bytes | Path, name: str = "") -> bytes:
+    return read_bytes(sound, name=f"sound {name or sound}") if isinstance(sound, Path) else sound
 
 
 def _check_header(opened: Any, name: str) -> None:

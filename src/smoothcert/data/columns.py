@@ -41,7 +41,9 @@ class Columns:
     class_names: tuple[str, ...] | None
 
 
-def choose_columns(schema: pa.Schema, *, name: str, image: str | None = None, label: str | None = None) -> Columns:
+def choose_columns(
+    schema: pa.Schema, *, name: str, image: str | None = None, label: str | None = None, only_features: bool = False
+) -> Columns:
     """Choose the columns of the inputs and of the labels.
 
     Without a name, the inputs are in the only column that can hold encoded images or sounds. Where there is none, all
@@ -52,6 +54,7 @@ def choose_columns(schema: pa.Schema, *, name: str, image: str | None = None, la
         name: What an error calls the table.
         image: The column of images, sounds or feature vectors, if it was named.
         label: The column of labels, if it was named.
+        only_features: Whether the table is of a kind that cannot hold encoded images or sounds.
 
     Raises:
         DataError: A named column is absent or of the wrong type, or several fit and none was named.
@@ -80,7 +83,7 @@ def choose_columns(schema: pa.Schema, *, name: str, image: str | None = None, la
         sound = kind == "Audio" or (kind is None and image.casefold() in _SOUND_COLUMNS)
         return Columns("sound" if sound else "image", (image,), label, class_names)
     inputs = [image] if image is not None else [key for key in schema.names if key != label and not _INDEX.match(key)]
-    return Columns("features", _features(schema, inputs, name), label, class_names)
+    return Columns("features", _features(schema, inputs, name, only_features=only_features), label, class_names)
 
 
 def choose_label(schema: pa.Schema, *, name: str, label: str | None = None) -> str | None:
@@ -131,7 +134,7 @@ def read_labels(
         return _text_labels(column, class_names)
     if not (_is_number(column.type)):
         raise DataError(f"column {name} must hold labels: whole numbers, or names of classes; it is {column.type}")
-    numbers = np.asarray(pc.cast(column, pa.float64()).fill_null(-1).to_numpy())
+    numbers = np.asarray(pc.cast(column, pa.float64(), safe=False).fill_null(-1).to_numpy())
     numbers = np.where(np.isnan(numbers), -1.0, numbers)
     odd = np.flatnonzero((numbers != np.rint(numbers)) | (np.abs(numbers) > 2**31))
     if odd.size:
@@ -147,10 +150,12 @@ def read_features(table: pa.Table, columns: Sequence[str], *, name: str) -> npt.
     A single column of lists gives the list of its rows, which may differ in length.
     """
     if len(columns) == 1 and _is_list(table.schema.field(columns[0]).type):
-        return [np.asarray(row, dtype=np.float32) for row in table.column(columns[0]).to_pylist()]
+        shape = getattr(table.schema.field(columns[0]).type, "shape", None)  # of a tensor, whose lists are flat
+        rows = (np.asarray(row, dtype=np.float32) for row in table.column(columns[0]).to_pylist())
+        return [row if shape is None else row.reshape(shape) for row in rows]
     found = np.empty((table.num_rows, len(columns)), dtype=np.float32)
     for place, column in enumerate(columns):
-        values = pc.cast(_plain(table.column(column)), pa.float64()).fill_null(float("nan"))
+        values = pc.cast(_plain(table.column(column)), pa.float64(), safe=False).fill_null(float("nan"))
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, which reading the row refuses
             found[:, place] = values.to_numpy()
     return found
@@ -178,7 +183,7 @@ def _text_labels(
     return np.asarray(pc.cast(numbers, pa.int64()).to_numpy()), order or None
 
 
-def _features(schema: pa.Schema, inputs: Sequence[str], name: str) -> tuple[str, ...]:
+def _features(schema: pa.Schema, inputs: Sequence[str], name: str, *, only_features: bool) -> tuple[str, ...]:
     types = {key: schema.field(key).type for key in inputs}
     if not types:
         raise DataError(
@@ -194,7 +199,9 @@ def _features(schema: pa.Schema, inputs: Sequence[str], name: str) -> tuple[str,
     odd = [key for key, kind in types.items() if not (_is_number(kind) or key in lists)]
     if odd:
         raise DataError(
-            f"{name} has no image column (bytes, or a struct of bytes and path), and features must be numbers; "
+            f"{name} "
+            + ("" if only_features else "has no image column (bytes, or a struct of bytes and path), and ")
+            + "must have numbers in all columns of features; "
             + ", ".join(f"{key!r} is {types[key]}" for key in odd[:4])
             + (f" and {len(odd) - 4} more are none" if len(odd) > 4 else "")
             + ": encode or leave out what is text, and name the label with label_column (--label-column)"
@@ -234,6 +241,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 
 def _is_list(kind: pa.DataType) -> bool:
+    kind = kind.storage_type if isinstance(kind, pa.BaseExtensionType) else kind
     is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     return bool(is_list and (_is_number(kind.value_type) or _is_list(kind.value_type)))
 

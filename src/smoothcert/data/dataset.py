@@ -21,6 +21,7 @@ UNLABELLED = -1
 """The label by which many data sets say that they have none; so do a missing one and NaN."""
 
 
+_MOST_NUMBERED = 2**20  # labels above are no numbers of classes
 InputRange = tuple[float, float]
 
 
@@ -279,6 +280,8 @@ class Dataset:
                 )
         if own is None and given is not None:
             own = given.numbered()
+        if own is None and used is not None and not self._label_offset:
+            own = self._named_by_numbers(used)
         found = copy.copy(self)
         if own is not None:
             labels = map(self._own_label, range(len(self)))
@@ -290,6 +293,13 @@ class Dataset:
         found.class_names, found.num_classes = used, num_classes
         found.check_labels(num_classes)
         return found
+
+    def _named_by_numbers(self, names: Sequence[str]) -> tuple[str, ...] | None:
+        """Names for labels that are numbers, where the classifier calls its classes by other numbers than 0, 1, 2."""
+        if not all(name.isdecimal() for name in names) or list(names) == list(map(str, range(len(names)))):
+            return None
+        largest = max((label for p in range(len(self)) if (label := self._own_label(p)) is not None), default=-1)
+        return tuple(map(str, range(largest + 1))) if largest < _MOST_NUMBERED else None
 
     def check_labels(self, num_classes: int) -> None:
         """Check every chosen label against a classifier of ``num_classes`` classes; no input is read.

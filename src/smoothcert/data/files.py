@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,12 +63,12 @@ def read_bytes(path: Path, *, name: str, most: int = MAX_BYTES) -> bytes:
     return content
 
 
-def confined(path: str | Path, *, folders: Collection[Path], beside: Path, name: str, anywhere: bool = False) -> Path:
+def confined(path: str | Path, *, folders: Sequence[Path], beside: Path, name: str, anywhere: bool = False) -> Path:
     """Return the file that data name by ``path``, which must lie inside one of ``folders`` once links are followed.
 
     Args:
         path: As it stands in the data.
-        folders: Where files of the data may lie.
+        folders: Where files of the data may lie; the data's own folder first.
         beside: Where a relative path begins.
         name: What an error calls it.
         anywhere: Whether it may lie elsewhere, too.
@@ -82,8 +82,8 @@ def confined(path: str | Path, *, folders: Collection[Path], beside: Path, name:
     if anywhere or any(found.is_relative_to(own) for folder in folders for own in _own(folder)):
         return found
     raise DataError(
-        f"{name} lies at {str(path)!r}, outside the data's own folder {min(map(str, folders), default='')}; a data set "
-        "may name files of its own folder only, unless allow_outside is set"
+        f"{name} lies at {str(path)!r}, outside the data's own folder {folders[0] if folders else beside}; data may "
+        "name files of their own folder only, unless allow_outside is set"
     )
 
 

@@ -12,7 +12,8 @@ from smoothcert.data.arrays import ArraySource, feature_source
 from smoothcert.data.columns import choose_columns, no_label, read_labels
 from smoothcert.data.files import read_bytes
 from smoothcert.data.media import MediaSource, Reader, encoded_cell
-from smoothcert.errors import DataError, MissingDependencyError
+from smoothcert.errors import DataError
+from smoothcert.extras import import_optional
 
 _MAX_STATE = 2**26  # bytes of a JSON file that says which files belong to a saved data set
 
@@ -109,7 +110,7 @@ def open_hugging_face(
         readers=readers,
         image_column=image_column,
         label_column=label_column,
-        folders=None if allow_outside else [*cache, *([folder] if folder.is_dir() else [])],
+        folders=None if allow_outside else [*([folder] if folder.is_dir() else []), *cache],
         beside=folder if folder.is_dir() else Path(),
         identity=f"{repository}:{config}:{part}:{downloaded}",
     )
@@ -183,10 +184,4 @@ def _saved(folder: Path, split: str | None, name: str) -> Path:
 
 
 def _datasets() -> Any:
-    try:
-        import datasets
-    except ImportError as error:
-        raise MissingDependencyError(
-            "data sets of Hugging Face need datasets: pip install 'smoothcert[datasets]'"
-        ) from error
-    return datasets
+    return import_optional("datasets", what="data sets of Hugging Face", extra="data")

@@ -17,8 +17,8 @@ from smoothcert.errors import DataError
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is decoded, whatever a file is called; others, such as PostScript, would start other programs."""
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-MAX_PIXELS = 2**27
-"""The most pixels an image may have; more are refused before memory is asked for."""
+MAX_PIXELS, MAX_SIDE = 2**27, 2**16
+"""The most pixels an image may have, in all and along a side; more are refused before memory is asked for."""
 
 CONVERSIONS = {
     "deep": "more than 8 bits a channel reduced to 8",
@@ -95,9 +95,10 @@ def _opened(image: bytes | Path | Image.Image, name: str) -> Iterator[Image.Imag
             # Pillow's own limit is lower, and warns only; damaged EXIF blocks of readable images warn as well.
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(encoded), formats=FORMATS) as found:
-                if found.width * found.height > MAX_PIXELS:
+                if found.width * found.height > MAX_PIXELS or max(found.size) > MAX_SIDE:
                     raise DataError(
-                        f"image {name} must have at most {MAX_PIXELS:,} pixels; it has {found.width}x{found.height}"
+                        f"image {name} must have at most {MAX_PIXELS:,} pixels, and {MAX_SIDE:,} along a side; it has "
+                        f"{found.width}x{found.height}"
                     )
                 yield found
     except DataError:

@@ -34,6 +34,9 @@ class Reader(Protocol):
     def input_range(self) -> tuple[float, float]:
         """The lowest and the highest value."""
 
+    def begin(self, encoded: bytes | Path, /) -> bool:
+        """Look at the first input of the data, before any is decoded; return whether it told what is wanted of it."""
+
     def __call__(self, encoded: bytes | Path, /, *, name: str) -> npt.NDArray[np.float32]:
         """Decode and prepare an input; a ``DataError`` calls it ``name``."""
 
@@ -67,6 +70,7 @@ class MediaSource:
         self.indices: Sequence[int] = range(len(labels))
         self.lattice, self.input_range = reader.lattice, reader.input_range
         self._reader, self._labels, self._notes = reader, labels, notes
+        self._has_begun = False
         self._done: dict[int, frozenset[str]] = {}
 
     @property
@@ -91,8 +95,17 @@ class MediaSource:
 
     def read(self, index: int) -> npt.NDArray[np.float32]:
         """Decode and prepare an input."""
+        if not self._has_begun:
+            self._has_begun = True
+            any(self._begins(found) for found in self.indices)
         encoded, name = self.encoded(index)
         return self._reader(encoded, name=name)
+
+    def _begins(self, index: int) -> bool:
+        try:
+            return self._reader.begin(self.encoded(index)[0])
+        except DataError:  # reading it says why
+            return False
 
     def encoded(self, index: int) -> tuple[bytes | Path, str]:
         """Return the encoded input, or the file that holds it, and what an error calls it."""

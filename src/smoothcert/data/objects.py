@@ -13,15 +13,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.data.arrays import ArraySource
+from smoothcert.data.arrays import ArraySource, feature_source
 from smoothcert.data.classes import ClassList
+from smoothcert.data.columns import choose_columns
 from smoothcert.data.dataset import Dataset, InputRange, Source
 from smoothcert.data.media import Reader
 from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import DataError, SmoothcertError
 
+_LOOKED_AT = 4  # items of a sequence, to see what they are
 _KINDS = (
-    "a Dataset or Source of smoothcert, a torch.utils.data.Dataset or datasets.Dataset, arrays (x, y) or x, "
+    "a Dataset or Source of smoothcert, a torch.utils.data.Dataset or datasets.Dataset, a table, arrays (x, y) or x, "
     "or a list of inputs or of (input, label) pairs"
 )
 
@@ -45,8 +47,8 @@ def as_dataset(
     Args:
         data: A ``Dataset`` or ``Source``; a map-style ``torch.utils.data.Dataset`` or a sequence, whose items are
             inputs or ``(input, label)`` pairs, inputs being arrays, tensors or Pillow images; a ``datasets.Dataset`` of
-            Hugging Face; an array or tensor of inputs, or a pair of those and their labels, as a tuple or under ``x``
-            and ``y``.
+            Hugging Face; a table of pandas or Arrow; an array or tensor of inputs, or a pair of those and their labels,
+            as a tuple or under ``x`` and ``y``.
         name: What errors and runs call it; None for the name of its type.
         limit: The most inputs to keep, after the stride.
         stride: Keep every ``stride``-th input, beginning with the first.
@@ -110,12 +112,13 @@ class ItemsSource:
         self.lattice: float | None = None
         self.input_range: InputRange | None = None
         self._labels: dict[int, Any] = {}
-        first = self._item(0)[0] if len(items) else None
-        if _is_picture(first) or getattr(first, "dtype", None) == np.uint8:
+        if any(self._is_eight_bits(index) for index in self.indices[:_LOOKED_AT]):
             self.lattice, self.input_range = reader.lattice, reader.input_range
         known = next((getattr(items, key) for key in ("targets", "labels") if hasattr(items, key)), None)
         if known is not None and not callable(known) and len(known) == len(items):
             self._labels = dict(enumerate(_listed(known)))
+        if isinstance(self._labels.get(0), str):
+            self._name_classes()
 
     def id(self, index: int) -> str:
         """Return ``NAME:INDEX``."""
@@ -137,6 +140,21 @@ class ItemsSource:
         if (array.dtype == np.uint8) != (self.lattice is not None):
             raise DataError(f"input {name} holds {array.dtype} and the first one does not; all must be of one kind")
         return array.astype(np.float32) / np.float32(255) if array.dtype == np.uint8 else array.astype(np.float32)
+
+    def _is_eight_bits(self, index: int) -> bool:
+        """Whether an item that can be read is a picture or numbers of 8 bits."""
+        try:
+            x = self._item(index)[0]
+            return _is_picture(x) or _array(x, "").dtype == np.uint8
+        except DataError:  # reading it says why
+            return False
+
+    def _name_classes(self) -> None:
+        """Number labels that are names, in their order; for that, all are read."""
+        found = [self.label(index) for index in self.indices]
+        self.class_names = self.class_names or tuple(sorted({label for label in found if isinstance(label, str)}))
+        numbers = {label: number for number, label in enumerate(self.class_names)}
+        self._labels = {index: numbers.get(label) for index, label in enumerate(found)}
 
     def _item(self, index: int) -> tuple[Any, Any]:
         try:
@@ -173,7 +191,10 @@ def python_source(
         raise DataError(f"{attribute}() of {source} failed with {type(error).__name__}: {error}") from error
     if isinstance(made, Dataset):
         raise DataError(f"{attribute}() of {source} must return all data; --limit and --stride choose from them")
-    return _source(made, name, preprocess=preprocess, image_column=image_column, label_column=label_column)
+    try:
+        return _source(made, name, preprocess=preprocess, image_column=image_column, label_column=label_column)
+    except DataError as error:
+        raise DataError(f"{attribute}() of {source} returned what cannot be used: {error}") from error
 
 
 def _source(
@@ -189,11 +210,11 @@ def _source(
         found: Source = data
         return found
     kind = type(data)
-    origin = f"{kind.__module__}.{kind.__name__}"
+    origin = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
     if hasattr(data, "features") and hasattr(data, "select_columns"):
         from smoothcert.data.hugging_face import from_rows
 
-        if not hasattr(data, "__getitem__"):
+        if not hasattr(data, "__len__"):
             raise DataError(f"{origin} is read in order only; load it without streaming")
         return from_rows(
             data,
@@ -204,6 +225,12 @@ def _source(
         )
     if isinstance(data, str):
         raise DataError(f"data must be {_KINDS}; for the name {data!r} there is load_data")
+    if hasattr(data, "itertuples") or hasattr(data, "to_pydict"):  # a table of pandas or Arrow
+        import pyarrow as pa
+
+        table = data if isinstance(data, pa.Table) else pa.Table.from_pandas(data, preserve_index=False)
+        columns = choose_columns(table.schema, name=name, image=image_column, label=label_column, only_features=True)
+        return feature_source([table], columns, name=name)
     if hasattr(data, "batch_sampler") or isinstance(data, Iterator) or not hasattr(data, "__getitem__"):
         raise DataError(
             f"data must be {_KINDS}; got a {origin}"
@@ -249,6 +276,8 @@ def _has_source_methods(data: Any) -> bool:
 
 def _pair(item: Any) -> tuple[Any, Any]:
     """Input and label of an item, which may be the input alone."""
+    if isinstance(item, (tuple, list)) and len(item) == 1:
+        return item[0], None
     if (
         isinstance(item, (tuple, list))
         and len(item) == 2
@@ -286,6 +315,7 @@ def _is_labels(values: Any, count: int) -> bool:
 def _array(x: Any, name: str) -> npt.NDArray[Any]:
     if hasattr(x, "detach"):
         x = x.detach().cpu()
+        x = x if x.element_size() > 2 or not x.is_floating_point() else x.float()  # NumPy has no bfloat16
     try:
         found = np.asarray(x)
     except Exception as error:  # of other libraries, or ragged lists
@@ -313,7 +343,12 @@ def _import(source: str, name: str) -> ModuleType:
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # dataclasses and pickle look a class's module up here
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # SystemExit: a script that reads the command line as it is imported
+    except SystemExit as error:
+        raise DataError(
+            f"importing {source} ended the program, as a script does that reads its command line; put what is not to "
+            'run on import under if __name__ == "__main__"'
+        ) from error
+    except Exception as error:
         raise DataError(f"importing {source} failed with {type(error).__name__}: {error}") from error
     finally:
         sys.argv = arguments

@@ -21,7 +21,8 @@ from smoothcert.data.media import MediaSource, Reader, encoded_cell
 from smoothcert.errors import DataError, InvalidArgumentError
 
 _MAX_ROWS = 2**25
-_MAX_GROUP = 2**32  # bytes that one column of a row group, or all features of a table, may take in memory
+_MAX_FEATURES = 2**32  # bytes that all features of a table may take in memory
+_BATCH = 16  # rows read at a time
 _MAX_FILE = 2**50
 
 
@@ -69,7 +70,8 @@ class ParquetSource(MediaSource):
         digest = hashlib.sha256(repr(columns).encode())
         for file, first, count in zip(files, self._first_rows, rows, strict=False):
             own = [None if label is None else int(label) for label in labels[first : first + count]]
-            digest.update(repr((file.path.stat().st_size, file.reader.metadata.to_dict(), own)).encode())
+            identity = (file.path.stat().st_size, file.starts, str(file.reader.schema_arrow), own)
+            digest.update(repr(identity).encode())
         super().__init__(
             name=name,
             reader=reader,
@@ -78,7 +80,7 @@ class ParquetSource(MediaSource):
             fingerprint=digest.hexdigest(),
             notes=notes,
         )
-        self._group: tuple[_File, int, pa.ChunkedArray] | None = None
+        self._stream: _Stream | None = None
 
     def id(self, index: int) -> str:
         """Return ``FILE:ROW``, the file relative to the folder that was opened."""
@@ -86,14 +88,15 @@ class ParquetSource(MediaSource):
         return f"{file.id}:{row}"
 
     def encoded(self, index: int) -> tuple[bytes | Path, str]:
-        """Return what the row holds; its row group stays in memory until another one is asked for."""
+        """Return what the row holds; rows that follow one another are read in one go, some at a time."""
         file, row = self._locate(index)
-        group = bisect.bisect_right(file.starts, row) - 1
-        if self._group is None or self._group[0] is not file or self._group[1] != group:
-            self._group = None  # two groups need not fit into memory
-            table = file.read([self._column], group=group, name=f"{self._reader.what} {file.path}:{row}")
-            self._group = (file, group, table.column(0))
-        cell = self._group[2][row - file.starts[group]].as_py()
+        if self._stream is None or self._stream.file is not file or not self._stream.leads_to(row):
+            self._stream = _Stream(file, self._column, row)
+        try:
+            cell = self._stream.cell(row)
+        except Exception as error:  # Arrow raises many kinds on broken files
+            self._stream = None
+            raise DataError(f"{self._reader.what} {file.path}:{row} cannot be read: {error}") from error
         return encoded_cell(
             cell,
             name=f"{file.path}:{row}",
@@ -155,8 +158,8 @@ def open_parquet(
             allow_outside=allow_outside,
         )
     wanted = [*chosen[0].inputs, *([] if chosen[0].label is None else [chosen[0].label])]
-    if (size := rows * len(wanted) * 8) > _MAX_GROUP:
-        raise DataError(f"{name} must have features of at most {_MAX_GROUP:,} bytes; it has {size:,}")
+    if (size := rows * len(wanted) * 8) > _MAX_FEATURES:
+        raise DataError(f"{name} must have features of at most {_MAX_FEATURES:,} bytes; it has {size:,}")
     tables = [file.read(wanted) for file in files]
     ids = [f"{file.id}:{row}" for file in files for row in range(file.starts[-1])]
     return feature_source(tables, chosen[0], name=name, ids=ids, notes=notes)
@@ -169,28 +172,48 @@ class _File:
     reader: pq.ParquetFile
     starts: list[int]  # first row of each row group, and the number of rows
 
-    def read(self, columns: list[str], *, group: int | None = None, name: str | None = None) -> pa.Table:
-        """Read columns of one row group or of all."""
-        what = name or f"column {' and '.join(map(repr, columns[:4]))} of {self.path}"
-        metadata = self.reader.metadata
-        groups = range(metadata.num_row_groups) if group is None else [group]
-        size = 0
-        for number in groups:
-            row_group = metadata.row_group(number)
-            for place in range(row_group.num_columns):
-                chunk = row_group.column(place)
-                if chunk.path_in_schema.split(".")[0] in columns:
-                    size += max(int(chunk.total_uncompressed_size), 0)
-        if size > _MAX_GROUP:
-            raise DataError(f"{what} cannot be read: it says to need {size:,} bytes, more than {_MAX_GROUP:,}")
+    def read(self, columns: list[str]) -> pa.Table:
+        """Read columns of all rows."""
+        what = f"column {' and '.join(map(repr, columns[:4]))} of {self.path}"
         try:
-            table = self.reader.read_row_groups(list(groups), columns=columns)
+            table = self.reader.read(columns=columns)
         except Exception as error:  # Arrow raises many kinds on broken files
             raise DataError(f"{what} cannot be read: {error}") from error
-        rows = self.starts[-1] if group is None else self.starts[group + 1] - self.starts[group]
-        if table.num_rows != rows:
-            raise DataError(f"{what} cannot be read: {table.num_rows:,} of its {rows:,} rows are there")
+        wanted = [self.reader.schema_arrow.field(column).type for column in columns]
+        if table.num_rows != self.starts[-1] or [field.type for field in table.schema] != wanted:
+            raise DataError(f"{what} cannot be read: it is not what the file says it is")
         return table
+
+
+class _Stream:
+    """One column of a row group from its first row on, some rows at a time, so that a group need not fit into memory.
+
+    Args:
+        file: The file.
+        column: The column.
+        row: A row of the group.
+    """
+
+    def __init__(self, file: _File, column: str, row: int) -> None:
+        group = bisect.bisect_right(file.starts, row) - 1
+        self.file = file
+        self._start, self._end = file.starts[group], file.starts[group + 1]
+        self._batches = file.reader.iter_batches(_BATCH, row_groups=[group], columns=[column])
+        self._rows: Any = ()
+
+    def leads_to(self, row: int) -> bool:
+        """Whether a row is in what is at hand or comes after it in the group."""
+        return self._start <= row < self._end
+
+    def cell(self, row: int) -> Any:
+        """Return what a row holds."""
+        while row >= self._start + len(self._rows):
+            self._start += len(self._rows)
+            self._rows = next(self._batches, None)
+            if not self._rows:
+                raise DataError("the file ends before it")
+            self._rows = self._rows.column(0)
+        return self._rows[row - self._start].as_py()
 
 
 def _parquet_files(path: Path, split: str | None) -> tuple[list[Path], tuple[str, ...]]:
@@ -259,15 +282,17 @@ def _open(file: Path, root: Path) -> _File:
     check_regular(file, name=str(file), most=_MAX_FILE)
     try:
         reader = pq.ParquetFile(file)
-        metadata = reader.metadata
-        rows = [int(metadata.row_group(group).num_rows) for group in range(metadata.num_row_groups)]
-        reader.schema_arrow  # noqa: B018 - raises where the schema is broken
+        rows = int(reader.metadata.num_rows)
     except Exception as error:  # Arrow raises many kinds on broken files
         raise DataError(f"{file} is not a readable Parquet file: {error}") from error
-    if min(rows, default=0) < 0 or sum(rows) != metadata.num_rows:
+    if not 0 <= rows <= _MAX_ROWS:
+        raise DataError(f"{file} must have at most {_MAX_ROWS:,} rows; it says {rows:,}")
+    try:
+        # Asking for the metadata of a row group of a broken file can end the process; reading no column of it does not.
+        groups = [reader.read_row_group(group, columns=[]).num_rows for group in range(reader.num_row_groups)]
+    except Exception as error:
+        raise DataError(f"{file} is not a readable Parquet file: {error}") from error
+    if min(groups, default=0) < 0 or sum(groups) != rows:
         raise DataError(f"{file} is not a readable Parquet file: its row groups do not add up to its rows")
-    if sum(rows) > _MAX_ROWS:
-        raise DataError(f"{file} must have at most {_MAX_ROWS:,} rows; it says {sum(rows):,}")
-    return _File(
-        file, file.relative_to(root).as_posix() if root.is_dir() else file.name, reader, [0, *accumulate(rows)]
-    )
+    name = file.relative_to(root).as_posix() if root.is_dir() else file.name
+    return _File(file, name, reader, [0, *accumulate(groups)])

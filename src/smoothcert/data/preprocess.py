@@ -83,6 +83,10 @@ class Preprocess:
         pixels = np.asarray(eight, dtype=np.float32).reshape(eight.height, eight.width, self.channels)
         return np.ascontiguousarray(pixels.transpose(2, 0, 1)) / np.float32(255)
 
+    def begin(self, image: bytes | Path | Image.Image) -> bool:
+        """Return True: one image does not depend on another."""
+        return True
+
     def conversions(self, image: bytes | Path | Image.Image) -> frozenset[str]:
         """Return what is done to an image beside scaling, a phrase each; none if it cannot be read."""
         return frozenset(CONVERSIONS[kind] for kind in conversions(image, channels=self.channels))

@@ -20,8 +20,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from smoothcert.analysis import BoundsTable, Compared, Source, Sweep, bounds_table
-from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS, DEFAULT_MEASURES
+from smoothcert.analysis.certified_accuracy import DEFAULT_MEASURES
 from smoothcert.analysis.placement import COUNTS, Streamed
+from smoothcert.analysis.table import DEFAULT_BOUNDS
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
 from smoothcert.report import plots

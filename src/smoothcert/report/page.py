@@ -15,16 +15,16 @@ from markupsafe import Markup
 from smoothcert._check import check_count, check_radii
 from smoothcert._version import __version__
 from smoothcert.analysis import RunSummary, bounds_table, summary
-from smoothcert.analysis.certified_accuracy import CLASS, DEFAULT_BOUNDS, DEFAULT_MEASURES, check_thresholds
+from smoothcert.analysis.certified_accuracy import CLASS, DEFAULT_MEASURES, check_thresholds
 from smoothcert.analysis.stored_histograms import RunLike
-from smoothcert.bounds import ceil_decimals
+from smoothcert.analysis.table import DEFAULT_BOUNDS
+from smoothcert.bounds import TABLE, ceil_decimals
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.files import write_file
 from smoothcert.report import plots, tables
 from smoothcert.report.deciding import DecidedView, decided_view
-from smoothcert.report.style import BOUND_LABELS
 from smoothcert.report.svg import Chart, chart, themed
-from smoothcert.report.wording import SIMULTANEOUS, count_words, held_words
+from smoothcert.report.wording import count_words, held_words
 from smoothcert.runs.config import DECIDED, IMPORTED, RunConfig
 from smoothcert.typing import FloatArray
 
@@ -237,7 +237,7 @@ def _asked(
         "radii": radii,
         "thresholds": cuts,
         "answers": answers,
-        "scopes": {bound: SIMULTANEOUS[bound] for bound in bounds},
+        "scopes": {bound: TABLE[bound].holds for bound in bounds},
         "start": [headline.measure, headline.bound, headline.radius, headline.threshold],
     }
 
@@ -250,8 +250,7 @@ def _render(views: Sequence[RunView | DecidedView], **shared: Any) -> str:
     return template.render(
         runs=views,
         version=__version__,
-        bound_labels=BOUND_LABELS,
-        simultaneous=SIMULTANEOUS,
+        known_bounds=TABLE,
         count_words=count_words,
         style=Markup((folder / "report.css").read_text(encoding="utf-8")),
         script=Markup((folder / "report.js").read_text(encoding="utf-8")),

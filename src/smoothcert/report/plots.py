@@ -23,15 +23,16 @@ from smoothcert.analysis import (
 from smoothcert.analysis.certified_accuracy import CLASS
 from smoothcert.analysis.decided import ANSWERS, DecidedSummary
 from smoothcert.analysis.placement import ALL, PLACEMENTS, Streamed, threshold_placement
+from smoothcert.bounds import bound_named
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.report import panels
 from smoothcert.report.curves import UNCHANGED, Curve, class_curve, over_radii, over_thresholds
 from smoothcert.report.style import (
     ANSWER_COLORS,
-    BOUND_LABELS,
     BOUND_LINES,
     CLASS_COLOR,
     INK,
+    OTHER_LINE,
     PLACEMENT_LINES,
     RIGHT,
     RUN_LINES,
@@ -459,7 +460,9 @@ def _lines(tables: Mapping[str, BoundsTable], bounds: Sequence[str]) -> tuple[di
     """The kinds of lines by run or bound, and the pairs of run and bound that are drawn."""
     if len(tables) == 1:
         (name,) = tables
-        lines = {bound: Key(bound, BOUND_LABELS[bound], style=BOUND_LINES[bound]) for bound in bounds}
+        lines = {
+            bound: Key(bound, bound_named(bound).label, style=BOUND_LINES.get(bound, OTHER_LINE)) for bound in bounds
+        }
         return lines, [(name, bound) for bound in bounds]
     if len(tables) > len(RUN_LINES):
         raise InvalidArgumentError(f"runs in one figure must be at most {len(RUN_LINES)}; got {len(tables)}")

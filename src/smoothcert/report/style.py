@@ -21,18 +21,13 @@ SPREAD = "#0072b2"
 RIGHT, WRONG = "#0072b2", "#d55e00"
 ANSWER_COLORS = {"certified": RIGHT, "refuted": WRONG, "undecided": CLASS_COLOR}
 
-BOUND_LABELS = {
-    "dual": "dual (this package)",
-    "cdf": "CDF (Kumar et al. 2020)",
-    "hoeffding": "baseline (mean only)",
-    "clopper_pearson": "CDF, Clopper-Pearson band",
-}
 BOUND_LINES: dict[str, dict[str, object]] = {
     "dual": {"linestyle": "-", "linewidth": 2.6},
     "cdf": {"linestyle": "-", "linewidth": 1.1},
     "hoeffding": {"linestyle": (0, (4, 2)), "linewidth": 1.1},
     "clopper_pearson": {"linestyle": (0, (1, 1.5)), "linewidth": 1.4},
 }
+OTHER_LINE: dict[str, object] = {"linestyle": (0, (6, 1.5, 1, 1.5)), "linewidth": 1.4}
 # Runs in one figure: the colour still says how far.
 RUN_LINES: tuple[dict[str, object], ...] = (
     {"linestyle": "-", "linewidth": 2.0},

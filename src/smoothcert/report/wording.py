@@ -8,13 +8,6 @@ from decimal import Decimal
 from smoothcert.analysis import Askable, BoundsTable, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
 from smoothcert.bounds import ceil_decimals, floor_decimals
 
-SIMULTANEOUS = {
-    "dual": "for each input and radius by itself, and for all thresholds at that radius together",
-    "cdf": "for each input by itself, for all radii and thresholds together",
-    "hoeffding": "for each input by itself, for all radii and thresholds together",
-    "clopper_pearson": "for each input by itself, for all radii and thresholds together",
-}
-
 
 def percent(count: int, inputs: int) -> str:
     """``count / inputs`` as a percentage, rounded down from the exact ratio.

@@ -21,11 +21,12 @@ from scipy.special import ndtri
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_sigma
 from smoothcert.errors import DataError, InvalidArgumentError
-from smoothcert.runs.config import IMPORTED, RunConfig, current_versions, now
+from smoothcert.runs.config import IMPORTED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.imported_log import ABSTAINED, COHEN, ImportedLog, read_log
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
 from smoothcert.scores import MEASURES
+from smoothcert.spec import RunSpec
 from smoothcert.typing import FloatArray
 
 PAPERS = {COHEN: "Cohen et al. 2019", "kumar2020": "Kumar et al. 2020"}
@@ -100,22 +101,25 @@ def import_log(
     data_set = data or _last(r"(cifar10|imagenet)", named) or UNKNOWN
     expected = _expected_rows(log, data_set) if rows is None else check_count("rows", rows)
     classes = 1 + int(max(log.labels.max(), log.predictions.max()))
-    config = RunConfig(
-        kind=IMPORTED,
+    spec = RunSpec.of(
         model=model or _last(r"(resnet\d+)", named) or UNKNOWN,
         data=data_set,
-        data_fingerprint=f"{held or 'class'}:{hashlib.sha256(source.read_bytes()).hexdigest()}",
         stride=log.stride or 1,
         sigma=noise,
-        n0=check_count("n0", n0),
-        n=samples,
-        alpha=level,
-        levels=0,
+        n0=n0,
+        n=n,
+        alpha=alpha,
+    )
+    config = RunConfig(
+        kind=IMPORTED,
+        spec=spec,
+        model=str(spec.model.name),
+        data=data_set,
+        data_fingerprint=f"{held or 'class'}:{hashlib.sha256(source.read_bytes()).hexdigest()}",
         num_classes=max(classes, _DATA[data_set].classes) if data_set in _DATA else classes,
-        precision=UNKNOWN,
-        outputs=UNKNOWN,
         device=UNKNOWN,
         inputs=expected,
+        indices=evenly_spaced(range(0, (expected or 0) * (log.stride or 1), log.stride or 1)),
         versions=current_versions(),
         created=now(),
         notes=tuple(_notes(log, source.name, held, sigma=noise, alpha=level, n=samples, expected=expected)),

@@ -173,7 +173,7 @@ class Parts:
 
     def schemas(self) -> list[pa.Schema]:
         """Columns of every part."""
-        return self._persistently(lambda: [self.contents(path).schema for path in self.paths()])
+        return self._persistently(lambda: [self.contents(part.path).schema for part in self._open()])
 
     def contents(self, path: Path) -> Contents:
         """What a part holds.
@@ -312,7 +312,7 @@ def _decode(
     """Rows from the bytes of a part, checked, and the schema of all its columns; errors are what follows its name."""
     if config.schema != UNSEALED or is_sealed(content):
         check_seal(content, config.fingerprint)
-    wanted = None if columns is None else list(dict.fromkeys(["index", *columns]))
+    wanted = None if columns is None else list(dict.fromkeys(["index", "error", *columns]))
     table, schema = _parse(content, config, wanted, most=None if named is None else named[1] - named[0] + 1)
     _within(table, config, named)
     kept = table if rows is None else _rows(table, rows)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -12,42 +11,49 @@ from smoothcert._check import check_alpha, check_price
 from smoothcert.bounds import TopVotes
 from smoothcert.histogram import grid_points
 from smoothcert.runs.config import RunConfig
-from smoothcert.runs.records import list_rows, one_array, pairs_in, ranges_in
+from smoothcert.runs.records import SCHEMA, list_rows, one_array, pairs_in, ranges_in, select_columns
 from smoothcert.typing import FloatArray, IntArray
 
+_KEPT = ("index", "id", "label", "prediction", "seconds", "error", "answer")
 
-def input_columns(tables: Iterable[pa.Table], config: RunConfig) -> Iterator[dict[str, Any]]:
-    """Columns of one value per input, table by table; see :meth:`smoothcert.runs.Run.to_pandas`.
+
+def input_table(tables: Iterable[pa.Table], config: RunConfig) -> pa.Table:
+    """One row per input; see :meth:`smoothcert.runs.Run.per_input` for the columns.
 
     Args:
         tables: Records with all columns.
         config: The run's.
     """
-    for table in tables:
-        scalars = {
-            name: table[name].to_pandas() if name in table.column_names else pa.nulls(table.num_rows).to_pandas()
-            for name in ("index", "id", "label", "seconds", "error", "answer", "prediction")
-        }
-        n0, n = (_sums(table, f"{name}_counts") for name in ("pilot_votes", "votes"))
-        sampled = n > 0
-        radius = np.full(table.num_rows, np.nan)
-        radius[sampled] = class_radii(table.filter(pa.array(sampled)), sigma=float(config.sigma), alpha=config.alpha)
-        yield {
-            **{name: scalars[name] for name in ("index", "id", "label", "prediction")},
-            "abstained": np.where(sampled, radius == 0.0, None),
-            "class_radius": radius,
+    found = [_columns(table, config) for table in tables]
+    return pa.concat_tables(found or [_columns(SCHEMA.empty_table(), config)], promote_options="default")
+
+
+def _columns(table: pa.Table, config: RunConfig) -> pa.Table:
+    kept = select_columns(table, _KEPT)
+    n0, n = (_sums(table, f"{name}_counts") for name in ("pilot_votes", "votes"))
+    sampled = n > 0
+    radius = np.full(table.num_rows, np.nan)
+    if sampled.any():
+        rows = table.filter(pa.array(sampled))
+        radius[sampled] = class_radii(rows, sigma=float(config.sigma), alpha=config.alpha)
+    return pa.table(
+        {
+            **{name: kept[name] for name in _KEPT[:4]},
+            "abstained": pa.array(radius == 0.0, mask=~sampled),
+            "class_radius": pa.array(radius, mask=~sampled),
             "n0": n0,
             "n": n,
-            **{name: scalars[name] for name in ("seconds", "error", "answer")},
-            **{f"{name}_mean": values for name, values in _means(table, config.levels).items()},
+            **{name: kept[name] for name in _KEPT[4:]},
+            **{f"{name}_mean": pa.array(values, mask=~sampled) for name, values in _means(table, config).items()},
         }
+    )
 
 
-def _means(table: pa.Table, levels: int) -> dict[str, FloatArray]:
+def _means(table: pa.Table, config: RunConfig) -> dict[str, FloatArray]:
     """Mean of the estimation samples as stored: at most one step of the grid too low; NaN where there are none."""
     ranges = ranges_in(table.schema)
-    found = {name: _mean(table, name, ends, levels) for name, ends in ranges.items()}
-    leads = [_mean(table, f"lead_{pair}", (-1.0, 1.0), levels) for pair in range(pairs_in(table.schema))]
+    found = {name: _mean(table, name, ends, config.levels) for name, ends in ranges.items()}
+    leads = [_mean(table, f"lead_{pair}", (-1.0, 1.0), config.levels) for pair in range(pairs_in(table.schema))]
     if leads:
         found["lead"] = np.fmin.reduce(leads)
     return found
@@ -56,7 +62,8 @@ def _means(table: pa.Table, levels: int) -> dict[str, FloatArray]:
 def _mean(table: pa.Table, name: str, ends: tuple[float, float], levels: int) -> FloatArray:
     points = grid_points(*ends, levels)
     pairs = zip(list_rows(table[f"{name}_sample_cells"]), list_rows(table[f"{name}_sample_counts"]), strict=True)
-    return np.array([counts @ points[cells] / counts.sum() if len(counts) else np.nan for cells, counts in pairs])
+    means = [counts @ points[cells] / counts.sum() if len(counts) else np.nan for cells, counts in pairs]
+    return np.array(means, dtype=np.float64)
 
 
 def _sums(table: pa.Table, name: str) -> IntArray:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from smoothcert.errors import MissingDependencyError, RunError
 from smoothcert.runs.config import IMPORTED, RunConfig
 from smoothcert.runs.parts import UNSEALED, Parts
-from smoothcert.runs.per_input import input_columns
+from smoothcert.runs.per_input import input_table
 from smoothcert.runs.records import Record, from_table, pairs_in, ranges_in
 from smoothcert.runs.state import RunState, missing_inputs, state_of
 from smoothcert.runs.store import PARTS, read_config
@@ -156,12 +156,10 @@ class Run:
             ids += table["id"].to_pylist()
         if wanted in ids:
             return int(indices[ids.index(wanted)])
-        ascii_digits = wanted.isascii() and wanted.isdigit()
-        if ascii_digits and int(wanted) in indices:
-            return int(wanted)
-        position = wanted[1:] if wanted.startswith("#") else ""
-        if position.isascii() and position.isdigit() and 1 <= int(position) <= len(indices):
-            return int(indices[int(position) - 1])
+        if (number := _number(wanted)) is not None and number in indices:
+            return number
+        if wanted.startswith("#") and 1 <= (_number(wanted[1:]) or 0) <= len(indices):
+            return int(indices[int(wanted[1:]) - 1])
         raise RunError(f"{self.path} holds no input {wanted!r}; {_near(wanted, indices, ids)}")
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -180,29 +178,40 @@ class Run:
         """What is stored and in which condition, input by input; a damaged part is reported, not raised."""
         return state_of(self._parts)
 
-    def to_pandas(self) -> pd.DataFrame:
+    def per_input(self) -> pa.Table:
         """One row per input: what was sampled and predicted, without the histograms.
 
         Columns are ``index``, ``id``, ``label``, ``prediction``, ``abstained`` (by its class radius at the run's
-        alpha), ``class_radius``, ``n0``, ``n``, ``seconds``, ``error``, ``answer``, and ``{measure}_mean`` of each
-        measure's estimation samples; missing values where an input was skipped.
+        alpha), ``class_radius``, ``n0``, ``n``, ``seconds``, ``error``, ``answer``, and for each measure and the lead
+        ``{name}_mean`` of the estimation samples; null where an input was skipped.
+
+        Raises:
+            RunError: If the run is an imported log, or a part is damaged.
+        """
+        self._require_samples()
+        return input_table(self.tables(), self.config)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """:meth:`per_input` as a data frame.
 
         Raises:
             MissingDependencyError: If pandas is not installed.
             RunError: If the run is an imported log, or a part is damaged.
         """
-        self._require_samples()
         try:
-            import pandas as pd
+            import pandas  # noqa: F401
         except ImportError as error:
             raise MissingDependencyError("Run.to_pandas needs pandas: pip install pandas") from error
-        return pd.concat(
-            [pd.DataFrame(columns) for columns in input_columns(self.tables(), self.config)], ignore_index=True
-        )
+        return self.per_input().to_pandas()
 
     def _require_samples(self) -> None:
         if self.config.kind == IMPORTED:
             raise RunError(f"{self.path} is an imported log: it holds published bounds and no samples")
+
+
+def _number(text: str) -> int | None:
+    """The number a text is; the largest index for all beyond."""
+    return min(int(text[:20]), 2**62) if text.isascii() and text.isdigit() else None
 
 
 def _near(wanted: str, indices: Sequence[int], ids: Sequence[str]) -> str:
@@ -211,9 +220,8 @@ def _near(wanted: str, indices: Sequence[int], ids: Sequence[str]) -> str:
         return "the run is empty"
     near = difflib.get_close_matches(wanted, ids[:10_000], n=_NEAR, cutoff=0.5)
     near += [name for name in ids if wanted and wanted in name][: _NEAR - len(near)]
-    number = wanted.lstrip("#")
-    if number.isascii() and number.isdigit():
-        at = int(np.clip(np.searchsorted(indices, min(int(number), 2**62)), 0, len(indices) - 1))
+    if (number := _number(wanted.removeprefix("#"))) is not None:
+        at = int(np.clip(np.searchsorted(indices, number), 0, len(indices) - 1))
         around = [str(index) for index in indices[max(0, at - 1) : at + 2]]
         return f"the nearest indices are {', '.join(around)}, and #1 to #{len(ids)} count the inputs of the run"
     listed = ", ".join(repr(name) for name in dict.fromkeys(near)) or f"{ids[0]!r} (index {indices[0]}) is its first"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
@@ -17,6 +17,7 @@ from smoothcert.runs.parts import Contents, DamagedPartError, Parts, first_occur
 from smoothcert.runs.store import DAMAGED, PARTS, lock_run, read_config
 from smoothcert.typing import IntArray
 
+MOST_RANGES = 100  # of indices that are named in one sentence
 MOST_NAMED = 2**24  # inputs of a damaged part that are listed one by one
 
 
@@ -137,17 +138,35 @@ def set_aside(path: Path) -> list[Path]:
 def missing_inputs(config: RunConfig, held: IntArray) -> IntArray | None:
     """Inputs that a run should hold and does not; None where it does not say which it is of.
 
-    A run takes every ``stride``-th input of its source from the first, so those held tell whether the source counts
-    them one by one.
-
     Args:
         config: The run's.
         held: Index of the inputs it holds.
     """
-    if config.inputs is None or config.inputs > MOST_NAMED:
+    every = range(*config.indices) if config.indices is not None else range(0)
+    if len(every) != config.inputs or len(every) > MOST_NAMED:
         return None
-    every = np.arange(config.inputs, dtype=np.int64) * config.stride
-    return np.setdiff1d(every, held) if np.isin(held, every).all() else None
+    return np.setdiff1d(np.array(every, dtype=np.int64), held)
+
+
+def ranges_text(indices: Sequence[int]) -> str:
+    """Ascending indices in words.
+
+    Example:
+        >>> ranges_text([0, 1, 2, 5, 7, 8])
+        '0 to 2, 5, 7 to 8'
+        >>> ranges_text([0, 10, 20, 50])
+        '0 to 20 in steps of 10, 50'
+    """
+    gaps = np.diff(np.asarray(indices, dtype=np.int64))
+    stride = int(gaps.min()) if gaps.size else 1
+    ends = np.flatnonzero(gaps != stride).tolist()
+    pieces = zip([0, *(end + 1 for end in ends)], [*ends, len(indices) - 1], strict=True)
+    by = "" if stride == 1 else f" in steps of {stride}"
+    found = [
+        f"{indices[first]}" if first == last else f"{indices[first]} to {indices[last]}{by}" for first, last in pieces
+    ]
+    more = len(found) - MOST_RANGES
+    return ", ".join(found[:MOST_RANGES]) + (f" and {more:,} more ranges" if more > 0 else "")
 
 
 def _free(path: Path) -> Path:
