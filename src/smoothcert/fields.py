@@ -73,8 +73,9 @@ Count = Annotated[int, whole()]
 def option_name(cls: type, name: str) -> str:
     """Name of a field among options: that of its flag, with underscores."""
     for note in get_args(get_type_hints(cls, include_extras=True)[name])[1:]:
-        if isinstance(note, Parameter) and note.name not in ((), ("*",)):
-            return str(note.name[0]).removeprefix("--").replace("-", "_")
+        names = list(note.name or ()) if isinstance(note, Parameter) else []
+        if names and names != ["*"]:
+            return names[0].removeprefix("--").replace("-", "_")
     return name
 
 

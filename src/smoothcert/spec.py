@@ -55,15 +55,12 @@ def _size(value: object) -> object:
 
 def _range(value: object) -> object:
     """``"0,1"``, ``(0, 1)`` or ``"none"``."""
-    if isinstance(value, (tuple, list)) and len(value) == 2:
-        value = ",".join(f"{end}" for end in value)
-    if not isinstance(value, str) or value == "none":
+    from smoothcert.data.dataset import parse_input_range
+
+    if value is None or not isinstance(value, (str, tuple, list)):
         return value
-    try:
-        low, high = (float(end) for end in value.split(","))
-    except ValueError:
-        return 0  # of no type the field has
-    return f"{low:g},{high:g}" if low < high else 0
+    ends = parse_input_range(value)
+    return "none" if ends is None else f"{ends[0]!r},{ends[1]!r}"
 
 
 def _question(value: object) -> object:
@@ -129,9 +126,12 @@ class DataSpec(Checked):
         interpolation: Filter images are scaled with. Default: what the model says of itself, else bilinear.
         image_column: Column of the images, where there are several.
         label_column: Column of the labels, where there are several.
+        channels: 3 makes images coloured, 1 grey. Default: what the model takes, else coloured.
         input_range: Smallest and largest value an input may hold, LO,HI, or none. Default: 0,1 for images.
-        classes: File with the names of the model's classes, one per line, by which labels are matched.
-        label_offset: Added to every label of the data.
+        classes: File that says which class is which: names in the model's order, one per line, or lines 'class of the
+            data = class of the model'.
+        label_offset: Added to every label of the data, which are then compared by number.
+        allow_outside: Let paths that stand in the data lead out of the data's own folder.
     """
 
     name: Annotated[str | None, Parameter(name="--data")] = None
@@ -147,17 +147,13 @@ class DataSpec(Checked):
     interpolation: Interpolation | None = None
     image_column: str | None = None
     label_column: str | None = None
-    input_range: Annotated[str | None, Domain("two numbers LO,HI with LO below HI, or none", read=_range)] = None
+    channels: Annotated[Literal[1, 3] | None, Domain("1 or 3", read=integer)] = None
+    input_range: Annotated[
+        str | None, Parameter(allow_leading_hyphen=True), Domain("two numbers LO,HI, or none", read=_range)
+    ] = None
     classes: File | None = None
-    label_offset: Annotated[int | None, whole(-(2**31), 2**31)] = None
-
-    @property
-    def input_bounds(self) -> tuple[float, float] | None:
-        """:attr:`input_range` as numbers; None for any finite value."""
-        if self.input_range in (None, "none"):
-            return None
-        low, high = str(self.input_range).split(",")
-        return float(low), float(high)
+    label_offset: Annotated[int, whole(-(2**31), 2**31)] = 0
+    allow_outside: Annotated[bool, Parameter(negative=())] = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,8 +228,9 @@ class SamplingSpec(Checked):
 
     def settled(self) -> "SamplingSpec":
         """The same with the sizes that were left open."""
-        most = "n" if self.decide is None else "max_n"
-        return replace(self, **{"n0": self.pilot_samples, most: self.estimation_samples})
+        if self.decide is None:
+            return replace(self, n0=self.pilot_samples, n=self.estimation_samples)
+        return replace(self, n0=self.pilot_samples, max_n=self.estimation_samples)
 
 
 @dataclass(frozen=True, kw_only=True)

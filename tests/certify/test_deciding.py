@@ -211,7 +211,7 @@ def test_report_has_a_section_about_the_one_question(capsys, stored, tmp_path):
 def test_the_samples_of_every_answer_are_drawn(stored):
     found = decided_summary(stored)
     axes = Figure().subplots()
-    draw_samples(axes, found.samples)
+    draw_samples(axes, samples=found.samples)
     heights = sum(bar.get_height() for bars in axes.containers for bar in bars)
     assert heights == sum(samples.size for samples in found.samples.values()) == found.inputs
     answers = {record.index: record.answer for record in stored.records() if record.samples}

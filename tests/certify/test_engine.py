@@ -12,7 +12,7 @@ from runs.synthetic import ArraySource, assert_same_run
 from smoothcert.certify import RunSpec, SamplingSpec, certify_run
 from smoothcert.data import Dataset
 from smoothcert.data.preprocess import Preprocess
-from smoothcert.errors import DataError, InvalidArgumentError, ModelError, RunError, SmoothcertError
+from smoothcert.errors import DataError, InvalidArgumentError, ModelError, RunError
 from smoothcert.progress import Reporter
 from smoothcert.runs import Run
 from smoothcert.sampling import ConfidenceWarning, content_hash
@@ -203,9 +203,9 @@ def test_a_model_with_outputs_of_another_shape_is_an_error(tmp_path):
 
 def test_an_input_outside_the_domain_is_named(tmp_path):
     source = ArraySource()
-    image = source.image
-    source.image = lambda index: np.full((1, 4, 4), np.nan, np.float32) if index == 7 else image(index)
-    with pytest.raises(SmoothcertError, match=r"input 7 \(array 7\): x must be finite"):
+    read = source.read
+    source.read = lambda index: np.full((1, 4, 4), np.nan, np.float32) if index == 7 else read(index)
+    with pytest.raises(DataError, match=r"array 7 .* not finite"):
         certify(tmp_path, data=Dataset(source), model=replace(tiny_model(), num_classes=3))
 
 
@@ -249,7 +249,8 @@ def test_the_filter_is_the_one_asked_for_else_the_models_own(tmp_path, recommend
     (tmp_path / "images" / "0").mkdir(parents=True)
     image = tmp_path / "images" / "0" / "x.png"
     Image.fromarray(pixels).save(image)
-    model = replace(tiny_model(), input_size=(3, 8, 8), resize=10, interpolation=recommended)
+    names = {"num_classes": 3, "class_names": ("0", "1", "2")}
+    model = replace(tiny_model(), **names, input_size=(3, 8, 8), resize=10, interpolation=recommended)
     spec = RunSpec.of(data=f"imagefolder:{image.parent.parent}", sigma=0.25, n=200, n0=20, interpolation=asked)
     run = certify_run(spec, out=tmp_path / "run", model=model)
     data = run.config.spec.data

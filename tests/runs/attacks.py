@@ -21,7 +21,7 @@ from smoothcert.runs.records import CHECKSUM, to_parquet, to_table
 from smoothcert.runs.seals import add_checksums, prepare_seal, seal
 from smoothcert.samples import StageHistograms
 
-from .synthetic import CONFIG, make_record, make_samples
+from .synthetic import CONFIG, make_record, make_samples, varied
 
 INPUTS = 12
 MERGED = part_name(0, 7)
@@ -253,12 +253,19 @@ def _cells(table: pa.Table, last: int | None) -> list[int | None]:
     return [last, *cells[1:]] if last is not None and last < 0 else [*cells[:-1], last]
 
 
-_OTHERS = {"sigma": {"sigma": 0.5}, "n": {"n": 100}, "seed": {"seed": 3}, "grid": {"levels": 50}, "data": {}}
+_OTHERS: dict[str, Callable[[RunConfig], RunConfig]] = {
+    "sigma": lambda config: varied(config, sigma=0.5),
+    "n": lambda config: varied(config, n=100),
+    "seed": lambda config: varied(config, seed=3),
+    "grid": lambda config: varied(config, levels=50),
+    "data": lambda config: replace(config, data_fingerprint="cd" * 32),
+    "classifier": lambda config: replace(config, identity={"model.py": "ef" * 32}),
+}
 
 
 def _foreign(field: str) -> Callable[[Path], set[str]]:
     def attack(parts: Path) -> set[str]:
-        config = replace(Run.open(parts.parent).config, **(_OTHERS[field] or {"data_fingerprint": "cd" * 32}))
+        config = _OTHERS[field](Run.open(parts.parent).config)
         n, levels = config.n, config.levels
         records = []
         for index in range(8):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,7 @@ from smoothcert.scores import MARGIN, SCORE, Measure
 from smoothcert.spec import RunSpec
 
 CONFIG = RunConfig(
-    spec=RunSpec.of(model="tiny", data="arrays", sigma=0.25, n0=20, n=200, levels=100, seed=7),
+    spec=RunSpec.of(model="tiny", data="arrays", sigma=0.25, n0=20, n=200, seed=7, levels=100),
     model="tiny",
     data="arrays",
     data_fingerprint="ab" * 32,
@@ -25,6 +26,11 @@ CONFIG = RunConfig(
     inputs=40,
     created="2024-01-01T00:00:00+00:00",
 )
+
+
+def varied(config: RunConfig, **options: Any) -> RunConfig:
+    """The same run with other options."""
+    return replace(config, spec=config.spec.vary(**options))
 
 
 def make_samples(

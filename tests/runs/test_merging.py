@@ -10,7 +10,7 @@ from smoothcert.errors import RunError
 from smoothcert.runs import Run, RunStore, merge_runs, merging
 
 from .attacks import flip_bit, random
-from .synthetic import CONFIG, make_record, make_samples, same
+from .synthetic import CONFIG, make_record, make_samples, same, varied
 
 
 def share(folder, indices, *, config=CONFIG, records=make_record):
@@ -95,7 +95,7 @@ def test_samples_go_before_a_reason_why_there_are_none(tmp_path):
 
 
 def test_other_runs_are_refused_by_what_differs(tmp_path):
-    config = replace(CONFIG, sigma=0.5)
+    config = varied(CONFIG, sigma=0.5)
     shares = [share(tmp_path / "a", range(4)), share(tmp_path / "b", [], config=config)]
     with pytest.raises(RunError, match=r"shares of different runs: sigma is 0.25 there and 0.5 here"):
         merge_runs(shares, tmp_path / "out")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 
@@ -9,12 +8,13 @@ import pytest
 
 from smoothcert.cli.check import check
 from smoothcert.errors import RunError
-from smoothcert.runs import Run, RunStore, set_aside
+from smoothcert.runs import Run, RunStore, merge_runs, set_aside
 from smoothcert.runs.parts import part_name
 from smoothcert.runs.store import lock_run
 
 from .attacks import INPUTS, MERGED, make_run
-from .synthetic import CONFIG, make_record, same
+from .synthetic import CONFIG, make_record, same, varied
+from .test_config import SCHEMA_1, first_layout
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_an_unfinished_run_says_what_is_missing(folder):
 
 
 def test_strided_inputs_are_known_by_their_index(tmp_path):
-    config = replace(CONFIG, inputs=4, stride=3)
+    config = replace(varied(CONFIG, stride=3), inputs=4)
     with RunStore(tmp_path, config) as store:
         store.append(make_record(0))
         store.append(make_record(9))
@@ -181,17 +181,14 @@ def test_runs_from_before_checksums_are_read_and_say_so(folder):
         table = pq.read_table(path).replace_schema_metadata(None)
         table = table.drop_columns(["checksum", "offset", "step", "price", "answer"])
         pq.write_table(pa.table(dict(zip(table.column_names, table.columns, strict=True))), path)
-    values = json.loads((folder / "config.json").read_text())
-    config = replace(Run.open(folder).config, schema=1)
-    (folder / "config.json").write_text(config.to_json())
-    assert values["schema"] == 2
+    values = SCHEMA_1 | {"num_classes": 3, "inputs": 12, "stride": 1, "limit": None}
+    (folder / "config.json").write_text(first_layout(values))
     run = Run.open(folder)
     assert any("before runs carried checksums" in note for note in run.notes)
     assert all(same(record, make_record(record.index)) for record in run.records())
     assert run.state().whole
-    with RunStore(folder, config) as store:
-        assert len(store.present) == 12
-    assert all(same(record, make_record(record.index)) for record in Run.open(folder).records())
+    with pytest.raises(RunError, match="schema 1, from before records carried checksums"):
+        merge_runs([folder], folder.parent / "out")
 
 
 def test_an_unsealed_part_of_a_new_run_is_refused(folder):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -90,9 +89,11 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
     trained_under = None if spec.model.denoiser else sampling.sigma
     notes = list(training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=data))
     num_classes = count_classes(model, data)
-    data.check_labels(num_classes)
+    data = data.with_classes(model.class_names, num_classes)
+    notes += data.notes
+    lattice = sampling.lattice or data.lattice if sampling.noise == "lattice" else None
     spec = replace(spec, sampling=sampling.settled()).vary(
-        device=device, noise="float", outputs=spec.model.outputs or "logits"
+        device=device, lattice=lattice, outputs=spec.model.outputs or "logits"
     )
     sampler = Sampler(
         choose_classifier(model, data, spec),
@@ -103,7 +104,8 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
         device=device,
         precision=sampling.precision,
         outputs=str(spec.model.outputs),
-        input_range=(0.0, 1.0) if spec.data.input_range is None else spec.data.input_bounds,
+        input_range=data.input_range,
+        lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
     )
     behaviour, watch = _probed(sampler, data, spec)
     notes += behaviour_notes(behaviour)
@@ -123,11 +125,11 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
         weights_hash=model.weights_hash,
         identity=dict(model.identity),
         data=data.name,
-        data_fingerprint=_fingerprint(data, spec.data),
+        data_fingerprint=data.fingerprint,
         num_classes=num_classes,
         device=sampler.device.type,
         inputs=len(data),
-        class_names=class_names(model, data, num_classes=num_classes),
+        class_names=data.class_names,
         notes=tuple(notes),
         random=behaviour is not None and behaviour.is_random,
         witness=witness,
@@ -157,14 +159,6 @@ def choose_device(device: str | None) -> str:
     if not usable:
         raise InvalidArgumentError(f"device must be one that PyTorch can compute on; got {device!r}")
     return device
-
-
-def class_names(model: LoadedModel, data: Dataset, *, num_classes: int) -> tuple[str, ...] | None:
-    """Names of the classes: the model's own, else the data's if there is one for each class."""
-    if model.class_names is not None:
-        return model.class_names
-    names = data.class_names
-    return names if names is not None and len(names) == num_classes else None
 
 
 def count_classes(model: LoadedModel, data: Dataset) -> int:
@@ -246,19 +240,8 @@ def _data(spec: RunSpec, loaded: Dataset | None, model: LoadedModel) -> tuple[Da
     if spec.data.name is None:
         raise InvalidArgumentError("data must be given: a name such as cifar10 or imagefolder:PATH")
     spec = spec.vary(**_scaling(spec.data, model))
-    own = spec.data
-    found = load_data(
-        str(own.name),
-        limit=own.limit,
-        stride=own.stride,
-        split=own.split,
-        image_size=own.image_size,
-        resize=own.resize,
-        interpolation=str(own.interpolation),
-        image_column=own.image_column,
-        label_column=own.label_column,
-    )
-    return found, spec
+    options = {name: value for name, value in vars(spec.data).items() if name != "name" and value is not None}
+    return load_data(str(spec.data.name), **options), spec
 
 
 def _require_alone(what: str, given: dict[str, Any]) -> None:
@@ -316,10 +299,3 @@ def _rows(sampler: Sampler, data: Dataset) -> Tensor | None:
     # Of a single input several copies: a batch of one row says nothing about rows.
     taken = [one.copies("pilot", 0, -(-_PROBED // len(noisy))) for one in noisy[:_PROBED]]
     return torch.cat(taken)[:_PROBED]
-
-
-def _fingerprint(data: Dataset, asked: DataSpec) -> str:
-    """Of everything that decides which inputs a run samples, and how they were prepared."""
-    preparation = (asked.image_size, asked.resize, asked.interpolation)
-    text = repr((data.fingerprint, preparation, data.indices))
-    return hashlib.sha256(text.encode()).hexdigest()

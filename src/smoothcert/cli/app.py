@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter,
 
 from smoothcert._allocator import keep_freed_memory
 from smoothcert._version import __version__
+from smoothcert.cpus import follow_quota
 from smoothcert.errors import InvalidArgumentError, SmoothcertError
 
 _MAKE, _ASK = Group.create_ordered("Make runs"), Group.create_ordered("Ask runs")
@@ -32,7 +33,7 @@ app = App(
 for name in ("demo", "train", "import"):
     module = "import_" if name == "import" else name
     app.command(f"smoothcert.cli.{module}:{module}", name=name, group=_MAKE, help_epilogue="")
-for name in ("query", "report", "compare", "figure"):
+for name in ("query", "report", "compare", "figure", "check", "merge"):
     app.command(f"smoothcert.cli.{name}:{name}", name=name, group=_ASK, help_epilogue="")
 
 
@@ -55,6 +56,7 @@ def run(arguments: Sequence[str]) -> None:
         InvalidArgumentError: If they are not the arguments of a command.
     """
     keep_freed_memory()
+    follow_quota()
     if not arguments or arguments[0] in app.help_flags:
         for name in app:
             _ = app[name]  # loads it: the list shows what each command says of itself

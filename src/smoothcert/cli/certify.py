@@ -8,6 +8,7 @@ from typing import Annotated
 from cyclopts import App, ArgumentCollection, Parameter
 from cyclopts.config import Dict
 
+from smoothcert.cli.options import Quiet
 from smoothcert.console import say
 from smoothcert.spec import RunSpec, read_options
 
@@ -17,17 +18,22 @@ def certify(
     spec: Annotated[RunSpec, Parameter(name="*")],
     out: Path,
     config: Path | None = None,
-    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Sample every input under noise and store it, so that query and report can answer anything later.
 
     The run can be interrupted, even killed: the same command goes on where it stopped.
 
+    For example:
+
+        smoothcert certify --model digits --data digits --sigma 0.25 --out RUN
+
+        smoothcert certify --config RUN/config.json --sigma 0.5 --out RUN2
+
     Args:
         spec: The run.
         out: Run folder. If it holds the same run, that is continued.
         config: File with options by name, .yaml, .toml or .json, such as the config.json of a run; flags win over it.
-        quiet: No notes and no bar: a line a minute, warnings, errors.
     """
     from smoothcert.certify import certify_run
     from smoothcert.cli.sampling import sampling_session

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from smoothcert.console import one_line, say
 
-def check(run: Path, *, repair: bool = False) -> None:
-    """Say which inputs of a run are whole, skipped, damaged or missing; read everything for it.
 
-    Ends with code 0 if the run is whole, and 1 if something is damaged or missing.
+def check(run: Path, /, *, repair: bool = False) -> None:
+    """Say which inputs of a run are whole, skipped, damaged or missing.
+
+    Reads everything. Ends with code 0 if the run is whole, and with 1 if something is damaged or missing.
+
+    For example:
+
+        smoothcert check RUN
 
     Args:
         run: The run folder.
@@ -45,6 +50,6 @@ def check(run: Path, *, repair: bool = False) -> None:
         lines.append("the command that made the run now samples what is missing")
     elif state.damaged:
         lines.append("smoothcert check --repair sets damaged parts aside, so that their inputs can be sampled again")
-    sys.stdout.write("\n".join(lines) + "\n")
+    say("\n".join(map(one_line, lines)))
     if not state.whole:
         raise SystemExit(1)

@@ -29,9 +29,7 @@ def demo(*, out: Path = Path("smoothcert-demo"), device: Device = None, quiet: Q
     from smoothcert.report import write_report
 
     with sampling_session(out, quiet=quiet) as reporter:
-        spec = RunSpec.of(
-            model="digits", data="digits", split="test", limit=LIMIT, sigma=SIGMA, n0=N0, n=N, device=device
-        )
-        run = certify_run(spec, out=out, reporter=reporter)
+        digits = RunSpec.of(model="digits", data="digits", split="test", limit=LIMIT, sigma=SIGMA, n0=N0, n=N)
+        run = certify_run(digits.vary(device=device), out=out, reporter=reporter)
     say(f"{len(run)} inputs in {out}; ask it: smoothcert query {out} --radii 0,0.25 --thresholds 0.5,0.9")
     say(f"report: {write_report([run], out / 'report.html').resolve()}")

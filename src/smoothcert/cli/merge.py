@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
+from smoothcert.cli.options import Runs
+from smoothcert.console import one_line, say
 
-def merge(runs: list[Path], *, out: Path) -> None:
+
+def merge(runs: Runs, /, *, out: Path) -> None:
     """Put several folders with shares of one run together, and say which inputs are missing.
 
     Their configurations must fit, and no input may be there twice with other samples.
+
+    For example:
+
+        smoothcert merge SHARE-1 SHARE-2 SHARE-3 --out RUN
 
     Args:
         runs: The run folders.
@@ -25,4 +31,4 @@ def merge(runs: list[Path], *, out: Path) -> None:
         lines.append(f"missing of {run.expected:,}: {ranges_text(missing.tolist())}")
     elif run.missing:
         lines.append(f"missing of {run.expected:,}: {run.missing:,} inputs")
-    sys.stdout.write("\n".join(lines) + "\n")
+    say("\n".join(map(one_line, lines)))

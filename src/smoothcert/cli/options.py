@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -102,9 +101,10 @@ def open_runs(paths: Iterable[Path]) -> list[Run]:
         RunError: If one of the folders holds no run.
     """
     from smoothcert.analysis import set_workers
+    from smoothcert.cpus import usable_cpus
     from smoothcert.runs import Run
 
-    set_workers(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    set_workers(usable_cpus())
     return [Run.open(path) for path in paths]
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 
-from smoothcert.cli.options import numbers
+from smoothcert.cli.options import Format, Numbers, Quiet
+from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.spec import DEFAULT_MEASURES, PANELS, RunSpec, SamplingSpec
 
@@ -36,17 +37,18 @@ class _Sweep(RunSpec):
 
 def sweep(
     runs: Annotated[tuple[Path, ...], Parameter(name="RUN")] = (),
+    /,
     *,
     sigmas: str | None = None,
     folder: Path = _FOLDER,
     measure: str = "score",
     bound: str | None = None,
     threshold: float = 0.5,
-    radii: str | None = None,
+    radii: Numbers | None = None,
     alpha: float | None = None,
-    format: Literal["table", "csv", "json"] = "table",
+    format: Format = "table",
     out: Path | None = None,
-    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
+    quiet: Quiet = False,
     spec: Annotated[_Sweep, Parameter(name="*")] = _Sweep(),
 ) -> None:
     """Find the best noise level at each radius, from runs or by certifying models trained at several sigmas.
@@ -56,6 +58,10 @@ def sweep(
     With --sigmas, {sigma} in --model, --weights, --denoiser and --denoiser-weights stands for each sigma as it is
     written there: --weights 'resnet20_sigma{sigma}.safetensors'. Its runs can be interrupted, even killed: the same
     command goes on where it stopped.
+
+    For example:
+
+        smoothcert sweep RUN1 RUN2 --threshold 0.5
 
     Args:
         runs: Run folders, each at a sigma of its own.
@@ -68,11 +74,8 @@ def sweep(
         alpha: Failure probability. Default: each run's own, or 0.001.
         format: Table for people; csv and json hold exact numbers.
         out: Also a figure: .png, .svg or .pdf.
-        quiet: No notes and no bar: a line a minute, warnings, errors.
         spec: With --sigmas, as in certify.
     """
-    import sys
-
     from smoothcert import analysis
     from smoothcert.cli import printing, sweeping
 
@@ -85,18 +88,16 @@ def sweep(
         raise InvalidArgumentError(f"sigmas must be given, as runs to make, for {flags}; got none")
     tables = sweeping.open_tables(paths, alpha=alpha)
     if radii is None:
-        asked_radii = sweeping.default_radii(tables, measure=measure, threshold=threshold)
-    else:
-        asked_radii = numbers("radii", radii)
-    found = analysis.sweep(tables, radii=asked_radii, measure=measure, bound=bound, threshold=threshold)
+        radii = tuple(sweeping.default_radii(tables, measure=measure, threshold=threshold))
+    found = analysis.sweep(tables, radii=radii, measure=measure, bound=bound, threshold=threshold)
     if format == "json":
-        print(printing.as_json(sweeping.rows(found)))
+        say(printing.as_json(sweeping.rows(found)))
     elif format == "csv":
-        print(printing.as_csv(sweeping.rows(found)))
+        say(printing.as_csv(sweeping.rows(found)))
     else:
-        print(sweeping.text(found))
+        say(sweeping.text(found))
     if out is not None:
         from smoothcert.report import save_figure, sweep_figure
 
         place = save_figure(sweep_figure(found), out).resolve()
-        print(f"figure: {place}", file=sys.stdout if format == "table" else sys.stderr)
+        say(f"figure: {place}", err=format != "table")

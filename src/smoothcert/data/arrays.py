@@ -144,6 +144,10 @@ def open_npz(path: Path, *, name: str, split: str | None = None, size: tuple[int
                 x = arrays[x_key]
                 if y_key in arrays.files:
                     labels = arrays[y_key]
+                if not (isinstance(x, np.ndarray) and isinstance(labels, (np.ndarray, type(None)))):
+                    raise DataError(
+                        f"{path} is no file of NumPy arrays: {x_key!r} or {y_key!r} in it is something else"
+                    )
                 if "class_names" in arrays.files:
                     names = [str(key) for key in arrays["class_names"]]
     except DataError:

@@ -21,6 +21,7 @@ from smoothcert.data.media import Reader
 from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import DataError, SmoothcertError
 
+_LOOKED_AT = 4  # items of a sequence, to see what they are
 _KINDS = (
     "a Dataset or Source of smoothcert, a torch.utils.data.Dataset or datasets.Dataset, a table, arrays (x, y) or x, "
     "or a list of inputs or of (input, label) pairs"
@@ -111,8 +112,7 @@ class ItemsSource:
         self.lattice: float | None = None
         self.input_range: InputRange | None = None
         self._labels: dict[int, Any] = {}
-        first = self._item(0)[0] if len(items) else None
-        if _is_picture(first) or getattr(first, "dtype", None) == np.uint8:
+        if any(self._is_eight_bits(index) for index in self.indices[:_LOOKED_AT]):
             self.lattice, self.input_range = reader.lattice, reader.input_range
         known = next((getattr(items, key) for key in ("targets", "labels") if hasattr(items, key)), None)
         if known is not None and not callable(known) and len(known) == len(items):
@@ -140,6 +140,14 @@ class ItemsSource:
         if (array.dtype == np.uint8) != (self.lattice is not None):
             raise DataError(f"input {name} holds {array.dtype} and the first one does not; all must be of one kind")
         return array.astype(np.float32) / np.float32(255) if array.dtype == np.uint8 else array.astype(np.float32)
+
+    def _is_eight_bits(self, index: int) -> bool:
+        """Whether an item that can be read is a picture or numbers of 8 bits."""
+        try:
+            x = self._item(index)[0]
+            return _is_picture(x) or _array(x, "").dtype == np.uint8
+        except DataError:  # reading it says why
+            return False
 
     def _name_classes(self) -> None:
         """Number labels that are names, in their order; for that, all are read."""

@@ -10,17 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from importlib.metadata import distributions, version
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from smoothcert._version import __version__
 from smoothcert.errors import InvalidArgumentError, RunError
 from smoothcert.fields import Checked, Count
 from smoothcert.spec import RunSpec
 
-SCHEMA = 2
+SCHEMA: Final = 2
 """Number of the layout of a run folder, raised when a reader of the old one would misread the new one."""
 
-SAMPLED, DECIDED, IMPORTED = "sampled", "decided", "imported"
+SAMPLED: Final = "sampled"
+DECIDED: Final = "decided"
+IMPORTED: Final = "imported"
 _HASH = re.compile(r"[0-9a-f]{32,}")
 
 
@@ -250,7 +252,7 @@ class RunConfig(Checked):
         spec, witness = values.pop("spec", None), values.pop("witness", None)
         if not isinstance(spec, dict) or not isinstance(witness, (dict, type(None))):
             raise InvalidArgumentError("spec and witness must be tables of fields")
-        config = _made(
+        config: RunConfig = _made(
             cls,
             {**values, "spec": RunSpec.of(**spec), "witness": None if witness is None else _made(Witness, witness)},
         )

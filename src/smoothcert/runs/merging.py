@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from smoothcert.errors import RunError
 from smoothcert.runs.config import RunConfig
-from smoothcert.runs.parts import concat_parts
+from smoothcert.runs.parts import UNSEALED, concat_parts
 from smoothcert.runs.records import CHECKSUM
 from smoothcert.runs.run import Run
 from smoothcert.runs.seals import record_checksums
@@ -41,9 +41,12 @@ def merge_runs(sources: Sequence[Path | str], out: Path | str) -> Run:
     runs = [Run.open(source) for source in sources]
     if not runs:
         raise RunError("there must be at least one run to merge")
+    for run in runs:
+        if run.config.schema == UNSEALED:
+            raise RunError(f"{run.path} cannot be merged: it is of schema 1, from before records carried checksums")
     for run in runs[1:]:
         if differences := runs[0].config.difference(run.config):
-            told = ", ".join(f"{d.field} is {d.ours!r} there and {d.theirs!r} here" for d in differences)
+            told = ", ".join(map(str, differences))
             raise RunError(f"{runs[0].path} and {run.path} are shares of different runs: {told}")
     target = Path(out)
     with RunStore(target, _together([run.config for run in runs])) as store:

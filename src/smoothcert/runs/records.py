@@ -305,7 +305,7 @@ def _scalar(record: Record, name: str) -> object:
         return None
     if name == "levels":
         return next(iter(record.samples.measures.values())).sample.levels
-    return getattr(record.samples, name, None)
+    return getattr(record.samples, name)
 
 
 def _ends(stages: StageHistograms) -> tuple[float, float]:
@@ -353,7 +353,6 @@ def _samples(
         )
         return StageHistograms(pilot, sample)
 
-    lattice = {name: at[name] for name in ("step", "price") if name in Samples.__dataclass_fields__}
     return Samples(
         prediction=at["prediction"],
         sigma=at["sigma"],
@@ -365,5 +364,6 @@ def _samples(
         rivals=tuple(int(rival) for rival in lists[RIVALS]) if pairs else (),
         lead=tuple(stages(f"lead_{pair}", _LEAD_RANGE) for pair in range(pairs)),
         offset=at["offset"] or 0.0,
-        **{name: value for name, value in lattice.items() if value is not None},
+        step=at["step"],
+        price=at["price"] or 0.0,
     )

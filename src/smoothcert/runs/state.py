@@ -147,7 +147,7 @@ def missing_inputs(config: RunConfig, held: IntArray) -> IntArray | None:
     """
     if config.inputs is None or config.inputs > MOST_NAMED:
         return None
-    every = np.arange(config.inputs, dtype=np.int64) * config.stride
+    every = np.arange(config.inputs, dtype=np.int64) * config.spec.data.stride
     return np.setdiff1d(every, held) if np.isin(held, every).all() else None
 
 

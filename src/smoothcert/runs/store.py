@@ -212,7 +212,7 @@ def lock_run(path: Path) -> BaseFileLock:
     except Timeout as error:
         raise RunError(f"another process is writing to {path}: wait for it to end, or choose another folder") from error
     except (OSError, NotImplementedError) as error:
-        raise RunError(f"cannot lock {path} for writing: {error}") from error
+        raise RunError(f"cannot lock {path} for writing: {getattr(error, 'strerror', None) or error}") from error
     return lock
 
 
