@@ -197,9 +197,9 @@ def knots_of(pilot: Scores) -> Counts:
         entry = min(int(np.searchsorted(running, rank)), running.size - 1)
         heavy = pilot.counts[entry] * body > pilot.n  # an atom gets a knot on either side
         wanted += [pilot.cells[entry], min(pilot.cells[entry] + int(heavy), pilot.levels)]
-    found = np.unique(np.rint(np.asarray(wanted, dtype=np.float64))).astype(np.int64)
+    found: Counts = np.unique(np.rint(np.asarray(wanted, dtype=np.float64))).astype(np.int64)
     if found.size > KNOTS:
-        return found[np.rint(np.arange(KNOTS) * ((found.size - 1) / (KNOTS - 1))).astype(np.int64)]
+        return np.asarray(found[np.rint(np.arange(KNOTS) * ((found.size - 1) / (KNOTS - 1))).astype(np.int64)])
     return np.append(found, np.full(KNOTS - found.size, found[-1]))
 
 
@@ -207,7 +207,7 @@ def place(knots: Counts, cells: Counts) -> tuple[Counts, Array]:
     """The knot at or below each cell, and how far the cell is on the way to the next; the last knot ends a step."""
     left = np.searchsorted(knots, cells, side="right") - 1
     left = np.minimum(left, int(np.searchsorted(knots, knots[-1])) - 1)
-    return left, (cells - knots[left]) / (knots[left + 1] - knots[left])
+    return np.asarray(left), (cells - knots[left]) / (knots[left + 1] - knots[left])
 
 
 def on_knots(knots: Counts, cells: Counts, counts: Counts) -> Array:
