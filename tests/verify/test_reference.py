@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from smoothcert.bounds import (
     mirrored_seed,
 )
 from smoothcert.histogram import ScoreHistogram
-from smoothcert.verify import reference
+from smoothcert.verify import counted, reference, reference_dual
 
 LAWS: dict[str, Law] = {
     "Beta(20, 1)": Beta(20, 1),
@@ -35,16 +36,20 @@ RADII = [0.0, 1.0, 4.0]
 CLOSE = 5e-6
 
 
-def scores(histogram: ScoreHistogram) -> reference.Scores:
+def scores(histogram: ScoreHistogram) -> counted.Scores:
     h = histogram
-    return reference.Scores(h.lower, h.upper, h.levels, *h.to_sparse(), h.exact)
+    return counted.Scores(h.lower, h.upper, h.levels, *h.to_sparse(), h.exact)
 
 
 def test_it_shares_no_code() -> None:
-    tree = ast.parse(Path(reference.__file__).read_text(encoding="utf-8"))
-    names = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
-    names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
-    assert not [name for name in names if name is None or name.split(".")[0] == "smoothcert"]
+    """NumPy, SciPy and its own files: nothing of the bounds, of histograms, or of what checks arguments."""
+    for module in (counted, reference, reference_dual):
+        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+        names = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+        names += [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+        own = [name for name in names if name.startswith("smoothcert")]
+        assert set(own) <= {"smoothcert.verify.counted", "smoothcert.verify.reference_dual"}
+        assert {name.split(".")[0] for name in names} <= {"numpy", "scipy", "smoothcert", *sys.stdlib_module_names}
 
 
 @pytest.mark.parametrize("name", LAWS)
@@ -74,8 +79,8 @@ def test_it_finds_what_the_fast_code_claims(bound: str, name: str) -> None:
 def test_it_deals_by_the_same_seeds() -> None:
     for seed, content, measure in ((0, "ab", "score"), (2**62, "ff" * 32, "lead_3")):
         deal = deal_seed(seed, content, measure)
-        assert reference.deal_seed(seed, content, measure) == deal
-        assert reference.mirrored_seed(deal) == mirrored_seed(deal)
+        assert counted.deal_seed(seed, content, measure) == deal
+        assert counted.mirrored_seed(deal) == mirrored_seed(deal)
 
 
 def test_mirroring_is_that_of_a_histogram() -> None:
@@ -125,7 +130,7 @@ def test_the_reference_itself_is_rarely_wrong() -> None:
     wrong = 0
     for seed in range(repeats):
         pilot, sample = law.histogram(rng, 20, 200), law.histogram(rng, 150, 200)
-        wrong += reference.dual_lower(scores(pilot), scores(sample), 0.5, alpha, seed) > truth + ROUNDING
+        wrong += reference_dual.dual_lower(scores(pilot), scores(sample), 0.5, alpha, seed) > truth + ROUNDING
     assert not too_often(wrong, repeats, alpha)
 
 
@@ -134,6 +139,6 @@ def test_the_account_of_the_capital_is_below_the_capital() -> None:
     for _ in range(200):
         deficit, weights = np.sort(rng.random(20))[::-1], rng.random(20)
         u = float(rng.random() * 1.5)
-        stake = float(rng.random() * reference.BOLDEST / max(1.0 - u, 1e-9)) if u < 1 else float(rng.random() * 5)
+        stake = float(rng.random() * reference_dual.BOLDEST / max(1.0 - u, 1e-9)) if u < 1 else float(rng.random() * 5)
         exact = float(weights @ np.log(1.0 + stake * (u - deficit)))
-        assert reference._account(stake, u, deficit, weights) <= exact + 1e-12
+        assert reference_dual._account(stake, u, deficit, weights) <= exact + 1e-12

@@ -5,21 +5,23 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from smoothcert.bounds import cdf, clopper_pearson, dual, plan
+from smoothcert.bounds import cdf, clopper_pearson, plan
+from smoothcert.bounds.shift import tangent_at
 from smoothcert.certify import RunSpec, certify_run
 from smoothcert.errors import InvalidArgumentError, RunError
 from smoothcert.runs import Run
 from smoothcert.verify import Evidence, export_input, verify_file, verify_run
-from smoothcert.verify.checks import moved_samples
+from smoothcert.verify.checks import moved_samples, verify_evidence
 from smoothcert.verify.evidence import cautious, checksum
 
-SPEC = {"model": "digits", "data": "digits", "sigma": 0.25, "n0": 60, "n": 400, "limit": 3, "device": "cpu"}
+SPEC = {"model": "digits", "data": "digits", "sigma": 0.25, "n0": 60, "n": 400, "limit": 2, "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,18 @@ def document(run: Run) -> dict[str, Any]:
     return export_input(run, int(run.indices[1]))
 
 
+@pytest.fixture(scope="module")
+def small(run: Run) -> dict[str, Any]:
+    """Without what takes long: certified radii by the dual bound, and the lead."""
+    document = export_input(run, int(run.indices[1]), radii=[0.25])
+    quick = [
+        claim
+        for claim in document["claims"]
+        if claim.get("measure") != "lead" and (claim["kind"], claim.get("bound")) != ("radius", "dual")
+    ]
+    return {**document, "claims": quick}
+
+
 def written(document: dict[str, Any], folder: Path, *, signed: bool = True) -> Path:
     path = folder / "evidence.json"
     if signed:
@@ -44,10 +58,9 @@ def written(document: dict[str, Any], folder: Path, *, signed: bool = True) -> P
 
 def test_what_was_exported_is_supported(document: dict[str, Any], run: Run, tmp_path: Path) -> None:
     path = written(document, tmp_path, signed=False)
-    for against in (None, run):
-        checks = verify_file(path, against=against)
-        assert len(checks) == len(document["claims"])
-        assert all(check.ok for check in checks), [check for check in checks if not check.ok]
+    checks = verify_file(path, against=run)
+    assert len(checks) == len(document["claims"])
+    assert all(check.ok for check in checks), [check for check in checks if not check.ok]
     measures = {claim.get("measure") for claim in document["claims"]}
     assert {"score", "margin", "vote", "lead"} <= measures
     assert {claim["kind"] for claim in document["claims"]} == {"class", "class_radius", "lower", "upper", "radius"}
@@ -55,13 +68,7 @@ def test_what_was_exported_is_supported(document: dict[str, Any], run: Run, tmp_
 
 def test_a_file_says_what_it_assumes(document: dict[str, Any], run: Run) -> None:
     text = " ".join(document["assumptions"])
-    for part in (
-        "alpha" if "lattice" in text else "approximation",
-        run.config.weights_hash,
-        "float32",
-        "deal",
-        "pilot",
-    ):
+    for part in ("lattice of step 0.0625", run.config.weights_hash, "float32", "deal", "pilot", "not all of them"):
         assert part in text
     assert document["run"]["fingerprint"] == run.config.fingerprint
     assert document["run"]["defining"]["weights_hash"] == run.config.weights_hash
@@ -69,8 +76,8 @@ def test_a_file_says_what_it_assumes(document: dict[str, Any], run: Run) -> None
 
 
 @pytest.mark.parametrize("kind", ["class_radius", "lower", "radius"])
-def test_a_claim_that_is_too_large_is_told(kind: str, document: dict[str, Any], tmp_path: Path) -> None:
-    changed = copy.deepcopy(document)
+def test_a_claim_that_is_too_large_is_told(kind: str, small: dict[str, Any], tmp_path: Path) -> None:
+    changed = copy.deepcopy(small)
     some = [claim for claim in changed["claims"] if claim["kind"] == kind]
     for claim in some:
         claim["value"] += 0.02 if claim.get("bound") != "dual" else 0.05
@@ -78,8 +85,8 @@ def test_a_claim_that_is_too_large_is_told(kind: str, document: dict[str, Any], 
     assert len(failed) >= 0.8 * len(some)  # the dual bound may be loose by more where samples are few
 
 
-def test_an_upper_bound_that_is_too_small_is_told(document: dict[str, Any], tmp_path: Path) -> None:
-    changed = copy.deepcopy(document)
+def test_an_upper_bound_that_is_too_small_is_told(small: dict[str, Any], tmp_path: Path) -> None:
+    changed = copy.deepcopy(small)
     some = [claim for claim in changed["claims"] if claim["kind"] == "upper"]
     for claim in some:
         claim["value"] -= 0.05
@@ -87,8 +94,8 @@ def test_an_upper_bound_that_is_too_small_is_told(document: dict[str, Any], tmp_
     assert len(failed) >= 0.8 * len(some)
 
 
-def test_another_class_is_told(document: dict[str, Any], tmp_path: Path) -> None:
-    changed = copy.deepcopy(document)
+def test_another_class_is_told(small: dict[str, Any], tmp_path: Path) -> None:
+    changed = copy.deepcopy(small)
     changed["claims"][0]["prediction"] = (changed["claims"][0]["prediction"] + 1) % 10
     checks = verify_file(written(changed, tmp_path))
     assert [check.claim.split(": ")[-1] for check in checks if not check.ok] == ["class"]
@@ -173,7 +180,7 @@ def test_evidence_of_another_run_or_other_samples_is_refused(
 ) -> None:
     certify_run(RunSpec.of(**{**SPEC, "seed": 1}), out=tmp_path / "other")
     path = written(document, tmp_path, signed=False)
-    with pytest.raises(RunError, match="not from .* differ in seed"):
+    with pytest.raises(RunError, match=r"not from .* differ in seed"):
         verify_file(path, against=Run.open(tmp_path / "other"))
     changed = copy.deepcopy(document)
     sample = changed["sampled"]["measures"]["score"]["sample"]
@@ -187,7 +194,7 @@ def test_evidence_of_another_run_or_other_samples_is_refused(
 def test_a_run_is_verified_and_its_accuracies_with_it(run: Run) -> None:
     done: list[tuple[int, int]] = []
     checks = verify_run(run, inputs=None, progress=lambda *at: done.append(at))
-    assert done[-1] == (3, 3)
+    assert done[-1] == (2, 2)
     assert all(check.ok for check in checks), [check for check in checks if not check.ok]
     assert sum("certified accuracy" in check.claim for check in checks) == 2 * 3 * 3 * 3
     few = verify_run(run, inputs=1)
@@ -209,20 +216,17 @@ BUGS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "binomial bounds at half the confidence": lambda patch: patch.setattr(
         clopper_pearson, "check_alpha", lambda alpha, **_: min(alpha * 100.0, 0.5)
     ),
-    "claims beyond the last refuted": lambda patch: patch.setattr(dual, "CLAIMS", dual.CLAIMS + 3.0),
+    "a line above the shift function": lambda patch: patch.setattr(
+        plan, "tangent_at", lambda *given: replace(line := tangent_at(*given), ceiling=line.ceiling + 0.02)
+    ),
 }
 
 
 @pytest.mark.parametrize("name", BUGS)
 def test_a_bug_planted_in_the_fast_code_is_told(name: str, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    index = int(run.indices[0])
-    assert all(check.ok for check in verify_run(run, inputs=1))
     BUGS[name](monkeypatch)
-    from smoothcert.verify.checks import verify_evidence
-
-    checks = verify_evidence(Evidence.of(export_input(run, index)))
-    if name == "claims beyond the last refuted":  # the order of tests changes, not their validity
-        return
+    document = export_input(run, int(run.indices[0]), radii=[0.0, 0.25], thresholds=[])
+    checks = verify_evidence(Evidence.of(document))
     assert not all(check.ok for check in checks)
 
 

@@ -1,6 +1,6 @@
 """Whether what is claimed follows from what was sampled: evidence of one input as a file, and its verification.
 
-``reference`` computes every bound once more and shares no code with ``smoothcert.bounds``.
+``reference`` and ``reference_dual`` compute every bound once more and share no code with ``smoothcert.bounds``.
 """
 
 from smoothcert.verify.checks import Check, verify_file, verify_run

@@ -17,6 +17,7 @@ from smoothcert.errors import RunError
 from smoothcert.runs import Run
 from smoothcert.scores import LEAD, VOTE
 from smoothcert.verify import reference
+from smoothcert.verify.counted import Scores, deal_seed
 from smoothcert.verify.evidence import DEFAULT_RADII, Evidence, Stages, export_input, require_certificates
 
 if TYPE_CHECKING:
@@ -93,6 +94,9 @@ def verify_run(
         raise RunError(f"{run.path} holds no sampled input yet, so there is nothing to check")
     count = known.size if inputs is None else min(check_count("inputs", inputs), known.size)
     chosen = known[np.unique(np.rint(np.linspace(0, known.size - 1, count)).astype(np.int64))].tolist()
+    wanted = check_count("resample", resample, at_least=0)
+    few = chosen[:: max(1, len(chosen) // wanted)][:wanted] if wanted else []
+    again = sample_again(run, few, model=model, data=data) if few else []  # first: it may fail, and soon
     checks, evidences = [], []
     for done, index in enumerate(chosen):
         progress(done, len(chosen))
@@ -101,9 +105,7 @@ def verify_run(
     progress(len(chosen), len(chosen))
     if len(chosen) == known.size:
         checks += verify_accuracies(run, evidences)
-    if check_count("resample", resample, at_least=0):
-        checks += sample_again(run, chosen[:: max(1, len(chosen) // resample)][:resample], model=model, data=data)
-    return checks
+    return [*checks, *again]
 
 
 def require_from(evidence: Evidence, run: Run, *, source: str) -> None:
@@ -182,17 +184,17 @@ def _radius(evidence: Evidence, bound: Any, name: str, stages: Stages, threshold
 
 
 def _seed(evidence: Evidence, measure: str) -> int:
-    return reference.deal_seed(evidence.seed, evidence.content_hash, measure)
+    return deal_seed(evidence.seed, evidence.content_hash, measure)
 
 
 def _vote(evidence: Evidence) -> Stages:
     """Votes for the prediction: 1 or 0 on a grid of one step, nothing rounded."""
 
-    def scores(votes: np.ndarray) -> reference.Scores:
+    def scores(votes: np.ndarray) -> Scores:
         own = int(votes[evidence.prediction])
         held = [(cell, count) for cell, count in ((0, int(votes.sum()) - own), (1, own)) if count]
         cells, counts = (np.array([pair[side] for pair in held], dtype=np.int64) for side in (0, 1))
-        return reference.Scores(0.0, 1.0, 1, cells, counts, exact=True)
+        return Scores(0.0, 1.0, 1, cells, counts, exact=True)
 
     return Stages(scores(evidence.pilot_votes), scores(evidence.votes))
 

@@ -45,7 +45,7 @@ from smoothcert.runs.config import DECIDED, IMPORTED, RunConfig
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import LEAD, VOTE
 from smoothcert.typing import IntArray
-from smoothcert.verify.reference import Scores
+from smoothcert.verify.counted import Scores
 
 FORMAT, SCHEMA = "smoothcert evidence", 1
 DEFAULT_RADII = (0.0, 0.25, 0.5)
