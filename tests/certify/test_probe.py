@@ -172,7 +172,7 @@ def test_the_probe_leaves_random_numbers_and_modes_alone():
 
 
 def test_a_size_that_fails_is_said():
-    with pytest.raises(ModelError, match="failed on a batch of 1 rows with RuntimeError: shape"):
+    with pytest.raises(ModelError, match="given 1 rows, failed with RuntimeError: shape"):
         look(Fixed())
 
 
