@@ -107,6 +107,7 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
         outputs=str(spec.model.outputs),
         input_range=data.input_range,
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
+        measures=sampling.measures,
     )
     behaviour, watch = _probed(sampler, data, spec)
     notes += behaviour_notes(behaviour)
