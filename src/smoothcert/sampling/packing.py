@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from smoothcert.errors import ModelError, SmoothcertError
+from smoothcert.models.guard import is_out_of_memory
 from smoothcert.sampling._threads import one_thread
-from smoothcert.sampling.batching import BatchSize, is_out_of_memory
+from smoothcert.sampling.batching import BatchSize
 from smoothcert.sampling.noise import NoisyInput
 
 Result = TypeVar("Result")
