@@ -107,6 +107,7 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         outputs=str(spec.model.outputs),
         input_range=inputs.input_range,
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
+        measures=sampling.measures,
     )
     behaviour, watch = _probed(sampler, inputs, spec)
     notes += behaviour_notes(behaviour)
