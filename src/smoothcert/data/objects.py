@@ -17,6 +17,7 @@ from smoothcert.data.arrays import ArraySource, feature_source
 from smoothcert.data.classes import ClassList
 from smoothcert.data.columns import choose_columns
 from smoothcert.data.dataset import Dataset, InputRange, Source
+from smoothcert.data.files import user_path
 from smoothcert.data.media import Reader
 from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import DataError, SmoothcertError
@@ -327,7 +328,7 @@ def _array(x: Any, name: str) -> npt.NDArray[Any]:
 
 def _import(source: str, name: str) -> ModuleType:
     is_file = source.endswith(".py")
-    path = Path(source).expanduser()
+    path = user_path(source)
     if is_file and not path.is_file():
         raise DataError(f"Python file {source} does not exist (data {name!r})")
     folder = str(path.resolve().parent if is_file else Path.cwd())
