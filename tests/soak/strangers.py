@@ -65,7 +65,7 @@ class Strangers:
         outcome.count(noticed=noticed, wrong=wrong)
 
     def _all(self) -> list[Callable[[], str]]:
-        return [self._run_folder, self._pickled_weights, self._postscript]
+        return [self._run_folder, self._pickled_weights, self._postscript, self._code_beside_weights]
 
     def _run_folder(self) -> str:
         """A run that names a model of its own, with ids that steer a terminal or a browser."""
