@@ -14,10 +14,11 @@ import numpy.typing as npt
 from smoothcert._check import check_alpha, check_choice, check_count, check_radii
 from smoothcert.bounds import BOUNDS
 from smoothcert.bounds.sequential import UNDECIDED, SequentialTest
-from smoothcert.certificate import LEAD, Certificate, stages_of
+from smoothcert.certificate import Certificate, stages_of
 from smoothcert.decision import Decision, Question, check_within, doubling_looks, looks
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.samples import Samples
+from smoothcert.scores import LEAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
