@@ -21,11 +21,11 @@ def import_optional(module: str, *, what: str, extra: str) -> ModuleType:
     """
     try:
         return importlib.import_module(module)
-    except ImportError as error:
+    except (ImportError, RuntimeError) as error:  # torchvision built for another PyTorch raises RuntimeError
         raise missing(module.partition(".")[0], error, what=what, extra=extra) from error
 
 
-def missing(package: str, error: ImportError, *, what: str, extra: str) -> MissingDependencyError:
+def missing(package: str, error: Exception, *, what: str, extra: str) -> MissingDependencyError:
     """The error for a package that cannot be imported.
 
     Example:

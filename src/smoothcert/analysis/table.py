@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smoothcert._check import check_alpha, check_choice, check_price, check_radii, check_threshold
+from smoothcert._check import check_alpha, check_choice, check_radii, check_threshold
 from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
 from smoothcert.analysis.stored_histograms import Certifiable, RunLike, certifiable, lists, stacks
 from smoothcert.analysis.workers import spread
-from smoothcert.bounds import BOUNDS, TopVotes, bound_named, certified_radii, lower_bounds, upper_bounds
+from smoothcert.bounds import BOUNDS, bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import DataError
+from smoothcert.runs.per_input import class_radii
 from smoothcert.runs.records import SCHEMA
 from smoothcert.scores import MEASURES
 from smoothcert.typing import FloatArray
@@ -138,7 +139,7 @@ class BoundsTable:
             rows = table.filter(pc.invert(failed))
             if rows.num_rows == 0:
                 continue
-            radii.append(_class_radii(rows, sigma=sigma, alpha=failure))
+            radii.append(class_radii(rows, sigma=sigma, alpha=failure))
             drawn += sum(int(lists(rows[f"{stage}_counts"])[1].sum()) for stage in ("pilot_votes", "votes"))
             certified.append(rows.select(_KEPT))
         known = pa.concat_tables(certified) if certified else SCHEMA.empty_table()
@@ -331,27 +332,6 @@ class BoundsTable:
 def common_bound(tables: Sequence[BoundsTable]) -> str:
     """The first usual bound that all tables hold; the very first where none is, for them to say what they hold."""
     return next((b for b in DEFAULT_BOUNDS if all(b in table.answers.bounds for table in tables)), DEFAULT_BOUNDS[0])
-
-
-def _class_radii(rows: pa.Table, *, sigma: float, alpha: float) -> FloatArray:
-    """Class radii of the inputs in the rows of a run; each pays for its offset and its noise."""
-    top = {}
-    for stage, name in (("pilot_votes", "pilot"), ("votes", "sample")):
-        starts, counts = lists(rows[f"{stage}_counts"])
-        row = np.repeat(np.arange(rows.num_rows), np.diff(starts))
-        own = lists(rows[f"{stage}_classes"])[1] == rows["prediction"].to_numpy()[row]
-        top[name] = np.bincount(row[own], counts[own], rows.num_rows).astype(np.int64)
-        top[f"{name}_rival"] = np.zeros(rows.num_rows, dtype=np.int64)
-        np.maximum.at(top[f"{name}_rival"], row[~own], counts[~own])
-        top["n0" if name == "pilot" else "n"] = np.bincount(row, counts, rows.num_rows).astype(np.int64)
-    offset, price = (rows[name].fill_null(0.0).to_numpy() for name in ("offset", "price"))
-    radii = np.empty(rows.num_rows)
-    for paid in np.unique(price):
-        some = price == paid
-        votes = TopVotes(**{name: values[some] for name, values in top.items()})
-        left = alpha - check_price(float(paid), alpha=alpha)
-        radii[some] = votes.class_radius(sigma=sigma, alpha=left, offset=offset[some])
-    return radii
 
 
 def _first(rows: int, chunks: Iterable[Certifiable]) -> Iterator[Certifiable]:

@@ -12,7 +12,7 @@ from smoothcert.certify.probe import Behaviour, Watch, probe
 from smoothcert.certify.provenance import training_notes
 from smoothcert.certify.witness import take_witness
 from smoothcert.errors import DataError, InvalidArgumentError, ModelError
-from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, now
+from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.records import Record
 from smoothcert.spec import DataSpec, RunSpec
 from smoothcert.stopping import UntilDecided
@@ -85,16 +85,17 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
     model = bare = _model(spec, model, reporter)
     if spec.model.denoiser is not None:
         model = behind_denoiser(bare, spec.model.denoiser, sigma=sampling.sigma, weights=spec.model.denoiser_weights)
+    if data is None and str(spec.data.name).startswith("python:"):
+        reporter.note(f"{spec.data.name} runs code of your own")
     data, spec = _data(spec, data, model)
     trained_under = None if spec.model.denoiser else sampling.sigma
-    notes = list(training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=data))
+    outputs = model.settle_outputs(spec.model.outputs)
+    notes = [*model.notes, *training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=data)]
     num_classes = count_classes(model, data)
     data = data.with_classes(model.class_names, num_classes)
     notes += data.notes
     lattice = sampling.lattice or data.lattice if sampling.noise == "lattice" else None
-    spec = replace(spec, sampling=sampling.settled()).vary(
-        device=device, lattice=lattice, outputs=spec.model.outputs or "logits"
-    )
+    spec = replace(spec, sampling=sampling.settled()).vary(device=device, lattice=lattice, outputs=outputs)
     sampler = Sampler(
         choose_classifier(model, data, spec),
         sigma=sampling.sigma,
@@ -129,6 +130,7 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
         num_classes=num_classes,
         device=sampler.device.type,
         inputs=len(data),
+        indices=evenly_spaced(data.indices),
         class_names=data.class_names,
         notes=tuple(notes),
         random=behaviour is not None and behaviour.is_random,
@@ -206,12 +208,12 @@ def behaviour_notes(behaviour: Behaviour | None) -> list[str]:
 
 def _model(spec: RunSpec, loaded: LoadedModel | None, reporter: Reporter) -> LoadedModel:
     """The base classifier, without a denoiser."""
-    from smoothcert.models import LoadedModel, resolve_model
+    from smoothcert.models import LoadedModel, code_warning, resolve_model
 
     asked = spec.model
     for name in (asked.name, asked.denoiser):
-        if name is not None and name.startswith("python:"):
-            reporter.note(f"{name} runs code of your own")
+        if name is not None and (said := code_warning(name)) is not None:
+            reporter.note(said)
     if loaded is not None:
         if not isinstance(loaded, LoadedModel):
             raise InvalidArgumentError(
@@ -251,10 +253,13 @@ def _require_alone(what: str, given: dict[str, Any]) -> None:
 
 
 def _scaling(asked: DataSpec, model: LoadedModel) -> dict[str, Any]:
-    """Sizes and filter as asked, else as the model says of itself; its resize belongs to its own image size only."""
+    """Sizes, channels and filter as asked, else as the model says; its resize belongs to its own image size only."""
     from smoothcert.data.preprocess import BILINEAR
 
-    used = {"interpolation": asked.interpolation or model.interpolation or BILINEAR}
+    used: dict[str, Any] = {"interpolation": asked.interpolation or model.interpolation or BILINEAR}
+    taken = model.input_size[0] if model.input_size is not None and len(model.input_size) == 3 else model.channels
+    if asked.channels is None and taken in (1, 3):
+        used["channels"] = taken
     if asked.image_size is not None or model.input_size is None or len(model.input_size) != 3:
         return used
     height, width = model.input_size[1:]

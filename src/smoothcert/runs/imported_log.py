@@ -1,6 +1,6 @@
 """The logs published with two papers, read strictly: every line is what its authors' program writes, or named as wrong.
 
-Two forms, both tab-separated with a header line and one row an input:
+Two forms, both tab-separated with a header line and one row per input:
 
 * Cohen, Rosenfeld and Kolter (2019), https://arxiv.org/abs/1902.02918: ``idx label predict radius correct time``; the
   radius within which the class cannot change.
