@@ -11,7 +11,7 @@ from smoothcert.certify.inputs import first_readable, naming, readable
 from smoothcert.certify.probe import Behaviour, Watch, probe
 from smoothcert.certify.provenance import training_notes
 from smoothcert.certify.witness import take_witness
-from smoothcert.errors import DataError, InvalidArgumentError, ModelError
+from smoothcert.errors import DataError, InvalidArgumentError, ModelError, SmoothcertError
 from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, now
 from smoothcert.runs.records import Record
 from smoothcert.spec import DataSpec, RunSpec
@@ -175,6 +175,8 @@ def count_classes(model: LoadedModel, data: Dataset) -> int:
     with torch.inference_mode():
         try:
             returned = model.module(batch)
+        except SmoothcertError:
+            raise
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise ModelError(
