@@ -17,6 +17,7 @@ from smoothcert.certificate import Certificate
 from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Decision, Question
 from smoothcert.errors import InvalidArgumentError, SmoothcertError
 from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.models.adapt import as_module, outputs_of
 from smoothcert.prediction import ABSTAIN
 from smoothcert.samples import Samples
 from smoothcert.sampling import Job, LatticeChoice, Sampler, warn_if_too_few
@@ -42,9 +43,10 @@ class SmoothedClassifier:
     sampled with noise of its own, determined by ``seed`` and its content.
 
     Args:
-        base_classifier: Module that maps a float32 batch ``(batch, *input_shape)`` to ``(batch,
-            num_classes)`` logits. Normalization belongs to it, so that sigma and radii are in input units.
-            It is run in eval mode and left in the mode it came in.
+        base_classifier: A module or function, of tensors or NumPy arrays, from a float32 batch ``(batch,
+            *input_shape)`` to ``(batch, num_classes)`` class scores, or an estimator with ``predict_proba``; see
+            :func:`smoothcert.models.adapt.as_module`. Normalization belongs to it, so that sigma and radii are in
+            input units. A module is run in eval mode and left in the mode it came in.
         sigma: Standard deviation of the noise, in input units.
         num_classes: Number of classes, at least 2.
         input_ndim: Dimensions of a single input: 3 for images ``(C, H, W)``, 1 for rows of a table.
@@ -55,7 +57,8 @@ class SmoothedClassifier:
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``. What is certified is the classifier at
             that precision.
         outputs: What the module returns: ``"logits"``, ``"probabilities"``, one ``"logit"`` of the second of two
-            classes, or ``"labels"``, a logit for each of several that may apply together.
+            classes, or ``"labels"``, a logit for each of several that may apply together; ``None`` for probabilities
+            of an estimator, and logits of all others.
         lattice: The step of the inputs, ``"auto"`` or ``None``; see below.
         measures: What is certified beside the class: ``"score"``, ``"margin"``, ``"lead"`` and measures of one's own.
 
@@ -84,7 +87,7 @@ class SmoothedClassifier:
 
     def __init__(
         self,
-        base_classifier: Callable[[Tensor], Tensor],
+        base_classifier: object,
         sigma: float,
         num_classes: int,
         *,
@@ -94,20 +97,21 @@ class SmoothedClassifier:
         batch_size: int | None = None,
         device: torch.device | str | None = None,
         precision: str = "float32",
-        outputs: str = "logits",
+        outputs: str | None = None,
         lattice: LatticeChoice = "auto",
         measures: Sequence[str | Measure] = DEFAULT_MEASURES,
     ) -> None:
         self.input_ndim = check_count("input_ndim", input_ndim)
+        module = as_module(base_classifier)
         self.sampler = Sampler(
-            base_classifier,
+            module,
             sigma=sigma,
             num_classes=num_classes,
             levels=levels,
             batch_size=batch_size,
             device=device,
             precision=precision,
-            outputs=outputs,
+            outputs=outputs or outputs_of(module) or "logits",
             input_range=input_range,
             lattice=lattice,
             measures=measures,
