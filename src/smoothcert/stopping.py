@@ -62,9 +62,11 @@ class UntilDecided:
         decision, _ = yield from self.job(sampler, x, seed=seed)
         return decision
 
-    def job(self, sampler: Sampler, x: Tensor | npt.ArrayLike, *, seed: int) -> Job[tuple[Decision, Samples]]:
+    def job(
+        self, sampler: Sampler, x: Tensor | npt.ArrayLike, *, seed: int, label: int | None = None
+    ) -> Job[tuple[Decision, Samples]]:
         """The answer about one input, and everything that was sampled for it."""
-        growing = sampler.begin(x, seed=seed)
+        growing = sampler.begin(x, seed=seed, label=label)
         yield from growing.pilot(self.n0)
         begun = growing.samples()
         pilot = stages_of(begun, self.question.measure).pilot
