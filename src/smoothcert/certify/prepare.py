@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from smoothcert._check import check_device
 from smoothcert.certify.forward import choose_classifier, score_difference
 from smoothcert.certify.inputs import first_readable, naming, readable
 from smoothcert.certify.probe import Behaviour, Watch, probe
@@ -107,6 +108,7 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         outputs=str(spec.model.outputs),
         input_range=inputs.input_range,
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
+        measures=sampling.measures,
     )
     behaviour, watch = _probed(sampler, inputs, spec)
     notes += behaviour_notes(behaviour)
@@ -146,19 +148,19 @@ def choose_device(device: str | None) -> str:
     """The device asked for, or a GPU if there is one.
 
     Raises:
-        InvalidArgumentError: If PyTorch cannot use it here.
+        InvalidArgumentError: If it is unknown, or PyTorch cannot use it here.
     """
+    if device is not None:
+        check_device(device)
     import torch
 
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        usable = torch.empty(1, device=device).device.type != "meta"
+        torch.empty(1, device=device)
     except Exception as error:  # builds of PyTorch without a device raise many kinds
         reason = str(error).strip().partition("\n")[0]
         raise InvalidArgumentError(f"device must be one that PyTorch can use here; got {device!r}: {reason}") from error
-    if not usable:
-        raise InvalidArgumentError(f"device must be one that PyTorch can compute on; got {device!r}")
     return device
 
 
