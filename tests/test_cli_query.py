@@ -65,11 +65,14 @@ def test_alpha_is_split_over_all_that_is_said_of_an_input(capsys, stored, joint,
     (answer,) = json.loads(
         ask(capsys, "query", stored, "--input", "a.png", *ASKED, "--joint", joint, "--format", "json")
     )
-    # Two measures, each with lower and upper bounds at three radii and radii of two thresholds; and the class radius.
-    # The dual bound is a statement at every one of them, a band is one a side.
-    share = {"dual": 0.001 / (1 + 2 * (2 * 3 + 2)) / inputs, "cdf": 0.001 / (1 + 2 * 2) / inputs}
-    assert {(row["bound"], row["alpha"]) for row in answer["bounds"] + answer["radii"]} == set(share.items())
-    assert (answer["alpha"], answer["alpha_class_radius"]) == (0.001, share["dual"])
+    # Three claims: two measures and the class. The dual bound makes a statement for each side at three radii and for
+    # each of two thresholds; a band is one statement for each side.
+    share = {"dual": 0.001 / inputs / 3 / (2 * 3 + 2), "cdf": 0.001 / inputs / 3 / 2}
+    for row in answer["bounds"] + answer["radii"]:
+        assert row["alpha"] == pytest.approx(share[row["bound"]], rel=1e-12)
+    share = {row["bound"]: row["alpha"] for row in answer["bounds"]}
+    assert answer["alpha"] == 0.001
+    assert answer["alpha_class_radius"] == pytest.approx(0.001 / inputs / 3, rel=1e-12)
     samples = Run.open(stored).record(0).samples
     for row in answer["bounds"]:
         certificate = Certificate.from_samples(samples, alpha=share[row["bound"]]).measure(row["measure"])
@@ -79,9 +82,12 @@ def test_alpha_is_split_over_all_that_is_said_of_an_input(capsys, stored, joint,
     for row in answer["radii"]:
         certificate = Certificate.from_samples(samples, alpha=share[row["bound"]]).measure(row["measure"])
         assert row["radius"] == certificate.radius(row["threshold"], row["bound"])
-    assert answer["class_radius"] == Certificate.from_samples(samples, alpha=share["dual"]).class_radius
+    whole = Certificate.from_samples(samples, alpha=answer["alpha_class_radius"])
+    assert answer["class_radius"] == whole.class_radius
     text = ask(capsys, "query", stored, "--input", "a.png", *ASKED, "--joint", joint)
-    assert f"jointly for {'this input' if joint == 'input' else 'the data set'} (alpha a statement: dual" in text
+    assert (
+        f"jointly for {'this input' if joint == 'input' else 'the data set'} (alpha a statement: class radius" in text
+    )
 
 
 def test_each_input_on_a_line_in_every_format(capsys, stored, tmp_path):
@@ -139,14 +145,14 @@ def test_the_usual_bound_of_each_input_is_the_first(capsys, stored):
 def test_jointly_each_line_holds_as_a_whole(capsys, stored):
     asked = ["query", stored, "--per-input", *ASKED, "--format", "json"]
     joint = json.loads(ask(capsys, *asked, "--joint", "dataset"))
-    at = {"dual": 0.001 / (1 + 2 * (3 + 2)) / 4, "cdf": 0.001 / (1 + 2) / 4}
+    at = {"dual": 0.001 / (4 * 3 * (3 + 2)), "cdf": 0.001 / (4 * 3 * 1)}
     for bound, alpha in at.items():
         table = bounds_table(Run.open(stored), alpha=alpha)
         found = [row[f"score_{bound}_lower_at_0.1"] for row in joint[:4]]
         assert found == table.lower(measure="score", bound=bound, radii=[0.0, 0.1, 0.2])[:, 1].tolist()
-    strictest = bounds_table(Run.open(stored), alpha=at["dual"])
-    assert [row["class_radius"] for row in joint[:4]] == strictest.class_radius().tolist()
-    assert [row["abstained"] for row in joint[:4]] == strictest.inputs.abstained.tolist()
+    whole = bounds_table(Run.open(stored), alpha=0.001 / (4 * 3))
+    assert [row["class_radius"] for row in joint[:4]] == whole.class_radius().tolist()
+    assert [row["abstained"] for row in joint[:4]] == whole.inputs.abstained.tolist()
 
 
 def test_tables_for_markdown_and_latex(capsys, stored):
