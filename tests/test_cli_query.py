@@ -252,3 +252,67 @@ def test_a_log_is_not_asked_for_a_bound_it_does_not_hold(capsys, tmp_path):
     rows = json.loads(ask(capsys, "query", cohen, "--per-input", "--format", "json"))
     assert [row["class_radius"] for row in rows] == bounds_table(Run.open(cohen)).class_radius().tolist()
     assert not np.isnan(rows[0]["class_radius"])
+
+
+OWN = """
+from smoothcert.scores import Measure
+def top(probabilities, classes):
+    return 10 * probabilities[:, classes] - 20
+surplus = Measure("surplus", -20.0, -10.0, top)
+"""
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory) -> Path:
+    """A run of the bundled digits that holds the lead and a measure of the user's own."""
+    folder = tmp_path_factory.mktemp("sampled")
+    (folder / "own.py").write_text(OWN)
+    measures = f"score,lead,python:{folder / 'own.py'}:surplus"
+    made = ["--model", "digits", "--data", "digits", "--sigma", 0.25, "--n", 300, "--n0", 50, "--limit", 4]
+    assert run_cli("certify", *made, "--measure", measures, "--device", "cpu", "--quiet", "--out", folder / "run") == 0
+    return folder / "run"
+
+
+def test_every_measure_of_the_run_is_answered_by_its_name(capsys, sampled):
+    rows = json.loads(ask(capsys, "query", sampled, "--bound", "dual", "--radii", "0", "--format", "json"))
+    assert [(row["measure"], row["threshold"]) for row in rows[:3]] == [
+        ("score", 0.5),
+        ("score", 0.7),
+        ("score", 0.9),
+    ]
+    assert {row["measure"] for row in rows} == {"score", "lead", "surplus"}
+    rows = json.loads(ask(capsys, "query", sampled, "--measure", "surplus", "--radii", "0", "--format", "json"))
+    assert {row["threshold"] for row in rows} == {-15.0, -13.0, -11.0}  # the usual shares of its own range
+    assert all(row["certified_accuracy"] > 0.0 for row in rows if row["threshold"] == -15.0)
+    (row, *_) = json.loads(ask(capsys, "query", sampled, "--per-input", "--format", "json"))
+    assert {"lead_mean", "lead_dual_lower_at_0.25", "surplus_dual_lower_at_0"} <= row.keys()
+    (answer,) = json.loads(ask(capsys, "query", sampled, "--input", "#1", "--measure", "vote,lead", "--format", "json"))
+    assert {row["measure"] for row in answer["bounds"]} == {"vote", "lead"}
+    own, lead = (row["lower"] for row in answer["bounds"] if row["bound"] == "dual" and row["radius"] == 0.0)
+    assert own > lead > 0.0
+    error = refused(capsys, "query", sampled, "--measure", "margin")
+    assert "--measure must be some of score, surplus, lead, class, which " in error
+    assert "range of surplus; got 0.5" in refused(
+        capsys, "query", sampled, "--measure", "surplus", "--thresholds", "0.5"
+    )
+
+
+def test_jointly_the_lead_pays_for_its_rivals_and_the_noise_is_paid_once(capsys, sampled):
+    run = Run.open(sampled)
+    price = run.record(run.find("#1")).samples.price
+    assert price > 0.0
+    asked = ["--measure", "score,lead", "--bound", "dual,cdf", "--radii", "0,0.1,0.2,0.3,0.4", "--joint", "dataset"]
+    rows = json.loads(ask(capsys, "query", sampled, *asked, "--format", "json"))
+    at = {(row["measure"], row["bound"]): row["alpha"] - price for row in rows}
+    left = (0.001 - 4 * price) / 4 / 2
+    # A band holds at all radii of one rival at once; which rival is the least may differ from radius to radius.
+    assert run.pairs == 4
+    expected = {("score", "dual"): 5, ("score", "cdf"): 1, ("lead", "dual"): 5, ("lead", "cdf"): 4}
+    for key, statements in expected.items():
+        assert at[key] == pytest.approx(left / statements, rel=1e-9)
+    text = ask(capsys, "query", sampled, *asked)
+    assert "cdf 0.000125 of score, cdf 3.12e-05 of lead" in text
+    assert "for every input on the lattice of step 1/16 within the radius" in text
+    assert "which is what the noise of 4 inputs costs" in refused(
+        capsys, "query", sampled, *asked, "--alpha", f"{2 * price}"
+    )

@@ -12,10 +12,10 @@ from scipy.special import ndtri
 from smoothcert.analysis import BoundsTable, bounds_table
 from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND, DEFAULT_BOUNDS
 from smoothcert.bounds import bound_named, ceil_decimals
-from smoothcert.certificate import LEAD, VOTE
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.runs import Run
 from smoothcert.runs.config import IMPORTED
+from smoothcert.scores import LEAD, VOTE
 
 RADII = (0.0, 0.25, 0.5)
 THRESHOLDS = (0.5, 0.7, 0.9)
