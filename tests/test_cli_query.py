@@ -45,7 +45,7 @@ def refused(capsys, *arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory) -> Path:
-    """Five inputs of a run with stride 100, one of them skipped."""
+    """Five inputs, every hundredth of their data set, one of them skipped."""
     folder = tmp_path_factory.mktemp("runs") / "run"
     run = synthetic_run(
         [(20, 1), (60, 0.5), (5, 1), (1, 1)],
@@ -54,7 +54,7 @@ def stored(tmp_path_factory) -> Path:
         skipped=[("broken.png", "broken.png cannot be read")],
         class_names=tuple("qrstuvwxyz"),
     )
-    with RunStore(folder, replace(run.config, inputs=5, stride=100)) as store:
+    with RunStore(folder, replace(run.config, inputs=5)) as store:
         for record in run.records():
             store.append(replace(record, index=100 * record.index))
     return folder

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from smoothcert.backends.agreement import tolerance
 from smoothcert.errors import ModelError
+from smoothcert.models.guard import guarded
 from smoothcert.sampling.classifier import BaseClassifier
 
 _SHARE = 1 / 250  # of a run's time, at most, that the watch takes
@@ -128,15 +129,8 @@ class Watch:
 
 
 def _scores(classifier: BaseClassifier, batch: Tensor) -> Tensor:
-    try:
+    with guarded(f"the base classifier, given {len(batch)} rows,"):
         scores, valid = classifier.scores(batch)
-    except ModelError:
-        raise
-    except Exception as error:
-        raise ModelError(
-            f"the base classifier failed on a batch of {len(batch)} rows with {type(error).__name__}: "
-            f"{str(error).strip().partition(chr(10))[0]}"
-        ) from error
     classifier.require_valid(valid, f"a batch of {len(batch)} rows")
     return scores.detach().float().cpu().clone()
 

@@ -42,7 +42,7 @@ app = App(
     help_format="markdown",
     group_commands=Group("Besides", sort_key=100),
     version=lambda: f"smoothcert {__version__}",
-    default_parameter=Parameter(negative_iterable=(), allow_repeating=True),  # the last one counts
+    default_parameter=Parameter(negative_bool=(), negative_iterable=(), allow_repeating=True),  # the last counts
     exit_on_error=False,
     print_error=False,
     suppress_keyboard_interrupt=False,

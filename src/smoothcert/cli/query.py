@@ -37,7 +37,7 @@ def query(
     alpha: Annotated[float | None, _QUESTION] = None,
     joint: Annotated[Literal["each", "input", "dataset"] | None, _QUESTION] = None,
     input: Annotated[str | None, Parameter(group=_INPUTS)] = None,
-    per_input: Annotated[bool, Parameter(group=_INPUTS, negative=())] = False,
+    per_input: Annotated[bool, Parameter(group=_INPUTS)] = False,
     format: Annotated[Format, _ANSWER] = "table",
     out: Annotated[Path | None, _ANSWER] = None,
 ) -> None:

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from smoothcert.data.files import user_path
 from smoothcert.errors import DataError
 
 _WORDNET_ID = re.compile(r"n\d{8}")
@@ -53,7 +54,7 @@ class ClassList:
         if isinstance(classes, ClassList):
             return classes
         if isinstance(classes, (str, Path)):
-            return _read(Path(classes).expanduser())
+            return _read(user_path(classes))
         if isinstance(classes, Mapping):
             return _from_mapping(classes, "classes")
         return cls("classes", names=tuple(str(name) for name in classes))

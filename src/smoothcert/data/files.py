@@ -20,6 +20,21 @@ _NOT_DATA = frozenset({"lost+found", "$recycle.bin", "#recycle", "@recycle", "sy
 _MAX_DEPTH = 64
 
 
+def user_path(text: str | Path) -> Path:
+    """Return the path that a person wrote, ``~`` for the home folder included.
+
+    Raises:
+        DataError: It is no path, or of a home folder that is not known.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"path {str(text)!r} cannot be used: {reason}") from error
+    return path
+
+
 def is_left_out(name: str) -> bool:
     """Whether a file or folder is no data by its name: hidden, or beginning with an underscore, or a system's own."""
     return name.startswith((".", "_", "@ea", "@Recycle")) or name.casefold() in _NOT_DATA
@@ -154,6 +169,17 @@ def walk(root: Path, *, suffixes: Collection[str]) -> Tree:
     tree.files.sort(key=lambda file: file.relative_to(root).parts)
     tree.folders.sort()
     return tree
+
+
+def check_no_pipes(root: Path) -> None:
+    """Check that all files below a folder are regular ones, for readers that would wait for the end of a pipe.
+
+    Raises:
+        DataError: One is not; the message names it.
+    """
+    for relative, entry in _entries(root):
+        if not entry.is_dir() and os.path.exists(entry.path):
+            check_regular(Path(entry.path), name=f"{relative} in {root}", most=2**60)
 
 
 def _entries(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:

@@ -106,6 +106,9 @@ class ParquetSource(MediaSource):
             allow_outside=self._allow_outside,
         )
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_stream": None}
+
     def _locate(self, index: int) -> tuple[_File, int]:
         number = bisect.bisect_right(self._first_rows, index) - 1
         return self._files[number], index - self._first_rows[number]
@@ -169,8 +172,13 @@ def open_parquet(
 class _File:
     path: Path
     id: str
+    root: Path
     reader: pq.ParquetFile
     starts: list[int]  # first row of each row group, and the number of rows
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A copy in another process opens the file again."""
+        return _open, (self.path, self.root)
 
     def read(self, columns: list[str]) -> pa.Table:
         """Read columns of all rows."""
@@ -295,4 +303,4 @@ def _open(file: Path, root: Path) -> _File:
     if min(groups, default=0) < 0 or sum(groups) != rows:
         raise DataError(f"{file} is not a readable Parquet file: its row groups do not add up to its rows")
     name = file.relative_to(root).as_posix() if root.is_dir() else file.name
-    return _File(file, name, reader, [0, *accumulate(groups)])
+    return _File(file, name, root, reader, [0, *accumulate(groups)])

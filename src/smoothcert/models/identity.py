@@ -269,25 +269,30 @@ def _named_in(sources: Iterable[Path]) -> Iterator[Path]:
     """Files that source files name in a literal, alone or joined; libraries that are not Python's open them unseen."""
     for source in sources:
         for text in _literals(_parsed(source)):
-            for path in (source.parent / text, Path.cwd() / text):
-                if _is_data(path):
-                    yield path.resolve()
+            found = [path.resolve() for path in (source.parent / text, Path.cwd() / text) if _is_data(path)]
+            yield from found[:1]
 
 
 def _literals(tree: ast.AST) -> set[str]:
-    found = set()
-    for node in ast.walk(tree):
-        texts = [node]
-        if isinstance(node, ast.Call):
-            texts = list(node.args)
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-            texts = []
-            while isinstance(node, ast.BinOp):
-                texts.insert(0, node.right)
-                node = node.left
-            texts.insert(0, node)
-        parts = [one.value for one in texts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
-        found.add("/".join(parts))
+    """Texts in the code; those that a call or a ``/`` puts together are taken together."""
+    found: set[str] = set()
+    joined: set[ast.AST] = set()
+    for node in ast.walk(tree):  # outer nodes come first
+        if node in joined:
+            continue
+        parts: list[ast.expr] = list(node.args) if isinstance(node, ast.Call) else []
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+            inner: ast.expr = node
+            while isinstance(inner, ast.BinOp):
+                joined.add(inner)
+                parts.insert(0, inner.right)
+                inner = inner.left
+            parts.insert(0, inner)
+        elif isinstance(node, ast.Constant):
+            parts = [node]
+        texts = [one for one in parts if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+        joined.update(texts if len(texts) > 1 else ())
+        found.add("/".join(str(one.value) for one in texts))
     return {text for text in found if 0 < len(text) <= 255 and "\n" not in text and "\0" not in text}
 
 

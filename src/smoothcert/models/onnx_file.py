@@ -202,14 +202,7 @@ class Graph(nn.Module):
             values = values.flatten(1)
         elif self.nhwc:
             values = values.permute(0, 2, 3, 1)
-        wanted = self.given.shape
-        sizes = [size for size in wanted[1:] if isinstance(size, int) and size > 0]
-        if len(wanted) != values.ndim or any(
-            isinstance(size, int) and size > 0 and size != came
-            for size, came in zip(wanted[1:], values.shape[1:], strict=False)
-        ):
-            flag = "; --image-size sets the size of images" if len(sizes) > 1 else ""
-            raise ModelError(f"the graph takes batches of shape {list(wanted)}; got {list(values.shape)}{flag}")
+        self._require_shape(values)
         array = values.contiguous().numpy().astype(_FLOATS[self.given.type], copy=False)
         try:
             [returned] = self.session.on(x.device.type).run([self.output.name], {self.given.name: array})
@@ -220,6 +213,17 @@ class Graph(nn.Module):
         if self.zipped:
             returned = np.array([[row[key] for key in sorted(row)] for row in returned], dtype=np.float32)
         return torch.from_numpy(np.ascontiguousarray(returned)).to(x.device)
+
+    def _require_shape(self, values: Tensor) -> None:
+        wanted, came = self.given.shape, values.shape
+        fits = [not isinstance(one, int) or one <= 0 or one == other for one, other in zip(wanted, came, strict=False)]
+        if len(wanted) == len(came) and all(fits[1:]):
+            return
+        flag = ""
+        if len(wanted) == len(came) == 4:
+            channel = 3 if self.nhwc else 1
+            flag = f"; --channels {wanted[channel]}" if not fits[channel] else f"; --image-size {wanted[2]}"
+        raise ModelError(f"model {self.session.name!r} takes batches of shape {list(wanted)}; got {list(came)}{flag}")
 
 
 class Rescale(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import warnings
 import zipfile
@@ -55,9 +56,10 @@ def load_exported(target: str, *, name: str, weights: Weights | None) -> LoadedM
             native = [entry for entry in archive.namelist() if any(part in entry for part in _NATIVE)]
         if native:
             raise ModelError(f"model {name!r} is refused: it holds native code ({native[0]})")
-        with warnings.catch_warnings(), _weights_only():
+        with warnings.catch_warnings(), _carefully():
             warnings.simplefilter("ignore")
-            program = torch.export.load(str(path))
+            with path.open("rb") as file:
+                program = torch.export.load(file)
         shapes = _inputs(program)
     except ModelError:
         raise
@@ -104,13 +106,17 @@ def _file(target: str, name: str, weights: Weights | None) -> Path:
 
 
 @contextmanager
-def _weights_only() -> Iterator[None]:
-    """PyTorch falls back to unpickling anything where its own tensors are pickled; it does not in here."""
+def _carefully() -> Iterator[None]:
+    """PyTorch unpickles anything where tensors are pickled, and logs what goes wrong; in here it does neither."""
+    log = logging.getLogger("torch.export")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     before = os.environ.get(_FORCED)
     os.environ[_FORCED] = "1"
     try:
         yield
     finally:
+        log.setLevel(level)
         del os.environ[_FORCED]
         if before is not None:
             os.environ[_FORCED] = before

@@ -21,17 +21,20 @@ _LARGEST = 100  # times the file's size that its entries may unpack to
 def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
     """Load an estimator with ``predict_proba`` that ``skops.io.dump`` wrote; its scores are probabilities.
 
+    ``sklearn:forest.skops?trust=sklearn.tree._tree.Tree`` takes types that skops does not know to be safe, separated by
+    commas; that is for files of your own.
+
     Raises:
         ModelError: The file is absent, no skops file, holds types that are not known to be safe, or holds no fitted
             classifier.
         MissingDependencyError: skops is absent.
     """
-    path = Path(target).expanduser()
+    path, trusted = _split(target, name)
     if weights is not None:
         raise ModelError(f"model {name!r} holds its own weights; got {weights.path}")
     if not path.is_file():
         raise ModelError(f"file {path} does not exist (model {name!r})")
-    estimator = _read(path, name)
+    estimator = _read(path, trusted, name)
     if not hasattr(estimator, "predict_proba"):
         raise ModelError(
             f"model {name!r} must have predict_proba; it holds a {type(estimator).__name__}"
@@ -54,22 +57,33 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
     )
 
 
-def _read(path: Path, name: str) -> Any:
+def _split(target: str, name: str) -> tuple[Path, list[str]]:
+    """The file, and the types to trust behind the question mark."""
+    if Path(target).expanduser().exists() or "?" not in target:
+        return Path(target).expanduser(), []
+    file, _, option = target.rpartition("?")
+    key, _, types = option.partition("=")
+    if key != "trust" or not types:
+        raise ModelError(f"model {name!r} has the unknown option {option!r}; known is trust=TYPE,TYPE")
+    return Path(file).expanduser(), types.split(",")
+
+
+def _read(path: Path, trusted: list[str], name: str) -> Any:
     io = import_optional("skops.io", what=f"model {name!r}", extra="sklearn")
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
         if unpacked > _LARGEST * path.stat().st_size:
             raise ModelError(f"model {name!r} is refused: it unpacks to {unpacked:,} bytes")
-        refused = io.get_untrusted_types(file=path)
+        refused = sorted(set(io.get_untrusted_types(file=path)) - set(trusted))
         if refused:
             raise ModelError(
                 f"model {name!r} is refused: it holds types that are not known to be safe "
-                f"({', '.join(sorted(refused))}); if the file is your own, load it in a python: factory"
+                f"({', '.join(refused)}); if the file is your own: sklearn:{path}?trust={','.join(refused)}"
             )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # written by another version of scikit-learn
-            return io.load(path, trusted=[])
+            return io.load(path, trusted=trusted)
     except ModelError:
         raise
     except Exception as error:  # the library's own kinds

@@ -266,14 +266,14 @@ def _require_plain(state: Mapping[Any, Any], path: Path) -> None:
         if not isinstance(tensor, Tensor):
             continue
         kind = (
-            "on the meta device, without values"
-            if tensor.is_meta
-            else "quantized"
+            "quantized"
             if tensor.is_quantized
             else "nested"
             if tensor.is_nested
             else "sparse"
             if tensor.layout != torch.strided
+            else "on the meta device, without values"
+            if tensor.is_meta
             else None
         )
         if kind is not None:

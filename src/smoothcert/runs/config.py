@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
+from functools import cached_property
 from importlib.metadata import distributions, version
 from typing import Any, Final, Literal, NamedTuple
 
@@ -179,7 +180,7 @@ class RunConfig(Checked):
         }
         return {name: value for name, value in (resolved | sampling | sizes).items() if value is not None}
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the canonical JSON of :attr:`defining`, 64 hexadecimal digits."""
         return _sha256(self.defining)

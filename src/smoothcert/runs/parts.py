@@ -245,7 +245,11 @@ def is_single(path: Path) -> bool:
 def encode_part(table: pa.Table, config: RunConfig, *, compact: bool = True) -> bytes:
     """The rows as the sealed file of a part; their checksums are made unless they carry them already.
 
-    What was encoded is decoded again before it is given out, so that no fault of an encoder or of memory is sealed.
+    Args:
+        table: Rows by ascending index.
+        config: Of their run.
+        compact: Whether to spend time: on making the file small, and on decoding it again, so that no fault of an
+            encoder or of memory is sealed and the parts it replaces are deleted.
 
     Raises:
         RunError: If a row makes no sense for this run.
@@ -253,7 +257,8 @@ def encode_part(table: pa.Table, config: RunConfig, *, compact: bool = True) -> 
     check_rows(table, config)
     signed = table if CHECKSUM in table.column_names else add_checksums(table, config.fingerprint)
     content = seal(to_parquet(prepare_seal(signed, config.fingerprint), compact=compact), config.fingerprint)
-    _decode(content, config)
+    if compact:
+        _decode(content, config)
     return content
 
 
@@ -279,20 +284,29 @@ def read_part(
     return _load(path, config, columns, rows)[0]
 
 
+def read_sealed(path: Path, config: RunConfig) -> pa.Table:
+    """One part as :func:`read_part` gives it, but only its seal is checked: for rows that are checked together later.
+
+    Raises:
+        DamagedPartError: If it is damaged or does not belong to the run.
+    """
+    return _load(path, config, None, None, only_seal=True)[0]
+
+
 def concat_parts(tables: Sequence[pa.Table]) -> pa.Table:
     """Tables one after the other; a column that one of them lacks is null there."""
     return pa.concat_tables(tables, promote_options="default")
 
 
 def _load(
-    path: Path, config: RunConfig, columns: Sequence[str] | None, rows: IntArray | None
+    path: Path, config: RunConfig, columns: Sequence[str] | None, rows: IntArray | None, *, only_seal: bool = False
 ) -> tuple[pa.Table, pa.Schema]:
     """As :func:`read_part`, with the schema of all columns."""
     named = named_range(path)
     try:
         if named is None:
             raise RunError("is not named as a part of a run is")
-        return _decode(read_file(path), config, columns, named=named, rows=rows)
+        return _decode(read_file(path), config, columns, named=named, rows=rows, only_seal=only_seal)
     except FileNotFoundError:
         raise
     except RunError as error:
@@ -308,12 +322,15 @@ def _decode(
     *,
     named: tuple[int, int] | None = None,
     rows: IntArray | None = None,
+    only_seal: bool = False,
 ) -> tuple[pa.Table, pa.Schema]:
     """Rows from the bytes of a part, checked, and the schema of all its columns; errors are what follows its name."""
     if config.schema != UNSEALED or is_sealed(content):
         check_seal(content, config.fingerprint)
     wanted = None if columns is None else list(dict.fromkeys(["index", "error", *columns]))
     table, schema = _parse(content, config, wanted, most=None if named is None else named[1] - named[0] + 1)
+    if only_seal:
+        return table, schema
     _within(table, config, named)
     kept = table if rows is None else _rows(table, rows)
     if columns is None:

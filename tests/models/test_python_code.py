@@ -18,6 +18,18 @@ class Net(nn.Sequential):
         super().__init__(nn.Flatten(), nn.Linear(4, CLASSES), nn.Dropout(0.5))
 
 def factory(): return Net()
+def factory_of_a_factory(): return factory
+def classify(x): return x.flatten(1)[:, :3]
+def on_arrays(x): return x.reshape(len(x), -1)[:, :3].astype("float64")
+def given_more(x, temperature=1.0): return x.flatten(1)[:, :3] / temperature
+class Callable:
+    def __call__(self, x): return x.flatten(1)[:, :3]
+a_callable = Callable()
+class Two(Net):
+    def forward(self, x, y): return super().forward(x)
+def fails_later(): return lambda x: x.nothing()
+def wants(number): return Net()
+def lazy(): return nn.Sequential(nn.Flatten(), nn.LazyLinear(3))
 def fails(): raise OSError("no disk")
 def returns_text(): return "net"
 instance = Net()
@@ -33,6 +45,63 @@ def file(tmp_path, monkeypatch, request):
     path = tmp_path / f"net_{unique}.py"
     path.write_text(CODE.format(unique=unique))
     return path
+
+
+NAMES = ["factory_of_a_factory", "instance", "classify", "on_arrays", "given_more", "Callable", "a_callable"]
+
+
+@pytest.mark.parametrize("attribute", NAMES)
+def test_a_name_may_be_a_classifier_or_what_makes_one(file, attribute):
+    model = resolve_model(f"python:{file}:{attribute}")
+    assert model.module(torch.zeros(5, 1, 2, 2)).shape == (5, 3)
+    assert not model.module.training
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        (
+            "Two",
+            r"Two\.forward\(\) missing 1 required positional argument: 'y' \(Two in net_.*\.py, line \d+",
+        ),
+        ("fails_later", r"AttributeError: .* object has no attribute 'nothing' \(net_.*\.py, line \d+\)"),
+        ("wants", "returned a Net for a batch: a factory must not require arguments"),
+    ],
+)
+def test_what_fails_on_the_first_batch_is_one_line_that_says_where(file, attribute, message):
+    model = resolve_model(f"python:{file}:{attribute}")
+    with pytest.raises(ModelError, match=message) as caught:
+        model.module(torch.zeros(5, 1, 2, 2))
+    assert "\n" not in str(caught.value)
+
+
+SCRIPTS = {
+    "required": ("p.add_argument('dataset'); p.parse_args()", "parses command-line arguments .*required: dataset"),
+    "unknown": ("import sys; sys.argv.append('--other'); p.parse_args()", "unrecognized arguments: --other"),
+    "ends": ("raise SystemExit(3)", r"ended the program \(exit code 3\)"),
+    "help": ("p.parse_args(['--help'])", r"ended the program \(exit code 0\)"),
+}
+
+
+@pytest.mark.parametrize("kind", SCRIPTS)
+def test_scripts_that_read_the_command_line_are_named(tmp_path, monkeypatch, kind, capsys):
+    code, message = SCRIPTS[kind]
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "argv", ["smoothcert", "certify", "--sigma", "0.25"])
+    path = tmp_path / f"script_{kind}.py"
+    path.write_text(f"import argparse\np = argparse.ArgumentParser()\n{code}\n")
+    with pytest.raises(ModelError, match=rf"script_{kind}\.py.*{message}"):
+        resolve_model(f"python:{path}:build")
+    assert sys.argv == ["smoothcert", "certify", "--sigma", "0.25"]
+    assert capsys.readouterr().err == ""
+
+
+def test_lazy_layers_take_weights(file, tmp_path):
+    with pytest.raises(ModelError, match=r"1\.weight has no shape yet"):
+        resolve_model(f"python:{file}:lazy")
+    torch.save({"1.weight": torch.zeros(3, 4), "1.bias": torch.zeros(3)}, tmp_path / "w.pt")
+    model = resolve_model(f"python:{file}:lazy", weights=tmp_path / "w.pt")
+    assert model.module(torch.ones(1, 1, 2, 2)).tolist() == [[0.0, 0.0, 0.0]]
 
 
 @pytest.mark.parametrize("attribute", ["factory", "Net"])
