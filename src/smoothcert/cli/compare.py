@@ -27,8 +27,8 @@ def compare(
 ) -> None:
     """Compare runs and imported logs; the first one by its first bound is what the others are compared with.
 
-    Differences carry 95% intervals over the inputs: paired (Tango 1998) over the inputs two runs share, where index and
-    label agree; unpaired (Newcombe 1998) where the data differ, which is said.
+    Differences carry 95% intervals over the inputs: paired (Tango 1998) over the inputs two runs share, found by their
+    content, else by id or index; unpaired (Newcombe 1998) where the data differ. It is said which.
 
     For example:
 
