@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from smoothcert.analysis.table import USUAL_ENDS
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import Record, select_columns, to_table
@@ -26,6 +27,16 @@ class SyntheticRun:
 
     def records(self) -> list[Record]:
         return self.rows
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        sampled = [record.samples for record in self.rows if record.samples is not None]
+        measures = sampled[0].measures if sampled else {}
+        return {name: (stages.sample.lower, stages.sample.upper) for name, stages in measures.items()} or USUAL_ENDS
+
+    @property
+    def pairs(self) -> int:
+        return max((len(record.samples.lead) for record in self.rows if record.samples is not None), default=0)
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Part by part, as a stored run gives them."""
@@ -46,8 +57,12 @@ def beta_samples(
     number: int = 0,
     num_classes: int = 10,
     levels: int = 1_000,
+    more: bool = False,
 ) -> Samples:
-    """Scores from Beta(a, b), the rest of each score on one other class, so that the margin is 2 score - 1."""
+    """Scores from Beta(a, b), the rest of each score on one other class, so that the margin is 2 score - 1.
+
+    With ``more`` the lead, over that class and over the rest, and a measure ``swing`` from -2 to 3, 5 score - 2.
+    """
     scores = np.random.default_rng(1_000 * seed + number).beta(a, b, size=n0 + n)
     pilot, sample = scores[:n0], scores[n0:]
 
@@ -63,6 +78,9 @@ def beta_samples(
 
         return StageHistograms(histogram(pilot), histogram(sample))
 
+    rest = StageHistograms(
+        *(ScoreHistogram.from_samples(stage, lower=-1.0, upper=1.0, levels=levels) for stage in (pilot, sample))
+    )
     return Samples(
         prediction=prediction,
         sigma=sigma,
@@ -70,7 +88,10 @@ def beta_samples(
         content_hash=f"{1_000 * seed + number:064x}",
         pilot_votes=votes(pilot),
         votes=votes(sample),
-        measures={"score": stages(0.0, 1.0), "margin": stages(-1.0, 1.0)},
+        measures={"score": stages(0.0, 1.0), "margin": stages(-1.0, 1.0)}
+        | ({"swing": stages(-2.0, 3.0)} if more else {}),
+        rivals=((prediction + 1) % num_classes,) if more else (),
+        lead=(stages(-1.0, 1.0), rest) if more else (),
     )
 
 
@@ -88,6 +109,7 @@ def synthetic_run(
     model: str = "beta",
     path: str = "synthetic",
     seed: int = 0,
+    more: bool = False,
 ) -> SyntheticRun:
     """One input for each Beta shape, predicted as class ``index % 10``; labels default to the prediction."""
     rows = []
@@ -98,7 +120,9 @@ def synthetic_run(
                 id=ids[index] if ids else f"beta:{index}",
                 label=labels[index] if labels else index % 10,
                 seconds=0.5,
-                samples=beta_samples(a, b, prediction=index % 10, n0=n0, n=n, sigma=sigma, seed=seed, number=index),
+                samples=beta_samples(
+                    a, b, prediction=index % 10, n0=n0, n=n, sigma=sigma, seed=seed, number=index, more=more
+                ),
                 error=None,
             )
         )

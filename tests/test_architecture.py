@@ -16,7 +16,7 @@ SOURCE = Path(smoothcert.__file__).resolve().parent
 LAYERS = (
     ("errors", "_version", "_allocator", "typing", "console"),
     ("files", "progress", "fields", "extras", "cpus"),
-    ("_check",),
+    ("_check", "outputs"),
     ("models",),
     ("backends",),
     ("data",),

@@ -114,7 +114,7 @@ def test_mistakes_are_one_line_and_code_2(capsys, tmp_path):
         (["--bound", ","], "error: --bound must be names separated by commas"),
         (
             ["--input", "z.png"],
-            "holds no input 'z.png'; near it, as index (id): 0 (a.png), 1 (b.png), 2 (c.png), 3 (d.png);",
+            "holds no input 'z.png'; near are 'd.png', 'c.png', 'b.png'",
         ),
         (["--input", "broken.png"], "error: input 5 (broken.png) was skipped: broken.png cannot be read"),
     ],

@@ -98,9 +98,7 @@ def test_one_input_of_an_imported_log(capsys, folder):
     text = ask(capsys, "query", folder / "cohen", "--input", "cifar10:20")
     assert "prediction none, label 7, abstained" in text
     assert "class radius 0.3780" in ask(capsys, "query", folder / "cohen", "--input", "0")
-    assert "holds no input '1'; an id there is 'cifar10:0'" in refused(
-        capsys, "query", folder / "kumar", "--input", "1"
-    )
+    assert "holds no input '1'; " in refused(capsys, "query", folder / "kumar", "--input", "1")
 
 
 def test_compare_prints_and_draws(capsys, folder, tmp_path):

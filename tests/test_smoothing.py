@@ -158,10 +158,11 @@ def test_images_get_exact_noise_without_asking_and_the_certificate_pays_for_it()
     assert certificate.alpha == 0.01
     # A price that is the whole of alpha leaves nothing, and one of half of it is as half of alpha.
     half, paid = (
-        sc.Certificate.from_samples(samples, **k) for k in ({"alpha": 0.005}, {"alpha": 0.01, "price": 0.005})
+        sc.Certificate.from_samples(samples, **k)
+        for k in ({"alpha": 0.005, "price": 0.0}, {"alpha": 0.01, "price": 0.005})
     )
     assert np.array_equal(half.score.lower([0.0, 0.1]), paid.score.lower([0.0, 0.1]))
-    with pytest.raises(InvalidArgumentError, match="alpha must be"):
+    with pytest.raises(InvalidArgumentError, match="price must"):
         sc.Certificate.from_samples(samples, alpha=0.01, price=0.01)
 
 

@@ -129,11 +129,20 @@ class Certificate:
         return self.measures[name]
 
 
+def stages_of(samples: Samples, name: str) -> StageHistograms:
+    """Histograms of a measure by its name, ``"vote"`` included.
+
+    Raises:
+        InvalidArgumentError: If it was not sampled.
+    """
+    return vote_histograms(samples) if name == VOTE else samples.measure(name)
+
+
 def vote_histograms(samples: Samples) -> StageHistograms:
     """Votes for the prediction as a measure: 1 where its score is the highest, else 0, on a grid of one step."""
     own = samples.prediction
     pilot, sample = (
-        ScoreHistogram(np.array([votes.sum() - votes[own], votes[own]]), 0.0, 1.0)
+        ScoreHistogram(np.array([votes.sum() - votes[own], votes[own]]), 0.0, 1.0, exact=True)
         for votes in (samples.pilot_votes, samples.votes)
     )
     return StageHistograms(pilot, sample)

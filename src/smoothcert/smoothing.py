@@ -54,8 +54,9 @@ class SmoothedClassifier:
         device: Where to run; the module is moved there. ``None`` runs where its parameters are.
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``. What is certified is the classifier at
             that precision.
-        outputs: Whether the module returns ``"logits"`` or ``"probabilities"``; ``None`` for probabilities of an
-            estimator, and logits of all others.
+        outputs: What the module returns: ``"logits"``, ``"probabilities"``, one ``"logit"`` of the second of two
+            classes, or ``"labels"``, a logit for each of several that may apply together; ``None`` for probabilities
+            of an estimator, and logits of all others.
         lattice: The step of the inputs, ``"auto"`` or ``None``; see below.
 
     Which noise: computers cannot draw Gaussian noise in floating point exactly, and an input that lies on a lattice
@@ -153,8 +154,8 @@ class SmoothedClassifier:
         warn_if_too_few(n=n, alpha=alpha)
         sampled = self.sample(x, n0=n0, n=n, seed=seed)
         if isinstance(sampled, Samples):
-            return Certificate.from_samples(sampled, alpha=alpha, price=sampled.price)
-        return [Certificate.from_samples(samples, alpha=alpha, price=samples.price) for samples in sampled]
+            return Certificate.from_samples(sampled, alpha=alpha)
+        return [Certificate.from_samples(samples, alpha=alpha) for samples in sampled]
 
     def certify_until(
         self,

@@ -276,3 +276,39 @@ def test_bad_arguments_are_named(run, changed, message):
     asked = {"measures": ["score"], "bounds": ["cdf"], "radii": [0.0], "thresholds": [0.5]} | changed
     with pytest.raises(InvalidArgumentError, match=message):
         certified_accuracy(run, **asked)
+
+
+@pytest.fixture(scope="module")
+def more():
+    return synthetic_run([(60.0, 1.0), (20.0, 3.0), (3.0, 2.0), (1.0, 4.0)], more=True)
+
+
+def test_every_stored_measure_and_the_lead_can_be_asked(more):
+    table = bounds_table(more)
+    assert table.answers.measures == ("score", "margin", "swing", "lead")
+    assert [table.ends(measure) for measure in ("swing", "lead")] == [(-2.0, 3.0), (-1.0, 1.0)]
+    certificates = [Certificate.from_samples(record.samples, alpha=0.001) for record in more.records()]
+    radii = [0.0, 0.2]
+    for measure in table.answers.measures:
+        for bound in ("dual", "cdf"):
+            lower, upper = (side(measure=measure, bound=bound, radii=radii) for side in (table.lower, table.upper))
+            own = [certificate.measure(measure) for certificate in certificates]
+            assert np.allclose(lower, [c.lower(radii, bound=bound) for c in own], atol=1e-12)
+            assert np.allclose(upper, [c.upper(radii, bound=bound) for c in own], atol=1e-12)
+            radius = table.radius(measure=measure, bound=bound, threshold=0.2)
+            assert np.allclose(radius, [c.radius(0.2, bound=bound) for c in own], atol=1e-9)
+        assert np.allclose(table.smoothed(measure), [c.mean for c in own])
+    assert {row.measure for row in certified_accuracy(more, bounds=["cdf"], radii=0.1, thresholds=0.2)} == set(
+        table.answers.measures
+    )
+
+
+def test_the_lead_is_never_below_the_margin_by_much(more):
+    table = bounds_table(more)
+    lead, margin = (table.lower(measure=measure, bound="dual", radii=[0.0, 0.25]) for measure in ("lead", "margin"))
+    assert np.all(lead >= margin - 0.01)
+
+
+def test_a_measure_the_run_lacks_is_named_with_those_it_has(run):
+    with pytest.raises(InvalidArgumentError, match="measure must be one of score, margin; got 'lead'"):
+        certified_accuracy(run, measures=["lead"], radii=0.0, thresholds=0.5)

@@ -48,6 +48,11 @@ def test_a_stack_mirrors_each_histogram() -> None:
     given = [ends, nothing, top, ends, nothing]
     assert list(HistogramStack.of(given).mirrored().each()) == [h.mirrored() for h in given]
     assert list(HistogramStack.of([nothing]).mirrored().each()) == [nothing.mirrored()]
+    votes = ScoreHistogram(np.array([3, 7]), 0.0, 1.0, exact=True)
+    assert votes.mirrored() == ScoreHistogram(np.array([7, 3]), 0.0, 1.0, exact=True)
+    assert votes.merge(votes).exact
+    assert not votes.merge(empty(1)).exact
+    assert list(HistogramStack.of([votes, votes])[1:].mirrored().each()) == [votes.mirrored()]
 
 
 @pytest.mark.parametrize(
@@ -152,7 +157,7 @@ def test_the_tangent_is_below_the_shift_function_wherever_it_touches(r: float, i
     weights = rng.gamma(0.1, size=(inputs, 1, KNOTS))
     widths = rng.random((inputs, 1, KNOTS - 1))
     widths /= widths.sum(axis=-1, keepdims=True)
-    tangent = tangent_at(weights, widths, np.full((1, 1), r), 0.0)
+    tangent = tangent_at(weights, widths, np.full((1, 1), r))
     others = rng.gamma(rng.choice([0.05, 1.0, 20.0], size=(50, inputs, 1)), size=(50, inputs, KNOTS))
     others /= others.sum(axis=-1, keepdims=True)
     survival = np.clip(others[..., ::-1].cumsum(axis=-1)[..., ::-1][..., 1:], 0.0, 1.0)
@@ -168,7 +173,7 @@ def test_the_tangent_touches_at_its_own_distribution_but_for_the_step_of_the_tab
     widths = np.full((1, 1, KNOTS - 1), 1.0 / (KNOTS - 1))
     survival = weights[0, 0, ::-1].cumsum()[::-1][1:]
     for r in (0.5, 1.0, 3.0):
-        tangent = tangent_at(weights, widths, np.full((1, 1), r), 0.0)
+        tangent = tangent_at(weights, widths, np.full((1, 1), r))
         own = float(tangent.ceiling[0, 0] - tangent.scale[0, 0] * (weights * tangent.deficit).sum())
         truth = float((shifted_probability(survival, r) * widths[0, 0]).sum())
         assert truth - 1e-5 < own <= truth + 1e-12

@@ -64,8 +64,8 @@ def test_a_class_selected_on_the_samples_that_certify_it() -> None:
 def test_a_tangent_that_is_no_tangent(monkeypatch: pytest.MonkeyPatch) -> None:
     """``g(p0) + beta p0`` where theory has ``g(p0) - beta p0``."""
 
-    def wrong(weights: np.ndarray, widths: np.ndarray, r: np.ndarray, base: float) -> Tangent:
-        tangent = tangent_at(weights, widths, r, base)
+    def wrong(weights: np.ndarray, widths: np.ndarray, r: np.ndarray) -> Tangent:
+        tangent = tangent_at(weights, widths, r)
         rises = -np.diff(tangent.deficit, axis=-1) * tangent.scale[..., None]
         above = np.cumsum(weights[..., ::-1], axis=-1)[..., ::-1]
         p0 = above[..., 1:] / above[..., :1]

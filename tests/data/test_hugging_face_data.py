@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import json
 
 import datasets
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from image_bytes import solid
 from PIL import Image
@@ -111,3 +114,79 @@ def test_folder_on_disk_through_the_real_loader(tmp_path, monkeypatch):
     example = data.load(1)
     assert example.label == 1
     np.testing.assert_allclose(example.x, np.full((3, 3, 3), 0.2), rtol=1e-6)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    names = datasets.ClassLabel(names=["a", "b"])
+    features = datasets.Features({"image": datasets.Image(), "label": names})
+    rows = datasets.Dataset.from_dict({"image": images(5, 6), "label": [1, -1]}, features=features)
+    rows.save_to_disk(tmp_path / "one")
+    datasets.DatasetDict({"train": rows.select([0]), "test": rows}).save_to_disk(tmp_path / "parts")
+    return tmp_path
+
+
+def test_what_save_to_disk_wrote(saved, monkeypatch):
+    monkeypatch.setenv("HOME", str(saved))
+    for name, split in (("one", None), ("parts", None), ("parts", "test")):
+        data = load_data(f"hf:~/{name}", split=split)
+        assert (data.class_names, data.label(0), data.label(1)) == (("a", "b"), 1, None)
+        assert round(float(data.load(1).x.max()) * 255) == 6
+    assert len(load_data(f"hf:{saved / 'parts'}", split="train")) == 1
+    with pytest.raises(DataError, match=r"has no split 'val'.*test, train"):
+        load_data(f"hf:{saved / 'parts'}", split="val")
+    with pytest.raises(DataError, match="has no split 'val'"):
+        load_data(f"hf:{saved / 'one'}", split="val")
+    with pytest.raises(DataError, match="open it as hf:PATH"):
+        load_data(f"parquet:{saved / 'one'}")
+
+
+@pytest.mark.parametrize("file", ["../secret.arrow", "/etc/passwd", "sub/data.arrow"])
+def test_saved_data_name_files_of_their_own_folder_only(saved, file):
+    state = json.loads((saved / "one" / "state.json").read_text())
+    state["_data_files"] = [{"filename": file}]
+    (saved / "one" / "state.json").write_text(json.dumps(state))
+    with pytest.raises(DataError, match=r"state\.json names files outside its folder"):
+        load_data(f"hf:{saved / 'one'}")
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"_data_files": 3}', '{"_data_files": [{"filename": 1}]}'])
+def test_a_broken_state_is_named(saved, text):
+    (saved / "one" / "state.json").write_text(text)
+    with pytest.raises(DataError, match=r"state\.json"):
+        load_data(f"hf:{saved / 'one'}")
+
+
+def test_rows_may_name_files_of_the_folder_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    (tmp_path / "set").mkdir()
+    for place in ("set/inside.png", "outside.png"):
+        (tmp_path / place).write_bytes(solid(8))
+    paths = [str(tmp_path / "set" / "inside.png"), str(tmp_path / "outside.png"), "inside.png"]
+    features = datasets.Features({"image": datasets.Image()})
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    table = pa.table({"image": pa.array([{"bytes": None, "path": path} for path in paths], kind)})
+    pq.write_table(table.replace_schema_metadata(features.arrow_schema.metadata), tmp_path / "set" / "test-0.parquet")
+    data = load_data(f"hf:{tmp_path / 'set'}")
+    assert data.load(0).x.shape == data.load(2).x.shape == (3, 4, 4)
+    with pytest.raises(DataError, match=r"hf:.*:1 lies at .*outside the data's own folder .*set"):
+        data.load(1)
+
+
+def test_orientation_is_applied(tmp_path, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    pixels = np.zeros((32, 32, 3), np.uint8)
+    pixels[16:] = 200
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", exif=exif, quality=95)
+    (tmp_path / "set").mkdir()
+    features = datasets.Features({"image": datasets.Image()})
+    rows = datasets.Dataset.from_dict({"image": [{"bytes": buffer.getvalue(), "path": None}]}, features=features)
+    rows.to_parquet(tmp_path / "set" / "test-0.parquet")
+    theirs = np.asarray(datasets.load_dataset(str(tmp_path / "set"), split="test")[0]["image"], dtype=np.float32)
+    for name in (f"hf:{tmp_path / 'set'}", f"parquet:{tmp_path / 'set'}"):
+        data = load_data(name)
+        np.testing.assert_array_equal(data.load(0).x, theirs.transpose(2, 0, 1) / np.float32(255))
+        assert data.notes[-1] == "1 of 1 image: turned upright as the EXIF orientation says"

@@ -29,7 +29,7 @@ MERGED = part_name(0, 7)
 
 
 def make_run(folder: Path, config: RunConfig = CONFIG) -> Path:
-    store = RunStore(folder, replace(config, inputs=INPUTS), merge_every=8)
+    store = RunStore(folder, replace(config, inputs=INPUTS, indices=(0, INPUTS, 1)), merge_every=8)
     for index in range(INPUTS):
         store.append(make_record(index))
     store._lock.release()  # not closed: singles stay

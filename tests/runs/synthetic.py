@@ -24,6 +24,7 @@ CONFIG = RunConfig(
     data_fingerprint="ab" * 32,
     num_classes=3,
     inputs=40,
+    indices=(0, 40, 1),
     created="2024-01-01T00:00:00+00:00",
 )
 

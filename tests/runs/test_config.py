@@ -39,6 +39,7 @@ INFORMATION = {
     "data": "other",
     "inputs": 3,
     "class_names": None,
+    "indices": (0, 40, 2),
     "notes": ("odd",),
     "random": True,
     "witness": None,

@@ -116,7 +116,10 @@ def test_nothing_to_merge_is_an_error(tmp_path):
 
 def test_memory_holds_a_few_rows_of_each_share(tmp_path, monkeypatch):
     """Shares whose inputs alternate are merged row by row, not read whole."""
-    shares = [share(tmp_path / f"{k}", range(k, 120, 4), config=replace(CONFIG, inputs=120)) for k in range(4)]
+    shares = [
+        share(tmp_path / f"{k}", range(k, 120, 4), config=replace(CONFIG, inputs=120, indices=(0, 120, 1)))
+        for k in range(4)
+    ]
     seen = []
     real = merging._once
 

@@ -13,7 +13,7 @@ from smoothcert.runs.parts import part_name
 from smoothcert.runs.store import lock_run
 
 from .attacks import INPUTS, MERGED, make_run
-from .synthetic import CONFIG, make_record, same, varied
+from .synthetic import CONFIG, make_record, same
 from .test_config import SCHEMA_1, first_layout
 
 
@@ -63,7 +63,7 @@ def test_an_unfinished_run_says_what_is_missing(folder):
 
 
 def test_strided_inputs_are_known_by_their_index(tmp_path):
-    config = replace(varied(CONFIG, stride=3), inputs=4)
+    config = replace(CONFIG, inputs=4, indices=(0, 10, 3))
     with RunStore(tmp_path, config) as store:
         store.append(make_record(0))
         store.append(make_record(9))
@@ -71,7 +71,7 @@ def test_strided_inputs_are_known_by_their_index(tmp_path):
 
 
 def test_inputs_that_are_not_counted_one_by_one_are_only_counted(tmp_path):
-    with RunStore(tmp_path, replace(CONFIG, inputs=4)) as store:
+    with RunStore(tmp_path, replace(CONFIG, inputs=4, indices=None)) as store:
         store.append(make_record(17))
     run = Run.open(tmp_path)
     assert run.missing == 3
@@ -91,7 +91,7 @@ def test_a_repaired_run_is_filled_again(folder, capsys):
     assert code_of_check(folder, repair=True) == 1
     out = capsys.readouterr().out
     assert f"  damaged  0 to 7: {MERGED} is damaged (its bytes do not match its seal)" in out
-    assert "2 damaged parts are now in" in out
+    assert "set aside in" in out
     assert sorted(os.listdir(folder / "damaged")) == [MERGED, part_name(10)]
     config = Run.open(folder).config
     with RunStore(folder, config) as store:
@@ -181,12 +181,13 @@ def test_runs_from_before_checksums_are_read_and_say_so(folder):
         table = pq.read_table(path).replace_schema_metadata(None)
         table = table.drop_columns(["checksum", "offset", "step", "price", "answer"])
         pq.write_table(pa.table(dict(zip(table.column_names, table.columns, strict=True))), path)
-    values = SCHEMA_1 | {"num_classes": 3, "inputs": 12, "stride": 1, "limit": None}
+    values = SCHEMA_1 | {"num_classes": 3, "inputs": 12}
     (folder / "config.json").write_text(first_layout(values))
     run = Run.open(folder)
     assert any("before runs carried checksums" in note for note in run.notes)
     assert all(same(record, make_record(record.index)) for record in run.records())
-    assert run.state().whole
+    state = run.state()
+    assert (state.whole, state.missing) == (True, None)
     with pytest.raises(RunError, match="schema 1, from before records carried checksums"):
         merge_runs([folder], folder.parent / "out")
 

@@ -24,7 +24,7 @@ def recorded(own, x, portions):
     for count in portions:
         yield from draw_checked(noisy, own.classifier, "estimation", at, count, [kept])
         at += count
-    return kept.scores
+    return torch.cat(kept.portions)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1_000])

@@ -42,7 +42,7 @@ class Sweep:
     The best sigma is picked on the inputs it is then reported for, so its accuracy is a little optimistic.
 
     Args:
-        measure: ``"score"``, ``"margin"`` or ``"class"``.
+        measure: ``"class"`` or a measure of the runs.
         bound: The bound that certified.
         threshold: The confidence that must be kept; None for ``"class"``.
         sigmas: Standard deviations of the noise, ascending.
@@ -125,7 +125,7 @@ def sweep(
     Args:
         tables: Bounds of the runs, each at a sigma of its own.
         radii: Radii in input units, shape ``(radii,)`` or one number.
-        measure: ``"score"``, ``"margin"`` or ``"class"``.
+        measure: ``"class"`` or a measure of the runs.
         bound: One of :data:`smoothcert.bounds.BOUNDS`; None for the first of dual, cdf, hoeffding that all hold.
         threshold: The confidence that must be kept; not used by ``"class"``.
 

@@ -24,7 +24,7 @@ from smoothcert.bounds import clopper_pearson_lower
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.typing import FloatArray, IntArray
 
-DEFAULT_MEASURES = ("score", "margin")
+DEFAULT_MEASURES = ("score", "margin", "lead")
 CLASS = "class"
 """Measure of Cohen et al.: the class itself is kept, at no threshold, by the Clopper-Pearson bound on the votes."""
 CLASS_BOUND = "clopper_pearson"
@@ -35,7 +35,7 @@ class CertifiedAccuracy:
     """Certified accuracy at one threshold and one radius, with its 95% Clopper-Pearson interval over the inputs.
 
     Args:
-        measure: ``"score"`` or ``"margin"``.
+        measure: ``"score"``, ``"margin"``, ``"lead"`` or another measure of the run.
         bound: The bound that certified.
         threshold: The confidence that must be kept: the lower bound is above it.
         radius: The L2 norm of the change of the input it must be kept under, in input units.
@@ -105,7 +105,7 @@ def population_lower(
 def certified_accuracy(
     run: Source,
     *,
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str] | None = None,
     bounds: Sequence[str] = DEFAULT_BOUNDS,
     radii: float | Sequence[float] | FloatArray,
     thresholds: float | Sequence[float] | FloatArray,
@@ -120,7 +120,7 @@ def certified_accuracy(
 
     Args:
         run: A run, or a :class:`~smoothcert.analysis.BoundsTable` made from one.
-        measures: ``"score"``, ``"margin"`` or both.
+        measures: Some of those the run holds, such as ``"score"``, ``"margin"`` and ``"lead"``; None for all.
         bounds: Some of :data:`smoothcert.bounds.BOUNDS`; each is its own claim, their best is not one.
         radii: Radii in input units, shape ``(radii,)`` or one number.
         thresholds: Thresholds of the confidence, shape ``(thresholds,)`` or one number.
@@ -141,7 +141,7 @@ def certified_accuracy(
     distances, cuts = check_radii(radii), check_thresholds(thresholds)
     total = int(table.inputs.counted.sum())
     rows = []
-    for measure in measures:
+    for measure in table.answers.measures if measures is None else measures:
         lowers = table.lowers(measure=measure, bounds=bounds, radii=distances)
         for bound, lower in zip(bounds, lowers, strict=True):
             counts = _counts_above(lower[table.inputs.countable], cuts)

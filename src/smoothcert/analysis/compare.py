@@ -39,7 +39,7 @@ class Comparison:
 
     Args:
         contender: Whose it is.
-        measure: ``"score"``, ``"margin"`` or ``"class"``.
+        measure: ``"class"`` or a measure of the runs.
         threshold: The confidence that must be kept; None for ``"class"``.
         radius: L2 radius in input units.
         accuracy: Certified accuracy over all its labelled inputs.
@@ -92,7 +92,7 @@ def compare(
     Args:
         tables: Bounds of the runs.
         names: Their names, each once.
-        measure: ``"score"``, ``"margin"`` or ``"class"``.
+        measure: ``"class"`` or a measure of the runs.
         bounds: Some of :data:`smoothcert.bounds.BOUNDS`; None for all of dual, cdf and hoeffding. A run is left out
             where it does not hold a bound, which the notes say.
         radii: Radii in input units, shape ``(radii,)`` or one number.

@@ -19,7 +19,7 @@ class RadiusCorrelation:
     """A measure against the class radius, over the inputs that have both and are not abstained on.
 
     Args:
-        measure: ``"score"`` or ``"margin"``.
+        measure: A measure of the run.
         bound: None where the values are the smoothed measure itself; else the bound whose certified value at radius 0
             they are, as a published log holds nothing else.
         values: The measure, shape ``(inputs,)``.
@@ -67,7 +67,7 @@ def radius_correlation(
 
     Args:
         run: A run, or a :class:`~smoothcert.analysis.BoundsTable` made from one.
-        measure: ``"score"`` or ``"margin"``.
+        measure: A measure of the run.
         bound: Take this bound at radius 0; None for the smoothed measure itself, or where it is not held for the first
             of dual, cdf, hoeffding that is.
         class_radii: Where the class radii come from, if not from the run: a run of the same classifier on the same

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 
+from smoothcert._check import check_choice
 from smoothcert.analysis.inputs import Inputs
 from smoothcert.analysis.table import Askable, BoundsTable
 from smoothcert.bounds import BOUNDS
@@ -111,6 +112,10 @@ class ImportedBounds(BoundsTable):
             seconds=seconds,
             drawn=len(inputs) * (run.config.n0 + run.config.n) if seconds > 0.0 else 0,
         )
+
+    def ends(self, measure: str) -> tuple[float, float]:
+        """Smallest and largest value of a measure that a log may hold."""
+        return self._ranges[check_choice("measure", measure, tuple(self._ranges))]
 
     def class_radius(self) -> FloatArray:
         """Class radius of each input as printed; 0 where abstained.

@@ -11,12 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from smoothcert._check import check_alpha, check_choice, check_price, check_radii, check_threshold
+from smoothcert._check import check_alpha, check_choice, check_radii, check_threshold
 from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
 from smoothcert.analysis.stored_histograms import Certifiable, RunLike, certifiable, lists, stacks
 from smoothcert.analysis.workers import spread
-from smoothcert.bounds import BOUNDS, TopVotes, bound_named, certified_radii, lower_bounds, upper_bounds
+from smoothcert.bounds import BOUNDS, bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import DataError
+from smoothcert.runs.per_input import class_radii
 from smoothcert.runs.records import SCHEMA
 from smoothcert.scores import MEASURES
 from smoothcert.typing import FloatArray
@@ -30,15 +31,19 @@ COLUMNS = (
     "prediction",
     "content_hash",
     "offset",
+    "step",
     "price",
     "pilot_votes_classes",
     "pilot_votes_counts",
     "votes_classes",
     "votes_counts",
 )
+LEAD = "lead"
+LEAD_ENDS = (-1.0, 1.0)
+USUAL_ENDS = {measure.name: (measure.lower, measure.upper) for measure in MEASURES.values()}
 DEFAULT_BOUNDS = ("dual", "cdf", "hoeffding")
 """Bounds shown where none is asked for: ours, the paper's and its baseline."""
-_KEPT = ["index", "id", "label", "seconds", "prediction", "content_hash"]
+_KEPT = ["index", "id", "label", "seconds", "prediction", "content_hash", "step", "price"]
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class BoundsTable:
         sigma: Standard deviation of the noise, in input units.
         seconds: Time sampling took, all certified inputs together; 0 where it is not known.
         drawn: Noisy samples drawn in that time, pilot included; 0 where it is not known.
+        step: Step of the lattice all inputs were sampled on; None for noise in floating point, or where not known.
+        price: What the noise costs of ``alpha``, at most.
     """
 
     def __init__(
@@ -88,13 +95,20 @@ class BoundsTable:
         sigma: float,
         seconds: float = 0.0,
         drawn: int = 0,
+        step: float | None = None,
+        price: float = 0.0,
     ) -> None:
         self.inputs = inputs
+        self.step = step
+        self.price = price
         self.alpha = alpha
         self.sigma = sigma
         self.seconds = seconds
         self.drawn = drawn
-        self.answers = Askable(class_radius=class_radius is not None)
+        self._ranges = dict(USUAL_ENDS if run is None else run.ranges)
+        if run is not None and run.pairs and LEAD not in self._ranges:
+            self._ranges[LEAD] = LEAD_ENDS
+        self.answers = Askable(measures=tuple(self._ranges), class_radius=class_radius is not None)
         self._run = run
         self._class_radius = class_radius
         self._known: dict[tuple[object, ...], FloatArray] = {}
@@ -125,7 +139,7 @@ class BoundsTable:
             rows = table.filter(pc.invert(failed))
             if rows.num_rows == 0:
                 continue
-            radii.append(_class_radii(rows, sigma=sigma, alpha=failure))
+            radii.append(class_radii(rows, sigma=sigma, alpha=failure))
             drawn += sum(int(lists(rows[f"{stage}_counts"])[1].sum()) for stage in ("pilot_votes", "votes"))
             certified.append(rows.select(_KEPT))
         known = pa.concat_tables(certified) if certified else SCHEMA.empty_table()
@@ -140,7 +154,18 @@ class BoundsTable:
             skipped=tuple(skipped),
         )
         seconds = float(known["seconds"].to_numpy().sum())
-        return cls(run, inputs, class_radius=radius, alpha=failure, sigma=sigma, seconds=seconds, drawn=drawn)
+        steps = known["step"].unique().to_pylist() if certified else []
+        return cls(
+            run,
+            inputs,
+            class_radius=radius,
+            alpha=failure,
+            sigma=sigma,
+            seconds=seconds,
+            drawn=drawn,
+            step=steps[0] if len(steps) == 1 else None,
+            price=max(known["price"].drop_null().to_pylist(), default=0.0) if certified else 0.0,
+        )
 
     def lower(self, *, measure: str, bound: str, radii: float | Sequence[float] | FloatArray) -> FloatArray:
         """Certified lower bounds on the smoothed measure of each input's prediction.
@@ -151,7 +176,7 @@ class BoundsTable:
         all inputs at once at this alpha.
 
         Args:
-            measure: ``"score"`` or ``"margin"``.
+            measure: One of those in ``answers.measures``, such as ``"score"``, ``"margin"`` and ``"lead"``.
             bound: One of :data:`smoothcert.bounds.BOUNDS`.
             radii: Radii in input units, shape ``(radii,)`` or one number.
 
@@ -180,7 +205,7 @@ class BoundsTable:
         For each input one statement, wrong with probability at most ``alpha`` over the sampling noise.
 
         Args:
-            measure: ``"score"`` or ``"margin"``.
+            measure: One of those in ``answers.measures``, such as ``"score"``, ``"margin"`` and ``"lead"``.
             bound: One of :data:`smoothcert.bounds.BOUNDS`.
             threshold: The value to stay above.
             at_most: Only the first so many inputs; ``None`` for all.
@@ -192,7 +217,7 @@ class BoundsTable:
             InvalidArgumentError: If the measure or the bound is unknown, or the threshold is not finite.
             DataError: If the run does not hold what is asked.
         """
-        _check_names(measure, bound)
+        self._check_names(measure, bound)
         rows = len(self.inputs) if at_most is None else min(at_most, len(self.inputs))
         key = ("radius", measure, bound, check_threshold(threshold), rows)
         if key not in self._known:
@@ -212,20 +237,20 @@ class BoundsTable:
     def smoothed(self, measure: str) -> FloatArray:
         """Estimate of each input's smoothed measure at radius 0, not a bound; shape ``(inputs,)``.
 
-        The mean of its estimation samples, at most one grid step below it.
+        The mean of its estimation samples, at most one grid step below it; the least one of the rivals' for the lead.
         """
-        check_choice("measure", measure, tuple(MEASURES))
         key = ("smoothed", measure)
         if key not in self._known:
-            samples = stacks(self._sampled(measure), measure, indices=self.inputs.indices, stages=["sample"])
-            means = [sample.means for (sample,) in samples]
-            self._known[key] = np.concatenate([*means, np.empty(0)])
+            self._known[key] = np.min([self._means(part) for part in self._parts(measure)], axis=0)
         return self._known[key]
 
     def ends(self, measure: str) -> tuple[float, float]:
-        """Smallest and largest value a measure can take."""
-        known = MEASURES[check_choice("measure", measure, tuple(MEASURES))]
-        return known.lower, known.upper
+        """Smallest and largest value a measure can take.
+
+        Raises:
+            InvalidArgumentError: If the run does not hold it.
+        """
+        return self._ranges[check_choice("measure", measure, self.answers.measures)]
 
     def require_inputs(self) -> None:
         """Raise ``DataError`` where there is no certified input to compute a fraction of."""
@@ -242,7 +267,7 @@ class BoundsTable:
 
     def _once(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> list[FloatArray]:
         for bound in bounds:
-            _check_names(measure, bound)
+            self._check_names(measure, bound)
         keys = {bound: (side, measure, bound, radii.tobytes()) for bound in bounds}
         missing = [bound for bound, key in keys.items() if key not in self._known]
         if missing:
@@ -256,14 +281,35 @@ class BoundsTable:
             raise DataError(f"there are no samples to bound the {measure} from")
         return self._run
 
-    def _certifiable(self, measure: str) -> Iterator[Certifiable]:
-        return certifiable(self._sampled(measure), measure, indices=self.inputs.indices)
+    def _parts(self, measure: str) -> list[str]:
+        """Names of the stored measures that one is the least of: itself, or the pairs of the lead."""
+        if measure == LEAD and self._run is not None and measure not in self._run.ranges:
+            return [f"{LEAD}_{pair}" for pair in range(self._run.pairs)]
+        return [measure]
+
+    def _means(self, part: str) -> FloatArray:
+        run, ends = self._sampled(part), self._part_ends(part)
+        samples = stacks(run, part, ends=ends, indices=self.inputs.indices, stages=["sample"])
+        return np.concatenate([*(sample.means for (sample,) in samples), np.empty(0)])
+
+    def _part_ends(self, part: str) -> tuple[float, float]:
+        return self._ranges.get(part, LEAD_ENDS)
+
+    def _certifiable(self, part: str) -> Iterator[Certifiable]:
+        return certifiable(self._sampled(part), part, ends=self._part_ends(part), indices=self.inputs.indices)
 
     def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
         """Bounds of all inputs, shape ``(bounds, inputs, radii)``; ``side`` is ``"lower"`` or ``"upper"``."""
+        parts = self._parts(measure)
+        if side == "upper":  # any rival bounds the lead from above; the strongest of the pilot serves
+            parts = parts[:1]
+        # Each at full alpha: the least is wrong only if that of the rival with the least true value is.
+        return np.asarray(np.min([self._part_bounds(side, part, bounds, radii) for part in parts], axis=0))
+
+    def _part_bounds(self, side: str, part: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
         function = upper_bounds if side == "upper" else lower_bounds
         answer = partial(_each_bound, function, bounds=bounds, radii=radii, sigma=self.sigma, alpha=self.alpha)
-        chunks = self._certifiable(measure)
+        chunks = self._certifiable(part)
         # Those without a pilot take less time than it takes to hand over the histograms.
         slow = any(bound_named(bound).needs_pilot for bound in bounds)
         found = spread(answer, chunks) if slow else map(answer, chunks)
@@ -272,33 +318,20 @@ class BoundsTable:
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
         """Radii of the first ``rows`` inputs, shape ``(rows,)``."""
         answer = partial(_radii, threshold=threshold, sigma=self.sigma, alpha=self.alpha, bound=bound)
-        return np.concatenate([np.empty(0), *spread(answer, _first(rows, self._certifiable(measure)))])
+        found = [
+            np.concatenate([np.empty(0), *spread(answer, _first(rows, self._certifiable(part)))])
+            for part in self._parts(measure)
+        ]
+        return np.asarray(np.min(found, axis=0))
+
+    def _check_names(self, measure: str, bound: str) -> None:
+        self.ends(measure)
+        bound_named(bound)
 
 
 def common_bound(tables: Sequence[BoundsTable]) -> str:
     """The first usual bound that all tables hold; the very first where none is, for them to say what they hold."""
     return next((b for b in DEFAULT_BOUNDS if all(b in table.answers.bounds for table in tables)), DEFAULT_BOUNDS[0])
-
-
-def _class_radii(rows: pa.Table, *, sigma: float, alpha: float) -> FloatArray:
-    """Class radii of the inputs in the rows of a run; each pays for its offset and its noise."""
-    top = {}
-    for stage, name in (("pilot_votes", "pilot"), ("votes", "sample")):
-        starts, counts = lists(rows[f"{stage}_counts"])
-        row = np.repeat(np.arange(rows.num_rows), np.diff(starts))
-        own = lists(rows[f"{stage}_classes"])[1] == rows["prediction"].to_numpy()[row]
-        top[name] = np.bincount(row[own], counts[own], rows.num_rows).astype(np.int64)
-        top[f"{name}_rival"] = np.zeros(rows.num_rows, dtype=np.int64)
-        np.maximum.at(top[f"{name}_rival"], row[~own], counts[~own])
-        top["n0" if name == "pilot" else "n"] = np.bincount(row, counts, rows.num_rows).astype(np.int64)
-    offset, price = (rows[name].fill_null(0.0).to_numpy() for name in ("offset", "price"))
-    radii = np.empty(rows.num_rows)
-    for paid in np.unique(price):
-        some = price == paid
-        votes = TopVotes(**{name: values[some] for name, values in top.items()})
-        left = alpha - check_price(float(paid), alpha=alpha)
-        radii[some] = votes.class_radius(sigma=sigma, alpha=left, offset=offset[some])
-    return radii
 
 
 def _first(rows: int, chunks: Iterable[Certifiable]) -> Iterator[Certifiable]:
@@ -320,8 +353,3 @@ def _each_bound(
 def _radii(chunk: Certifiable, **asked: Any) -> FloatArray:
     """Certified radii of a chunk of inputs."""
     return certified_radii(**chunk._asdict(), **asked)
-
-
-def _check_names(measure: str, bound: str) -> None:
-    check_choice("measure", measure, tuple(MEASURES))
-    check_choice("bound", bound, BOUNDS)

@@ -30,10 +30,11 @@ FOURTH = np.append(0.25, np.maximum(-(np.log1p(-_Y) + _Y + _Y**2 / 2.0 + _Y**3 /
 class Wager:
     """Bets of fixed size on groups of samples, group after group.
 
-    Under the claim ``Theta_r(S) <= c`` the mean deficit of every group is at least ``u = (ceiling - c) / scale``; the
-    product of ``1 + bet (u - deficit)`` over the samples has expectation at most 1 as long as tangents and bets depend
-    on earlier samples only, and no factor can be negative. By Markov it reaches ``1 / alpha`` with probability at most
-    ``alpha``. It decreases in ``c``, so the claims it refutes are an interval.
+    Claims are measured from the lowest value ``a`` of the score. Under the claim ``Theta_r(S) - a <= c`` the mean
+    deficit of every group is at least ``u = (ceiling - c) / scale``; the product of ``1 + bet (u - deficit)`` over the
+    samples has expectation at most 1 as long as tangents and bets depend on earlier samples only, and no factor can be
+    negative. By Markov it reaches ``1 / alpha`` with probability at most ``alpha``. It decreases in ``c``, so what it
+    refutes is an interval.
 
     Args:
         tangents: One a group.
@@ -84,19 +85,18 @@ class Wager:
             self.limit[inputs],
         )
 
-    def largest_refuted(self, log_target: float, *, lower: float, upper: float, start: FloatArray) -> FloatArray:
+    def largest_refuted(self, log_target: float, *, upper: float, start: FloatArray) -> FloatArray:
         """Largest claim whose capital reaches the target, approached from below.
 
         Args:
             log_target: Logarithm of the capital that refutes a claim: ``log(1 / alpha)``.
-            lower: Returned where no claim above it is refuted.
-            upper: Largest value to return.
+            upper: Largest value to return; 0 where no claim above it is refuted.
             start: Where to start searching, shape ``(inputs, radii)``.
         """
-        margin = 1e-10 * (upper - lower)
-        last = np.maximum(np.minimum(self.limit, upper) - margin, lower)
-        inside, outside = np.full(start.shape, lower), last
-        claim = np.clip(start, lower, last)
+        margin = 1e-10 * upper
+        last = np.maximum(np.minimum(self.limit, upper) - margin, 0.0)
+        inside, outside = np.zeros(start.shape), last
+        claim = np.clip(start, 0.0, last)
         # The logarithm of the capital is concave in the claim, so a tangent meets the target at or above the answer:
         # Newton steps close in from above, and the answer is the last claim seen to be refuted a little below them.
         for step in range(80):

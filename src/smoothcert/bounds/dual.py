@@ -10,6 +10,7 @@ import numpy as np
 from smoothcert._check import check_alpha, check_radii
 from smoothcert.bounds.deal import choose_knots, project
 from smoothcert.bounds.plan import best_response, deal, place_bets
+from smoothcert.bounds.shift import LARGEST_SHIFT
 from smoothcert.bounds.stack import Histograms, HistogramStack
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
@@ -60,12 +61,13 @@ def dual_lower_many(
 ) -> FloatArray:
     """:func:`dual_lower` of many inputs on one grid at once, shape ``(inputs, radii)``."""
     stack = HistogramStack.of(samples)
-    lower, upper = stack.lower, stack.upper
-    plan = place_bets(deal(HistogramStack.of(pilots), stack, seeds=seeds), r=check_radii(r, name="r"), alpha=alpha)
+    width = stack.upper - stack.lower  # everything is measured from the lowest value
+    shifts = np.minimum(check_radii(r, name="r"), LARGEST_SHIFT)
+    plan = place_bets(deal(HistogramStack.of(pilots), stack, seeds=seeds), r=shifts, alpha=alpha)
     # Tested first, and with bets common to all claims: the lowest claim of the sequence. Those below it follow, since
     # with common bets the capital decreases in the claim; those above come one by one, with bets of their own.
     claims = plan.expected[..., None] + plan.standard_error[..., None] * CLAIMS
-    first = np.clip(claims[..., 0], lower, np.maximum(np.minimum(plan.wager.limit, upper), lower))
+    first = np.clip(claims[..., 0], 0.0, np.maximum(np.minimum(plan.wager.limit, width), 0.0))
     passed = plan.wager.log_capital(first) >= plan.log_target
     refuted = (plan.reactive_log_capital(claims) >= plan.log_target) & (claims <= plan.wager.limit[..., None])
     count = np.where(refuted.all(axis=-1), CLAIMS.size, np.argmin(refuted, axis=-1))
@@ -74,12 +76,10 @@ def dual_lower_many(
     common = plan.steady | ~passed
     some = np.asarray(common.any(axis=-1))
     if some.any():
-        refutable = plan.wager.of(some).largest_refuted(
-            plan.log_target, lower=lower, upper=upper, start=plan.expected[some]
-        )
-        highest = np.where(plan.steady, upper, first)[some]
+        refutable = plan.wager.of(some).largest_refuted(plan.log_target, upper=width, start=plan.expected[some])
+        highest = np.where(plan.steady, width, first)[some]
         bound[some] = np.where(common[some], np.minimum(refutable, highest), bound[some])
-    return np.asarray(np.clip(bound, lower, upper))
+    return np.asarray(np.clip(stack.lower + bound, stack.lower, stack.upper))
 
 
 def dual_shift_above(
@@ -112,7 +112,7 @@ def dual_shift_above(
     reached = 0.0
     for some in np.split(radii, range(LOT, radii.size, LOT)):  # what lies beyond the first failure is not computed
         plan = place_bets(dealt, r=some, alpha=alpha)
-        claims = np.full((1, some.size), threshold)
+        claims = np.full((1, some.size), threshold - sample.lower)
         capital = plan.reactive_log_capital(claims[..., None])[..., 0]
         if plan.steady.any():
             capital = np.where(plan.steady, plan.wager.log_capital(claims), capital)
@@ -137,9 +137,10 @@ def _radii_to_test(threshold: float, *, pilot: HistogramStack, n: int, alpha: fl
         rounds=2,
         imagined=0.0,
     ).expected[0]
-    after = min(int(np.count_nonzero(expected > threshold)), coarse.size - 1)
+    claim = threshold - pilot.lower
+    after = min(int(np.count_nonzero(expected > claim)), coarse.size - 1)
     fall = max(float(expected[after - 1] - expected[after]), 1e-12) if after else 1.0
-    end = float(coarse[after] - (threshold - expected[after]) / fall * (coarse[1] - coarse[0])) if after else 0.0
+    end = float(coarse[after] - (claim - expected[after]) / fall * (coarse[1] - coarse[0])) if after else 0.0
     return np.unique(
         np.concatenate((coarse, np.linspace(0.85 * end, min(1.15 * end + 0.05, LARGEST_TESTED_SHIFT), 121)))
     )

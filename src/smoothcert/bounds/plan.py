@@ -42,7 +42,7 @@ class Plan:
     wager: Wager  # all groups, bets common to all claims
     blocks: list[FloatArray]  # the last group again, in blocks
     delta: FloatArray  # nats a sample that refute a claim, (inputs, 1)
-    expected: FloatArray  # the bound to expect, (inputs, radii)
+    expected: FloatArray  # the bound to expect, above the lowest value, (inputs, radii)
     standard_error: FloatArray  # of the certificate, (inputs, radii)
     steady: npt.NDArray[np.bool_]  # whether to keep to the common bets, (inputs, radii)
     log_target: float
@@ -109,7 +109,7 @@ class Response:
 
     @property
     def expected(self) -> FloatArray:
-        """The bound to expect, shape ``(inputs, radii)``."""
+        """The bound to expect, above the lowest value, shape ``(inputs, radii)``."""
         return self.tangent.ceiling - self.tangent.scale * (1.0 - self.worst.value)
 
 
@@ -130,11 +130,11 @@ def best_response(
     total = past.sum(axis=-1, keepdims=True)
     weights = np.where(total > 0, past / np.maximum(total, 1.0), 1.0 / past.shape[-1])
     weights = _with_mass_at_lowest(weights, WORST_SHARE * delta)
-    base, widths = float(positions[0, 0]), np.diff(positions, axis=-1)[:, None, :]
+    widths = np.diff(positions, axis=-1)[:, None, :]
     for _ in range(rounds - 1):
         tilted = weights if guess is None else weights * guess.density
         guess = tilt(weights, deficit_at(tilted, widths, shift), delta, start=None if guess is None else guess.log_s)
-    tangent = tangent_at(weights if guess is None else weights * guess.density, widths, shift, base)
+    tangent = tangent_at(weights if guess is None else weights * guess.density, widths, shift)
     worst = tilt(weights, tangent.deficit, delta, start=None if guess is None else guess.log_s)
     bet = worst.bet
     if imagined:

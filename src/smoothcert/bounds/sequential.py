@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from smoothcert._check import check_alpha, check_radii, check_threshold
 from smoothcert.bounds.cdf import clopper_pearson_survival_lower
 from smoothcert.bounds.deal import choose_knots, project
-from smoothcert.bounds.shift import Tangent, chord_over, tangent_at
+from smoothcert.bounds.shift import LARGEST_SHIFT, Tangent, chord_over, tangent_at
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
@@ -59,14 +60,16 @@ class SequentialTest:
 
     def __init__(self, *, threshold: float, r: float, alpha: float, pilot: ScoreHistogram) -> None:
         """Prepare the bets on the first batch."""
-        self._threshold = check_threshold(threshold)
         if np.ndim(r) != 0:
             raise InvalidArgumentError(f"r must be one number; got {r!r}")
-        self._r = float(check_radii(r, name="r")[0])
+        self._r = min(float(check_radii(r, name="r")[0]), LARGEST_SHIFT)
         self._alpha = check_alpha(alpha)
+        # Measured from the lowest value, as everything here; beyond the range every threshold is like another.
+        width = pilot.upper - pilot.lower
+        self._claim = min(max(check_threshold(threshold) - pilot.lower, -width), 2.0 * width)
         self._knots = choose_knots(HistogramStack.of([pilot]))[0]
         self._positions = pilot.points[self._knots]
-        self._seen = ScoreHistogram(np.zeros_like(pilot.counts), pilot.lower, pilot.upper)
+        self._seen = replace(pilot, counts=np.zeros_like(pilot.counts))
         self._past = self._on_knots(pilot)
         self._past_up = self._on_knots(pilot.rounded_up())
         self._low = np.zeros(self._knots.size - 1)
@@ -113,19 +116,12 @@ class SequentialTest:
         weights = _imagine(self._past, 0)
         density = np.ones_like(weights)
         for _ in range(3):
-            tangent = _one(
-                tangent_at(
-                    (weights * density)[None, None],
-                    widths[None, None],
-                    np.full((1, 1), self._r),
-                    float(self._positions[0]),
-                )
-            )
-            edge = (float(tangent.ceiling) - self._threshold) / float(tangent.scale) - tangent.deficit
+            tangent = _one(tangent_at((weights * density)[None, None], widths[None, None], np.full((1, 1), self._r)))
+            edge = (float(tangent.ceiling) - self._claim) / float(tangent.scale) - tangent.deficit
             self._certify_factors = 1.0 + growth_optimal_bet(weights, edge) * edge
             density = 1.0 / self._certify_factors
-        chord = chord_over(self._low, self._high, widths, self._r, float(self._positions[0]))
-        edge = chord.deficit - (float(chord.ceiling) - self._threshold) / float(chord.scale)
+        chord = chord_over(self._low, self._high, widths, self._r)
+        edge = chord.deficit - (float(chord.ceiling) - self._claim) / float(chord.scale)
         self._refute_factors = 1.0 + growth_optimal_bet(_imagine(self._past_up, -1), edge) * edge
 
     def _narrow_band(self) -> None:

@@ -17,6 +17,10 @@ from scipy.special import expit, ndtr, ndtri
 
 from smoothcert.typing import FloatArray, IntArray
 
+LARGEST_SHIFT = 1e6  # in units of sigma: far below, every bound is at the end of its range already
+# Lines are moved by what float64 may have added to them, so that no claim is decided by rounding: a relative error of
+# sums, exponentials and normal probabilities, and what becomes of numbers too small for float64.
+ROUNDING, UNDERFLOW = 1e-12, 1e-250
 # A tangent may touch anywhere, so quantiles are looked up, at the nearest of logarithmic odds in steps of 1/64: the
 # error of the bound is of second order in the step. The rarest event is one that float64 can tell from 0 next to 1.
 _STEPS, _REACH = 64, 34.5
@@ -59,9 +63,10 @@ def log_slope(z: npt.ArrayLike, r: npt.ArrayLike) -> npt.NDArray[Any]:
 class Tangent:
     """A tangent of the shift function along the grid, integrated.
 
-    ``Theta_r(S) >= ceiling - scale * E[deficit(X)]`` for every distribution of the score. The deficit is 1 at the
-    lowest knot, 0 at the highest and linear between knots. Written downward from the top because there the
-    terms are small; upward, the constant and the mean are large numbers that nearly cancel.
+    ``Theta_r(S) - a >= ceiling - scale * E[deficit(X)]`` for every distribution of the score, with ``a`` its lowest
+    value. The deficit is 1 at the lowest knot, 0 at the highest and linear between knots. Written downward from the top
+    because there the terms are small; upward, the constant and the mean are large numbers that nearly cancel. Measured
+    from ``a`` because far out what is left is less than the rounding of ``a``.
 
     Args:
         ceiling: Shape ``(inputs, radii)``.
@@ -74,19 +79,18 @@ class Tangent:
     deficit: FloatArray
 
 
-def tangent_at(weights: FloatArray, widths: FloatArray, r: FloatArray, base: float) -> Tangent:
+def tangent_at(weights: FloatArray, widths: FloatArray, r: FloatArray) -> Tangent:
     """Tangent at the survival function of a distribution on the knots.
 
     Args:
         weights: Masses in proportion, shape ``(inputs, radii, knots)`` or broadcast to it.
         widths: Distances between knots, shape ``(inputs, 1, knots - 1)``.
         r: Radii in units of sigma, shape ``(radii, 1)``.
-        base: Lowest value of the score.
     """
     at = nearest_quantiles(weights)
     scale, deficit = _integrate(_looked_up(_slope, at, r), widths)
     level = np.matmul(_looked_up(_level, at, r), np.swapaxes(widths, -1, -2))[..., 0]
-    return Tangent(base + level, scale, deficit)
+    return Tangent(level * (1.0 - ROUNDING) - UNDERFLOW, scale, deficit)
 
 
 def deficit_at(weights: FloatArray, widths: FloatArray, r: FloatArray) -> FloatArray:
@@ -134,18 +138,17 @@ def _integrate(slope: FloatArray, widths: FloatArray) -> tuple[FloatArray, Float
     return scale, deficit
 
 
-def chord_over(low: FloatArray, high: FloatArray, widths: FloatArray, r: float, base: float) -> Tangent:
+def chord_over(low: FloatArray, high: FloatArray, widths: FloatArray, r: float) -> Tangent:
     """Chord of the shift function between a lower and an upper survival function, integrated.
 
-    ``g_r`` is convex, so it lies below its chords: ``Theta_r(S) <= ceiling - scale * E[deficit(X)]`` for every survival
-    function ``S`` between ``low`` and ``high``.
+    ``g_r`` is convex, so it lies below its chords: ``Theta_r(S) - a <= ceiling - scale * E[deficit(X)]`` for every
+    survival function ``S`` between ``low`` and ``high``.
 
     Args:
         low: Lower bounds on the survival function between knots, shape ``(knots - 1,)``.
         high: Upper bounds, at least ``low``, shape ``(knots - 1,)``.
         widths: Distances between knots, shape ``(knots - 1,)``.
         r: Radius in units of sigma.
-        base: Lowest value of the score.
 
     Returns:
         The same form as a tangent, with arrays of shape ``()`` and ``(knots,)``.
@@ -158,4 +161,5 @@ def chord_over(low: FloatArray, high: FloatArray, widths: FloatArray, r: float, 
     level = np.where(wide, bottom + slope * (1.0 - low), top)
     drop = np.append(np.cumsum((slope * widths)[::-1])[::-1], 0.0)
     scale = max(float(drop[0]), 1e-300)
-    return Tangent(np.asarray(base + float(level @ widths)), np.asarray(scale), drop / scale)
+    ceiling = float(level @ widths) * (1.0 + ROUNDING) + UNDERFLOW
+    return Tangent(np.asarray(ceiling), np.asarray(scale), drop / scale)

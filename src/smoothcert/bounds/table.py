@@ -18,11 +18,11 @@ from smoothcert.bounds.cdf import cdf_lower_many, clopper_pearson_cdf_lower_many
 from smoothcert.bounds.deal import mirrored_seed
 from smoothcert.bounds.dual import dual_lower_many, dual_shift_above
 from smoothcert.bounds.hoeffding import hoeffding_lower_many
+from smoothcert.bounds.shift import LARGEST_SHIFT
 from smoothcert.bounds.stack import Histograms, HistogramStack
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.typing import FloatArray
 
-LARGEST_SHIFT = 1e6  # in units of sigma: far below, every bound is at the end of its range already
 LARGEST_ROOT = 64.0  # in units of sigma; beyond it float64 cannot tell any probability from 0
 Over: TypeAlias = Literal["radii", "thresholds"]
 

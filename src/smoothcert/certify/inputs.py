@@ -45,5 +45,5 @@ def first_readable(data: Dataset) -> Example:
     """
     example = next(readable(data), None)
     if example is None:
-        raise DataError(f"no input of {data.name} can be read")
+        raise DataError(f"no input of {data.name} can be read; of the first: {read(data, 0)}")
     return example

@@ -12,7 +12,7 @@ from smoothcert.certify.probe import Behaviour, Watch, probe
 from smoothcert.certify.provenance import training_notes
 from smoothcert.certify.witness import take_witness
 from smoothcert.errors import DataError, InvalidArgumentError, ModelError, SmoothcertError
-from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, now
+from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.records import Record
 from smoothcert.spec import DataSpec, RunSpec
 from smoothcert.stopping import UntilDecided
@@ -85,11 +85,14 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
     model = bare = _model(spec, model, reporter)
     if spec.model.denoiser is not None:
         model = behind_denoiser(bare, spec.model.denoiser, sigma=sampling.sigma, weights=spec.model.denoiser_weights)
+    if data is None and str(spec.data.name).startswith("python:"):
+        reporter.note(f"{spec.data.name} runs code of your own")
     data, spec = _data(spec, data, model)
     trained_under = None if spec.model.denoiser else sampling.sigma
-    outputs = model.settle_outputs(spec.model.outputs)
     notes = [*model.notes, *training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=data)]
-    num_classes = count_classes(model, data)
+    columns = count_classes(model, data)
+    outputs = replace(model, num_classes=columns).settle_outputs(spec.model.outputs)
+    num_classes = 2 if outputs == "logit" else columns
     data = data.with_classes(model.class_names, num_classes)
     notes += data.notes
     lattice = sampling.lattice or data.lattice if sampling.noise == "lattice" else None
@@ -102,7 +105,7 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
         batch_size=spec.execution.batch_size,
         device=device,
         precision=sampling.precision,
-        outputs=str(spec.model.outputs),
+        outputs=outputs,
         input_range=data.input_range,
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
     )
@@ -128,6 +131,7 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
         num_classes=num_classes,
         device=sampler.device.type,
         inputs=len(data),
+        indices=evenly_spaced(data.indices),
         class_names=data.class_names,
         notes=tuple(notes),
         random=behaviour is not None and behaviour.is_random,
@@ -161,7 +165,7 @@ def choose_device(device: str | None) -> str:
 
 
 def count_classes(model: LoadedModel, data: Dataset) -> int:
-    """Number of classes the model tells apart: as it says of itself, else of its output for a readable input.
+    """Number of columns the model returns: as it says of itself, else of its output for a readable input.
 
     Raises:
         ModelError: If it fails, or does not return rows of class scores.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
 from scipy.special import ndtri
 
 from smoothcert._check import check_alpha
@@ -35,7 +33,6 @@ THRESHOLDS = (0.5, 0.7, 0.9)
 EACH, INPUT, DATASET = "each", "input", "dataset"
 _LEAD = "lead"  # a difference of two scores
 _FARTHEST = 10.0  # in units of sigma: 1e23 unanimous votes would certify less
-_NEAR = 5
 
 
 @dataclass(frozen=True)
@@ -60,11 +57,19 @@ class Asked:
     alpha: float | None = None
     joint: str = EACH
 
-    def share(self, alpha: float, *, statements: int, inputs: int) -> float:
-        """Failure probability of each of so many statements per input, so that what is asked holds jointly."""
+    def share(self, alpha: float, *, statements: int, inputs: int, price: float = 0.0) -> float:
+        """Failure probability of each of so many statements per input, so that what is asked holds jointly.
+
+        Args:
+            alpha: Of all of them together.
+            statements: How many there are about each input.
+            inputs: How many inputs there are.
+            price: What the noise of each input costs of alpha, once for all that is said of it.
+        """
         if self.joint == EACH:
             return alpha
-        return check_alpha(alpha) / (statements * (inputs if self.joint == DATASET else 1))
+        about = inputs if self.joint == DATASET else 1
+        return check_alpha(alpha - about * price) / (about * statements)
 
 
 @dataclass(frozen=True)
@@ -94,11 +99,6 @@ def _settle(run: Run, asked: Asked, *, one_input: bool = False) -> _Settled:
     table = bounds_table(run, alpha=asked.alpha)
     held = list(table.answers.measures)
     measures = list(asked.measures or held or ([] if one_input else [CLASS]))
-    for measure in measures:
-        if measure not in (*held, *MEASURES, CLASS):
-            raise InvalidArgumentError(
-                f"--measure must be some of {', '.join((*held, CLASS))}, which {run.path} holds; got {measure!r}"
-            )
     if not held and asked.measures is None and asked.bounds is not None and CLASS_BOUND not in asked.bounds:
         raise DataError(f"{run.path} holds no {asked.bounds[0]} bound: it holds class radii")
     usual = [bound for bound in DEFAULT_BOUNDS if bound in table.answers.bounds] or list(DEFAULT_BOUNDS)
@@ -118,17 +118,14 @@ def measure_range(run: Run, measure: str) -> tuple[float, float]:
 
     Raises:
         InvalidArgumentError: If the run does not hold it.
-        DataError: If the run holds no input that could say.
     """
-    if measure in MEASURES:
-        return MEASURES[measure].lower, MEASURES[measure].upper
-    if measure == _LEAD:
-        return -1.0, 1.0
-    for record in run.iter_records():
-        if record.samples is not None:
-            histogram = record.samples.measure(measure).sample
-            return histogram.lower, histogram.upper
-    raise DataError(f"{run.path} holds no certified input yet, so there is no {measure} to ask for")
+    built_in = {name: (known.lower, known.upper) for name, known in MEASURES.items()}
+    ranges = built_in | run.ranges | ({_LEAD: (-1.0, 1.0)} if run.pairs else {})
+    if measure not in ranges:
+        raise InvalidArgumentError(
+            f"--measure must be some of {', '.join((*ranges, CLASS))}, which {run.path} holds; got {measure!r}"
+        )
+    return ranges[measure]
 
 
 def settled_radii(asked: Sequence[float] | None, *, sigma: float) -> list[float]:
@@ -251,13 +248,14 @@ def input_answer(run: Run, asked: Asked, wanted: str) -> Row:
     Args:
         run: The run.
         asked: What is asked.
-        wanted: The input, see :func:`find_index`.
+        wanted: The input, see :meth:`smoothcert.runs.Run.find`.
 
     Raises:
-        DataError: If the run does not hold the input, or it was skipped.
+        RunError: If the run does not hold the input.
+        DataError: If it was skipped.
     """
     settled = _settle(run, asked, one_input=True)
-    index = find_index(run, wanted)
+    index = run.find(wanted)
     certified = _imported(settled, index) if run.config.kind == IMPORTED else _sampled(run, settled, wanted)
     config = run.config
     prediction = certified["prediction"]
@@ -281,9 +279,11 @@ def _sampled(run: Run, settled: _Settled, wanted: str) -> Row:
     for bound in settled.bounds:
         # Lower and upper bounds; the dual bound is a statement of its own at each radius and for each threshold.
         each = 2 * len(radii) + len(thresholds) if bound == "dual" else 2
-        at[bound] = settled.asked.share(alpha, statements=1 + len(settled.named) * each, inputs=inputs)
-    certificates = {share: Certificate.from_samples(samples, alpha=share) for share in {alpha, *at.values()}}
-    whole = certificates[min(at.values(), default=alpha)]
+        statements = 1 + len(settled.named) * each
+        at[bound] = settled.asked.share(alpha, statements=statements, inputs=inputs, price=samples.price)
+    price = samples.price if settled.asked.joint == EACH else 0.0  # else it is paid already
+    certificates = {share: Certificate.from_samples(samples, alpha=share, price=price) for share in set(at.values())}
+    whole = certificates[min(at.values())]
     bounds, found = [], []
     for measure in settled.named:
         for bound in settled.bounds:
@@ -423,48 +423,16 @@ def skipped_rows(run: Run) -> Iterator[Row]:
 
 
 def sampled_record(run: Run, wanted: str) -> tuple[Record, Samples]:
-    """The record of an input, see :func:`find_index`, and what was sampled.
+    """The record of an input, see :meth:`smoothcert.runs.Run.find`, and what was sampled.
 
     Raises:
-        DataError: If there is none, or it was skipped.
+        RunError: If there is none.
+        DataError: If it was skipped.
     """
-    record = run.record(find_index(run, wanted))
+    record = run.record(run.find(wanted))
     if record.samples is None:
         raise DataError(f"input {record.index} ({record.id}) was skipped: {record.error}")
     return record, record.samples
-
-
-def find_index(run: Run, wanted: str) -> int:
-    """Index of the input that is meant: by its id, by ``#k`` as the k-th of the run, or by its index in the data set.
-
-    Raises:
-        DataError: If there is none; the message names what is near.
-    """
-    parts = [table.select(["index", "id"]) for table in run.tables(["index", "id"])]
-    ids = [str(name) for part in parts for name in part["id"].to_pylist()]
-    indices = np.array([index for part in parts for index in part["index"].to_pylist()], dtype=np.int64)
-    if wanted in ids:
-        return int(indices[ids.index(wanted)])
-    number = wanted.removeprefix("#")
-    if number.isdecimal() and number.isascii() and len(number) < 19:
-        asked = int(number)
-        if wanted.startswith("#"):
-            if 1 <= asked <= len(ids):
-                return int(indices[asked - 1])
-        elif asked in indices:
-            return asked
-        near = sorted(range(len(ids)), key=lambda row: abs(int(indices[row]) - asked))[:_NEAR]
-    else:
-        near = [ids.index(name) for name in difflib.get_close_matches(wanted, ids, n=_NEAR)] or list(range(len(ids)))[
-            :1
-        ]
-    if not ids:
-        raise DataError(f"{run.path} holds no input {wanted!r}; the run is empty")
-    last = len(ids)
-    examples = ", ".join(f"{indices[row]} ({ids[row]})" for row in sorted(near))
-    raise DataError(
-        f"{run.path} holds no input {wanted!r}; near it, as index (id): {examples}; #1 to #{last} count through the run"
-    )
 
 
 def _finite(radius: float) -> float | None:

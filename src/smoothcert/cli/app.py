@@ -12,7 +12,24 @@ from smoothcert._version import __version__
 from smoothcert.cpus import follow_quota
 from smoothcert.errors import InvalidArgumentError, SmoothcertError
 
-_MAKE, _ASK = Group.create_ordered("Make runs"), Group.create_ordered("Ask runs")
+_COMMANDS = {
+    "Make runs": {
+        "demo": "demo:demo",
+        "certify": "certify:certify",
+        "train": "train:train",
+        "import": "import_:import_",
+        "merge": "merge:merge",
+        "check": "check:check",
+    },
+    "Ask runs": {
+        "query": "query:query",
+        "report": "figure:report",
+        "compare": "compare:compare",
+        "figure": "figure:figure",
+        "sweep": "sweep:sweep",
+    },
+}
+"""Where each command is; it is loaded when it runs."""
 
 app = App(
     name="smoothcert",
@@ -23,6 +40,7 @@ app = App(
         "where it went wrong)."
     ),
     help_format="markdown",
+    group_commands=Group("Besides", sort_key=100),
     version=lambda: f"smoothcert {__version__}",
     default_parameter=Parameter(negative_iterable=(), allow_repeating=True),  # the last one counts
     exit_on_error=False,
@@ -30,11 +48,6 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
-for name in ("demo", "train", "import"):
-    module = "import_" if name == "import" else name
-    app.command(f"smoothcert.cli.{module}:{module}", name=name, group=_MAKE, help_epilogue="")
-for name in ("query", "report", "compare", "figure", "check", "merge"):
-    app.command(f"smoothcert.cli.{name}:{name}", name=name, group=_ASK, help_epilogue="")
 
 
 def _options_of_file(*given: Any) -> None:
@@ -44,8 +57,11 @@ def _options_of_file(*given: Any) -> None:
     options_of_file(*given)
 
 
-app.command("smoothcert.cli.certify:certify", name="certify", group=_MAKE, config=_options_of_file, help_epilogue="")
-app.command("smoothcert.cli.sweep:sweep", name="sweep", group=_ASK, help_epilogue="")
+for position, (title, commands) in enumerate(_COMMANDS.items()):
+    group = Group(title, sort_key=position)
+    for name, place in commands.items():
+        config = _options_of_file if name == "certify" else None
+        app.command(f"smoothcert.cli.{place}", name=name, group=group, config=config, help_epilogue="")
 app.register_install_completion_command(help="Let bash, zsh, fish or PowerShell complete commands and options.")
 
 

@@ -46,7 +46,7 @@ def check(run: Path, /, *, repair: bool = False) -> None:
     lines += [f"note: {note}" for note in opened.notes[len(opened.config.notes) :]]
     if repair and state.damaged:
         moved = set_aside(run)
-        lines.append(f"{len(moved)} damaged parts are now in {moved[0].parent}" if moved else "nothing was set aside")
+        lines.append(f"set aside in {run / 'damaged'}: {', '.join(path.name for path in moved)}")
         lines.append("the command that made the run now samples what is missing")
     elif state.damaged:
         lines.append("smoothcert check --repair sets damaged parts aside, so that their inputs can be sampled again")

@@ -45,10 +45,11 @@ def compare(
         out: Draw a figure, too: .png, .svg or .pdf.
     """
     from smoothcert import analysis
+    from smoothcert.analysis.certified_accuracy import CLASS
     from smoothcert.cli import answers, printing
 
     opened = open_runs(runs)
-    ranges = {} if measure == answers.CLASS else {measure: answers.measure_range(opened[0], measure)}
+    ranges = {} if measure == CLASS else {measure: answers.measure_range(opened[0], measure)}
     found = analysis.compare(
         [analysis.bounds_table(run, alpha=alpha) for run in opened],
         run_names(opened),

@@ -69,7 +69,7 @@ def decided_lines(run: Run) -> list[str]:
         f"{run.path}: {asked.measure} above {asked.threshold:g} within {asked.radius:g}? "
         f"{found.inputs} inputs{skipped}, "
         f"sigma {run.config.sigma:g}, alpha {found.alpha:g} per input, n0 {found.n0:,}, at most {found.max_n:,}",
-        *(f"note: {note}" for note in run.config.notes),
+        *(f"note: {note}" for note in run.notes),
     ]
 
 

@@ -1,4 +1,4 @@
-"""``smoothcert figure``: each figure of the study from stored runs, one command each."""
+"""``smoothcert report`` and ``smoothcert figure``: runs to one HTML page, or to a figure of the study."""
 
 from __future__ import annotations
 
@@ -26,6 +26,22 @@ _POINTS = 41
 Kind = Literal[
     "accuracy-over-threshold", "accuracy-over-radius", "correlation", "calibration", "distribution", "placement"
 ]
+
+
+def report(runs: Runs, /, *, out: Path = Path("report.html")) -> None:
+    """Write one self-contained HTML page with the figures and tables of one or more runs.
+
+    For example:
+
+        smoothcert report RUN --out report.html
+
+    Args:
+        runs: Run folders.
+        out: The page to write.
+    """
+    from smoothcert.report import write_report
+
+    say(f"report: {write_report(open_runs(runs), out).resolve()}")
 
 
 def figure(

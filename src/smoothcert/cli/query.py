@@ -13,7 +13,7 @@ from cyclopts import Group, Parameter
 from smoothcert.cli.options import Bounds, Names, Numbers, Runs, open_runs
 from smoothcert.console import printable, say
 from smoothcert.errors import InvalidArgumentError
-from smoothcert.files import disk_errors, write_atomically
+from smoothcert.files import write_file
 
 if TYPE_CHECKING:
     from smoothcert.cli.answers import Asked
@@ -128,8 +128,7 @@ def _deliver(answer: _Answer, format: Format, out: Path | None) -> None:
             say(text)
             return
         content = f"{printable(text)}\n".encode()
-    with disk_errors(out.parent):
-        write_atomically(out, content)
+    write_file(out, content)
     say(f"{len(answer.rows):,} rows in {out}")
 
 
@@ -157,8 +156,9 @@ def _run_lines(run: Run, rows: Sequence[Row]) -> list[str]:
     return [
         f"{run.path}: {rows[0]['inputs']} inputs"
         + (f" ({skipped} more skipped as unreadable)" if skipped else "")
+        + (f", {run.missing} of {run.expected} missing" if run.missing else "")
         + f", sigma {config.sigma:g}, {alpha}, n0 {config.n0:,}, n {config.n:,}",
-        *(f"note: {note}" for note in config.notes),
+        *(f"note: {note}" for note in run.notes),
         *reach_notes(run, rows),
         f"{what} [95% interval over the inputs] ≥ what it is at least of all such inputs, with 95% confidence, wrong "
         "certificates included",

@@ -9,7 +9,7 @@ from smoothcert.analysis.decided import REFERENCE, DecidedSummary, decided_summa
 from smoothcert.bounds import ceil_decimals
 from smoothcert.report.plots import samples_taken
 from smoothcert.report.svg import Chart, chart
-from smoothcert.report.tables import provenance_rows
+from smoothcert.report.tables import facts, provenance_rows
 from smoothcert.report.wording import percent, percent_interval, proportion_words
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ class DecidedView:
     key: str
     name: str
     config: RunConfig
+    step: float | None
+    facts: list[tuple[str, str]]
     found: DecidedSummary
     value: str
     interval: str
@@ -41,12 +43,14 @@ def decided_view(run: Run, *, key: str, name: str) -> DecidedView:
     Raises:
         DataError: If it holds no decided input yet.
     """
-    found = decided_summary(run)
+    found, step = decided_summary(run), _step(run)
     first = found.certified_accuracy or found.certified
     return DecidedView(
         key=key,
         name=name,
         config=run.config,
+        step=step,
+        facts=facts(run.config, found.inputs, step=step),
         found=found,
         value=percent(first.count, first.inputs),
         interval=percent_interval(first.ci_low, first.ci_high),
@@ -55,6 +59,12 @@ def decided_view(run: Run, *, key: str, name: str) -> DecidedView:
         chart=chart(samples_taken(found), prefix=key),
         provenance=provenance_rows(run.config, alpha=found.alpha),
     )
+
+
+def _step(run: Run) -> float | None:
+    """Step of the lattice all inputs were sampled on; None for noise in floating point."""
+    steps = {step for table in run.tables(["step"]) for step in table["step"].to_pylist()}
+    return steps.pop() if len(steps) == 1 else None
 
 
 def _summary(found: DecidedSummary) -> list[tuple[str, str, str]]:

@@ -20,7 +20,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from smoothcert.analysis import BoundsTable, Compared, Source, Sweep, bounds_table
-from smoothcert.analysis.certified_accuracy import DEFAULT_MEASURES
 from smoothcert.analysis.placement import COUNTS, Streamed
 from smoothcert.analysis.table import DEFAULT_BOUNDS
 from smoothcert.errors import InvalidArgumentError
@@ -31,7 +30,6 @@ from smoothcert.report.style import RC, SOFT_INK
 from smoothcert.typing import FloatArray
 
 FORMATS = (".png", ".svg", ".pdf")
-THRESHOLD_GRID = np.linspace(0.0, 1.0, 201)
 OneOrMore: TypeAlias = "Source | Sequence[Source]"
 GivenAxes: TypeAlias = "Axes | Sequence[Axes] | None"
 
@@ -50,9 +48,9 @@ def accuracy_over_threshold_figure(
     run: OneOrMore,
     *,
     radii: Sequence[float],
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str] | None = None,
     bounds: Sequence[str] = DEFAULT_BOUNDS,
-    thresholds: FloatArray = THRESHOLD_GRID,
+    thresholds: FloatArray | None = None,
     names: Sequence[str] | None = None,
     ax: GivenAxes = None,
 ) -> Figure:
@@ -61,9 +59,9 @@ def accuracy_over_threshold_figure(
     Args:
         run: A run or a table of its bounds, or up to four of them to be drawn over one another by the first bound.
         radii: Radii in input units, a colour for each.
-        measures: Measures, a panel for each.
+        measures: Measures, a panel for each; None for all the runs hold.
         bounds: Bounds, a kind of line for each.
-        thresholds: Where the curves are computed.
+        thresholds: Where the curves are computed; None for 201 points of each measure's range, from 0 for differences.
         names: Names of the runs; by default those of their folders.
         ax: Axes to draw on, one for each panel; None for a new figure.
 
@@ -71,7 +69,8 @@ def accuracy_over_threshold_figure(
         Kumar et al. (2020), Figure 2, https://arxiv.org/abs/2009.08061.
     """
     tables = _tables(run, names)
-    plot = plots.accuracy_over_threshold(tables, measures=measures, bounds=bounds, radii=radii, thresholds=thresholds)
+    shown = _measures(tables, measures)
+    plot = plots.accuracy_over_threshold(tables, measures=shown, bounds=bounds, radii=radii, thresholds=thresholds)
     return render(plot, ax)
 
 
@@ -80,7 +79,7 @@ def accuracy_over_radius_figure(
     *,
     thresholds: Sequence[float],
     radii: FloatArray,
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str] | None = None,
     bounds: Sequence[str] = DEFAULT_BOUNDS,
     names: Sequence[str] | None = None,
     ax: GivenAxes = None,
@@ -93,21 +92,20 @@ def accuracy_over_radius_figure(
         run: A run or a table of its bounds, or up to four of them to be drawn over one another by the first bound.
         thresholds: Confidences that must be kept, a colour for each.
         radii: Radii in input units where the curves are computed.
-        measures: Measures, a panel for each.
+        measures: Measures, a panel for each; None for all the runs hold.
         bounds: Bounds, a kind of line for each.
         names: Names of the runs; by default those of their folders.
         ax: Axes to draw on, one for each panel; None for a new figure.
     """
-    cuts = dict.fromkeys(measures, thresholds)
-    return render(
-        plots.accuracy_over_radius(_tables(run, names), thresholds=cuts, bounds=bounds, radii=np.asarray(radii)), ax
-    )
+    tables = _tables(run, names)
+    cuts = dict.fromkeys(_measures(tables, measures), thresholds)
+    return render(plots.accuracy_over_radius(tables, thresholds=cuts, bounds=bounds, radii=np.asarray(radii)), ax)
 
 
 def correlation_figure(
     run: OneOrMore,
     *,
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str] | None = None,
     bound: str | None = None,
     class_radii: Source | None = None,
     names: Sequence[str] | None = None,
@@ -117,14 +115,16 @@ def correlation_figure(
 
     Args:
         run: A run or a table of its bounds, or several, a panel for each and measure.
-        measures: Measures, a panel for each.
+        measures: Measures, a panel for each; None for all the runs hold.
         bound: Take this bound at radius 0; None for the smoothed measure itself where it is held.
         class_radii: Where the class radii come from, if not from the run.
         names: Names of the runs; by default those of their folders.
         ax: Axes to draw on, one for each panel; None for a new figure.
     """
     radii = None if class_radii is None else bounds_table(class_radii)
-    return render(plots.correlation(_tables(run, names), measures=measures, bound=bound, class_radii=radii), ax)
+    tables = _tables(run, names)
+    shown = _measures(tables, measures)
+    return render(plots.correlation(tables, measures=shown, bound=bound, class_radii=radii), ax)
 
 
 def calibration_figure(
@@ -147,7 +147,7 @@ def distribution_figure(
     run: OneOrMore,
     *,
     radii: FloatArray,
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str] | None = None,
     bound: str = "dual",
     names: Sequence[str] | None = None,
     ax: GivenAxes = None,
@@ -157,19 +157,21 @@ def distribution_figure(
     Args:
         run: A run or a table of its bounds, or several to be drawn over one another, a colour for each.
         radii: Radii in input units where the bounds are computed.
-        measures: Measures, a panel for each.
+        measures: Measures, a panel for each; None for all the runs hold.
         bound: The bound.
         names: Names of the runs; by default those of their folders.
         ax: Axes to draw on, one for each panel; None for a new figure.
     """
-    return render(plots.distribution(_tables(run, names), measures=measures, bound=bound, radii=np.asarray(radii)), ax)
+    tables = _tables(run, names)
+    shown = _measures(tables, measures)
+    return render(plots.distribution(tables, measures=shown, bound=bound, radii=np.asarray(radii)), ax)
 
 
 def placement_figure(
     run: Streamed,
     *,
     radii: Sequence[float] | FloatArray,
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str] | None = None,
     thresholds: Sequence[int] = COUNTS,
     alpha: float | None = None,
     ax: GivenAxes = None,
@@ -179,7 +181,8 @@ def placement_figure(
     References:
         Kumar et al. (2020), Section 4.1, https://arxiv.org/abs/2009.08061.
     """
-    return render(plots.placement(run, measures=measures, radii=radii, thresholds=thresholds, alpha=alpha), ax)
+    shown = ("score", "margin") if measures is None else measures
+    return render(plots.placement(run, measures=shown, radii=radii, thresholds=thresholds, alpha=alpha), ax)
 
 
 def sweep_figure(found: Sweep, *, ax: GivenAxes = None) -> Figure:
@@ -311,6 +314,14 @@ def _tables(run: OneOrMore, names: Sequence[str] | None) -> dict[str, BoundsTabl
     for table in tables.values():
         table.require_inputs()
     return tables
+
+
+def _measures(tables: dict[str, BoundsTable], measures: Sequence[str] | None) -> list[str]:
+    """The measures asked for, or those that all tables hold."""
+    if measures is not None:
+        return list(measures)
+    first, *others = (table.answers.measures for table in tables.values())
+    return [measure for measure in first if all(measure in held for held in others)]
 
 
 def _name(source: Source, position: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -14,8 +14,8 @@ from markupsafe import Markup
 
 from smoothcert._check import check_count, check_radii
 from smoothcert._version import __version__
-from smoothcert.analysis import RunSummary, bounds_table, summary
-from smoothcert.analysis.certified_accuracy import CLASS, DEFAULT_MEASURES, check_thresholds
+from smoothcert.analysis import BoundsTable, RunSummary, bounds_table, summary
+from smoothcert.analysis.certified_accuracy import CLASS, check_thresholds
 from smoothcert.analysis.stored_histograms import RunLike
 from smoothcert.analysis.table import DEFAULT_BOUNDS
 from smoothcert.bounds import TABLE, ceil_decimals
@@ -31,11 +31,13 @@ from smoothcert.typing import FloatArray
 if TYPE_CHECKING:
     from smoothcert.runs import Run
 
-# Thresholds that mean the same between two classes: margin = 2 score - 1.
-DEFAULT_THRESHOLDS: Mapping[str, tuple[float, ...]] = {"score": (0.5, 0.7, 0.9), "margin": (0.0, 0.4, 0.8)}
-ASKED_THRESHOLDS = tuple(round(0.05 * i, 2) for i in range(20))
+PARTS_OF_RANGE = (0.5, 0.7, 0.9)
+"""Default thresholds: of a score as they are; of a margin 0, 0.4 and 0.8, the same between two classes."""
+ASKED = 20
+"""Thresholds the first screen's fields offer."""
+MOST_OVERLAID = 4
 RADIUS_POINTS = 21
-THRESHOLD_GRID = np.linspace(0.0, 1.0, 101)
+THRESHOLD_POINTS = 101
 CLASS_THRESHOLD = 0.5  # of the votes: more than half keep the class
 
 
@@ -47,7 +49,11 @@ class RunView:
 
     key: str
     name: str
+    table: BoundsTable
+    step: float | None
     config: RunConfig
+    facts: list[tuple[str, str]]
+    thresholds: dict[str, list[float]]
     found: RunSummary
     inputs: int
     labelled: bool
@@ -69,7 +75,7 @@ def write_report(
     *,
     radii: Sequence[float] | None = None,
     thresholds: Sequence[float] | None = None,
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str] | None = None,
     bounds: Sequence[str] = DEFAULT_BOUNDS,
     alpha: float | None = None,
     max_inputs: int = 1_000,
@@ -84,8 +90,9 @@ def write_report(
         runs: Runs, each with at least one certified input. One that decided a question has a section about that only.
         out: File to write; replaced in one step if it exists.
         radii: Radii in input units; by default 0 to 4 sigma in steps of sigma.
-        thresholds: Thresholds for both measures; by default 0.5, 0.7, 0.9 for scores and 0, 0.4, 0.8 for margins.
-        measures: ``"score"``, ``"margin"`` or both.
+        thresholds: Thresholds for all measures; by default 0.5, 0.7, 0.9 for scores, 0, 0.4, 0.8 for margins and leads,
+            and the same parts of its range for any other.
+        measures: Measures of the runs; None for all they hold.
         bounds: Some of :data:`smoothcert.bounds.BOUNDS`.
         alpha: Instead of each run's own. To claim several statements together, divide by their number.
         max_inputs: Rows of the per-input table at most; the page says what it leaves out.
@@ -103,21 +110,28 @@ def write_report(
     if target.is_dir():
         raise InvalidArgumentError(f"out must be a file, for example report.html; got the folder {str(out)!r}")
     for name, given in (("runs", runs), ("measures", measures), ("bounds", bounds)):
-        if not given:
+        if given is not None and not given:
             raise InvalidArgumentError(f"{name} must name at least one; got none")
     distances = sorted({float(r) for r in (check_radii(radii) if radii is not None else _default_radii(runs))})
-    cuts = {
-        measure: sorted({float(t) for t in check_thresholds(thresholds or DEFAULT_THRESHOLDS[measure])})
-        for measure in measures
-    }
+    cuts = None if thresholds is None else sorted({float(t) for t in check_thresholds(thresholds)})
     rows = check_count("max_inputs", max_inputs, at_least=0)
     views = [
         decided_view(_decided(run, alpha), key=f"run{i}", name=_name(run, i))
         if run.config.kind == DECIDED
-        else _view(run, f"run{i}", _name(run, i), distances, cuts, tuple(bounds), alpha, rows)
+        else _view(run, f"run{i}", _name(run, i), distances, cuts, measures, tuple(bounds), alpha, rows)
         for i, run in enumerate(runs)
     ]
-    write_file(target, _render(views, title=title, measures=measures, bounds=bounds, radii=distances, thresholds=cuts))
+    comparable = [view for view in views if isinstance(view, RunView)]
+    write_file(
+        target,
+        _render(
+            views,
+            title=title,
+            radii=distances,
+            overlay=_overlay(comparable),
+            floating=any(view.step is None for view in views),
+        ),
+    )
     return target
 
 
@@ -148,7 +162,8 @@ def _view(
     key: str,
     name: str,
     radii: list[float],
-    thresholds: dict[str, list[float]],
+    cuts: list[float] | None,
+    asked: Sequence[str] | None,
     bounds: tuple[str, ...],
     alpha: float | None,
     max_inputs: int,
@@ -156,8 +171,8 @@ def _view(
     table = bounds_table(run, alpha=alpha)
     found = summary(run, table=table)
     answers = table.answers
-    thresholds = {measure: cuts for measure, cuts in thresholds.items() if measure in answers.measures}
-    measures = tuple(thresholds)
+    measures = tuple(m for m in (answers.measures if asked is None else asked) if m in answers.measures)
+    thresholds = {measure: cuts or _parts(table.ends(measure), PARTS_OF_RANGE) for measure in measures}
     bounds = tuple(bound for bound in bounds if bound in answers.bounds) or (() if measures else ("clopper_pearson",))
     if not bounds or not (measures or answers.class_radius):
         raise DataError(f"{name} holds none of the measures and bounds asked for; it holds {held_words(answers)}")
@@ -178,7 +193,7 @@ def _view(
     drawn = []
     if measures:
         drawn.append(
-            plots.accuracy_over_threshold(own, measures=measures, bounds=bounds, radii=radii, thresholds=THRESHOLD_GRID)
+            plots.accuracy_over_threshold(own, measures=measures, bounds=bounds, radii=radii, points=THRESHOLD_POINTS)
         )
     drawn.append(plots.accuracy_over_radius(own, thresholds=thresholds, bounds=bounds, radii=grid))
     if measures:
@@ -189,6 +204,10 @@ def _view(
         drawn.append(plots.reliability(own))
     return RunView(
         key=key,
+        table=table,
+        step=table.step,
+        facts=tables.facts(run.config, found.inputs, step=table.step),
+        thresholds=shown,
         name=name,
         config=run.config,
         found=found,
@@ -217,18 +236,46 @@ def _view(
 
 
 def _grid(radii: list[float], sigma: float) -> FloatArray:
-    return np.linspace(0.0, radii[-1] if radii[-1] > 0.0 else 4.0 * sigma, RADIUS_POINTS)
+    return np.linspace(0.0, max(radii) if max(radii) > 0.0 else 4.0 * sigma, RADIUS_POINTS)
+
+
+def _parts(ends: tuple[float, float], parts: Sequence[float]) -> list[float]:
+    """Values at some parts of a range."""
+    return [round(ends[0] + (ends[1] - ends[0]) * part, 10) for part in parts]
+
+
+def _overlay(views: Sequence[RunView]) -> Chart | None:
+    """The runs over one another, where they can be compared: by the first bound and measure of the first."""
+    if not 2 <= len(views) <= MOST_OVERLAID:
+        return None
+    asked = views[0].headline
+    own = {view.name: view.table for view in views}
+    grids = [view.table.answers.radii for view in views]
+    if len(own) < len(views) or any(grids) or any(asked.measure not in view.thresholds for view in views):
+        return None
+    if not all(asked.bound in table.answers.bounds for table in own.values()):
+        return None
+    thresholds = {} if asked.measure == CLASS else {asked.measure: [asked.threshold]}
+    radii = _grid([radius for view in views for radius in view.asked["radii"]], views[0].table.sigma)
+    plot = plots.accuracy_over_radius(own, thresholds=thresholds, bounds=[asked.bound], radii=radii)
+    return chart(plot, prefix="all")
 
 
 def _asked(
-    table: Any, measures: Sequence[str], bounds: Sequence[str], radii: list[float], headline: tables.Share
+    table: BoundsTable, measures: Sequence[str], bounds: Sequence[str], radii: list[float], headline: tables.Share
 ) -> dict[str, Any]:
     """Answers to every question the first screen's fields can ask."""
-    cuts = [headline.threshold] if headline.measure == CLASS else sorted({*ASKED_THRESHOLDS, headline.threshold})
+    cuts = {}
+    for measure in measures:
+        low, high = (0.0, 1.0) if measure == CLASS else table.ends(measure)
+        low = 0.0 if (low, high) == (-1.0, 1.0) else low  # a difference: below 0 another class is ahead
+        grid = _parts((low, high), [step / ASKED for step in range(ASKED)])
+        first = {headline.threshold} if measure == headline.measure else set()
+        cuts[measure] = sorted(first) if measure == CLASS else sorted({*grid, *first})
     answers = {
         f"{measure}|{bound}": [
-            [share.value, share.interval]
-            for share in tables.shares(table, measure=measure, bound=bound, radii=radii, thresholds=cuts)
+            [share.value, share.interval, share.least]
+            for share in tables.shares(table, measure=measure, bound=bound, radii=radii, thresholds=cuts[measure])
         ]
         for measure in measures
         for bound in bounds

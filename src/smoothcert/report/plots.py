@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from smoothcert.analysis import (
@@ -129,7 +130,8 @@ def accuracy_over_threshold(
     measures: Sequence[str],
     bounds: Sequence[str],
     radii: Sequence[float],
-    thresholds: FloatArray,
+    thresholds: FloatArray | None = None,
+    points: int = 201,
 ) -> Plot:
     """Certified accuracy over the threshold at several radii; a panel for each measure, a kind of line for each bound.
 
@@ -139,6 +141,9 @@ def accuracy_over_threshold(
     what = fraction_words(tables.values())
     drawn = []
     for measure in measures:
+        low, high = next(iter(tables.values())).ends(measure)
+        low = 0.0 if (low, high) == (-1.0, 1.0) else low  # a difference: below 0 another class is ahead
+        cuts = np.linspace(low, high, points) if thresholds is None else thresholds
         curves = [
             curve
             for name, bound in asked
@@ -147,11 +152,11 @@ def accuracy_over_threshold(
                 measure=measure,
                 bound=bound,
                 radii=radii,
-                thresholds=thresholds,
+                thresholds=cuts,
                 line=lines[name if len(tables) > 1 else bound],
             )
         ]
-        drawn.append(_curves_panel(curves, measure, f"{measure} kept above", what, start=0.5))
+        drawn.append(_curves_panel(curves, measure, f"{measure} kept above", what, start=(low + high) / 2))
     shades = zip(radii, colors(radii), strict=True)
     return Plot(
         "threshold",

@@ -14,22 +14,26 @@ from smoothcert.analysis import (
     RunSummary,
     certified_accuracy,
     class_certified_accuracy,
+    population_lower,
 )
 from smoothcert.analysis.certified_accuracy import CLASS
 from smoothcert.analysis.inputs import NO_LABEL
 from smoothcert.bounds import ceil_decimals, floor_decimals
 from smoothcert.report.wording import (
     accuracy_words,
+    count_words,
     duration_words,
     estimate_words,
-    percent,
-    percent_interval,
+    percent_below,
+    proportion_pair,
     proportion_words,
     radius_words,
+    step_words,
 )
 from smoothcert.runs.config import IMPORTED, RunConfig
 from smoothcert.typing import FloatArray
 
+_SOFTWARE = ("smoothcert", "torch", "onnxruntime", "openvino")
 # What nobody knows of a published log.
 _NOT_OF_A_LOG = ("seed", "levels of the score grid", "precision", "outputs", "device")
 
@@ -44,6 +48,7 @@ class Share:
     radius: float
     value: str
     interval: str
+    least: str  # of all such inputs, wrong certificates included
 
 
 @dataclass(frozen=True)
@@ -79,12 +84,16 @@ def shares(
     """
     if measure == CLASS:
         kept = class_certified_accuracy(table, radii=radii)
+        least = [float(population_lower(p.count, p.inputs, table.alpha)) for p in kept]
         return [
-            Share(measure, bound, thresholds[0], r, percent(p.count, p.inputs), percent_interval(p.ci_low, p.ci_high))
-            for r, p in zip(radii, kept, strict=True)
+            Share(measure, bound, thresholds[0], r, *proportion_pair(p), percent_below(low))
+            for r, p, low in zip(radii, kept, least, strict=True)
         ]
     rows = certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
-    return [Share(measure, bound, row.threshold, row.radius, *accuracy_words(row)) for row in rows]
+    return [
+        Share(measure, bound, row.threshold, row.radius, *accuracy_words(row), percent_below(row.population_lower))
+        for row in rows
+    ]
 
 
 def input_columns(
@@ -186,6 +195,24 @@ def summary_rows(found: RunSummary, *, expected: int | None) -> list[tuple[str, 
         rate = f"{found.samples_per_second:,.0f} noisy samples a second"
         rows.append(("sampling time", duration_words(found.seconds), rate))
     return rows
+
+
+def facts(config: RunConfig, inputs: int, *, step: float | None) -> list[tuple[str, str]]:
+    """What a reader must know before any number: what was certified, on what, under which noise, when and by what."""
+    sampled = config.kind != IMPORTED
+    pilot = f"{config.n0:,} pilot + " if sampled else ""
+    noise = "in floating point" if step is None else f"exact, on the lattice of step {step_words(step)}"
+    software = ", ".join(f"{name} {config.versions[name]}" for name in _SOFTWARE if name in config.versions)
+    wanted = [
+        ("model", config.model),
+        ("data", f"{config.data}, {count_words(inputs, 'input')}"),
+        ("sigma", f"{config.sigma:g}"),
+        ("samples per input", f"{pilot}{config.n:,} estimation" + ("" if config.question is None else " at most")),
+        ("noise", noise if sampled else None),
+        ("started" if sampled else "imported", config.created.replace("T", " ").removesuffix("+00:00")),
+        ("software", software),
+    ]
+    return [(name, value) for name, value in wanted if value]
 
 
 def provenance_rows(config: RunConfig, *, alpha: float) -> list[tuple[str, str]]:

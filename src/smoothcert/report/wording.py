@@ -31,6 +31,32 @@ def percent_interval(low: float, high: float) -> str:
     return f"{ends[0]:.1f}–{ends[1]:.1f}%"
 
 
+def percent_below(value: float) -> str:
+    """A certified lower bound as a percentage, rounded down.
+
+    Example:
+        >>> percent_below(0.8019)
+        '80.1%'
+    """
+    return f"{Decimal(floor_decimals(value, 3)) * 100:.1f}%"
+
+
+def proportion_pair(found: Proportion) -> tuple[str, str]:
+    """A proportion and its interval, as percentages."""
+    return percent(found.count, found.inputs), percent_interval(found.ci_low, found.ci_high)
+
+
+def step_words(step: float) -> str:
+    """A step of a lattice, as a fraction where it is one.
+
+    Example:
+        >>> step_words(1 / 255), step_words(0.3)
+        ('1/255', '0.3')
+    """
+    parts = round(1.0 / step)
+    return f"1/{parts}" if parts > 1 and abs(parts * step - 1.0) < 1e-9 else f"{step:g}"
+
+
 def proportion_words(found: Proportion) -> str:
     """A proportion with its interval.
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from importlib.metadata import distributions, version
@@ -80,6 +80,7 @@ class RunConfig(Checked):
         num_classes: Number of classes of the base classifier.
         device: Type of the device that computed the scores, such as ``"cpu"``.
         inputs: Number of inputs the finished run holds, if known.
+        indices: Their first index in the source, the one behind the last, and their step, if they are evenly spaced.
         class_names: Names of the classes, for people.
         notes: What a reader of the numbers must know, a sentence each.
         random: Whether the base classifier returned other scores for the same batch; it is then averaged over, too.
@@ -111,6 +112,7 @@ class RunConfig(Checked):
     num_classes: Count
     device: str = "cpu"
     inputs: int | None = None
+    indices: tuple[int, int, int] | None = None
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     random: bool = False
@@ -280,6 +282,20 @@ def current_versions(*packages: str) -> dict[str, str]:
     installed = {distribution.name for distribution in distributions()}
     found = {"smoothcert": __version__, "python": platform.python_version()}
     return found | {package: version(package) for package in packages if package in installed}
+
+
+def evenly_spaced(indices: Sequence[int]) -> tuple[int, int, int] | None:
+    """First index, the one behind the last, and their step; None for indices that are not evenly spaced.
+
+    Example:
+        >>> evenly_spaced([5, 8, 11]), evenly_spaced([7]), evenly_spaced([1, 2, 4])
+        ((5, 12, 3), (7, 8, 1), None)
+    """
+    if not indices:
+        return None
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    spaced = range(indices[0], indices[-1] + 1, step) if step > 0 else range(0)
+    return (spaced.start, spaced.stop, spaced.step) if list(spaced) == [*map(int, indices)] else None
 
 
 def now() -> str:

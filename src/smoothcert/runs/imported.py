@@ -21,7 +21,7 @@ from scipy.special import ndtri
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_sigma
 from smoothcert.errors import DataError, InvalidArgumentError
-from smoothcert.runs.config import IMPORTED, RunConfig, current_versions, now
+from smoothcert.runs.config import IMPORTED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.imported_log import ABSTAINED, COHEN, ImportedLog, read_log
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
@@ -119,6 +119,7 @@ def import_log(
         num_classes=max(classes, _DATA[data_set].classes) if data_set in _DATA else classes,
         device=UNKNOWN,
         inputs=expected,
+        indices=evenly_spaced(range(0, (expected or 0) * (log.stride or 1), log.stride or 1)),
         versions=current_versions(),
         created=now(),
         notes=tuple(_notes(log, source.name, held, sigma=noise, alpha=level, n=samples, expected=expected)),

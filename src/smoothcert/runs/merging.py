@@ -60,10 +60,9 @@ def merge_runs(sources: Sequence[Path | str], out: Path | str) -> Run:
 
 
 def _together(configs: Sequence[RunConfig]) -> RunConfig:
-    """The config of the whole: what the first says, all their notes, and the largest number of inputs expected."""
-    expected = [config.inputs for config in configs if config.inputs is not None]
+    """The config of the whole: that of the source that expects the most inputs, and all their notes."""
     notes = dict.fromkeys(note for config in configs for note in config.notes)
-    return replace(configs[0], inputs=max(expected, default=None), notes=tuple(notes))
+    return replace(max(configs, key=lambda config: config.inputs or 0), notes=tuple(notes))
 
 
 def _in_order(runs: Sequence[Run]) -> Iterator[pa.Table]:

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
-from smoothcert.bounds import class_radius
+from smoothcert._check import check_alpha, check_price
+from smoothcert.bounds import TopVotes
 from smoothcert.histogram import grid_points
 from smoothcert.runs.config import RunConfig
-from smoothcert.runs.records import SCHEMA, list_rows, pairs_in, ranges_in, select_columns
+from smoothcert.runs.records import SCHEMA, list_rows, one_array, pairs_in, ranges_in, select_columns
 from smoothcert.typing import FloatArray, IntArray
 
 _KEPT = ("index", "id", "label", "prediction", "seconds", "error", "answer")
@@ -33,8 +34,8 @@ def _columns(table: pa.Table, config: RunConfig) -> pa.Table:
     sampled = n > 0
     radius = np.full(table.num_rows, np.nan)
     if sampled.any():
-        own = _own_votes(table, kept["prediction"].to_pylist())
-        radius[sampled] = class_radius(own[sampled], n=n[sampled], sigma=float(config.sigma), alpha=config.alpha)
+        rows = table.filter(pa.array(sampled))
+        radius[sampled] = class_radii(rows, sigma=float(config.sigma), alpha=config.alpha)
     return pa.table(
         {
             **{name: kept[name] for name in _KEPT[:4]},
@@ -69,7 +70,44 @@ def _sums(table: pa.Table, name: str) -> IntArray:
     return np.array([int(row.sum()) for row in list_rows(table[name])], dtype=np.int64)
 
 
-def _own_votes(table: pa.Table, predictions: list[int | None]) -> IntArray:
-    """Votes for the prediction of each input."""
-    rows = zip(list_rows(table["votes_classes"]), list_rows(table["votes_counts"]), predictions, strict=True)
-    return np.array([int(counts[classes == own].sum()) for classes, counts, own in rows], dtype=np.int64)
+def class_radii(table: pa.Table, *, sigma: float, alpha: float) -> FloatArray:
+    """Class radius of each input, paid for its offset and its noise; see ``smoothcert.bounds.TopVotes``.
+
+    Args:
+        table: Records of inputs that were sampled: predictions, votes, and offset and price where the run has them.
+        sigma: Standard deviation of the noise, in input units.
+        alpha: Failure probability of each radius, in ``(0, 1/2]``.
+
+    Returns:
+        Shape ``(inputs,)``; 0 where abstained.
+    """
+    rows = table.num_rows
+    offset, price = (
+        table[name].fill_null(0.0).to_numpy() if name in table.column_names else np.zeros(rows)
+        for name in ("offset", "price")
+    )
+    votes = [_top_votes(table, stage) for stage in ("pilot_votes", "votes")]
+    radii = np.empty(rows)
+    for spent in np.unique(price):  # one for all inputs of a size
+        some = price == spent
+        (pilot, pilot_rival, n0), (sample, rival, n) = ((counts[some] for counts in stage) for stage in votes)
+        top = TopVotes(pilot=pilot, pilot_rival=pilot_rival, n0=n0, sample=sample, sample_rival=rival, n=n)
+        left = check_alpha(alpha) - check_price(float(spent), alpha=alpha)
+        radii[some] = top.class_radius(sigma=sigma, alpha=left, offset=offset[some])
+    return radii
+
+
+def _top_votes(table: pa.Table, stage: str) -> tuple[IntArray, IntArray, IntArray]:
+    """Of each input: votes for the prediction, most votes for another class, and all votes."""
+    classes, counts = (one_array(table[f"{stage}_{side}"]) for side in ("classes", "counts"))
+    row = np.repeat(np.arange(table.num_rows), np.diff(counts.offsets.to_numpy()))
+    # Flattened, and not the values as they are: a slice of a column shares those of the whole.
+    votes = counts.flatten().to_numpy()
+    own = classes.flatten().to_numpy() == table["prediction"].to_numpy()[row]
+    most = np.zeros(table.num_rows, dtype=np.int64)
+    np.maximum.at(most, row[~own], votes[~own])
+    return (
+        np.bincount(row[own], votes[own], table.num_rows).astype(np.int64),
+        most,
+        np.bincount(row, votes, table.num_rows).astype(np.int64),
+    )

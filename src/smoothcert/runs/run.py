@@ -181,7 +181,7 @@ class Run:
     def per_input(self) -> pa.Table:
         """One row per input: what was sampled and predicted, without the histograms.
 
-        Columns are ``index``, ``id``, ``label``, ``prediction``, ``abstained`` (by Cohen's certificate at the run's
+        Columns are ``index``, ``id``, ``label``, ``prediction``, ``abstained`` (by its class radius at the run's
         alpha), ``class_radius``, ``n0``, ``n``, ``seconds``, ``error``, ``answer``, and for each measure and the lead
         ``{name}_mean`` of the estimation samples; null where an input was skipped.
 

@@ -138,17 +138,14 @@ def set_aside(path: Path) -> list[Path]:
 def missing_inputs(config: RunConfig, held: IntArray) -> IntArray | None:
     """Inputs that a run should hold and does not; None where it does not say which it is of.
 
-    A run takes every ``stride``-th input of its source from the first, so those held tell whether the source counts
-    them one by one.
-
     Args:
         config: The run's.
         held: Index of the inputs it holds.
     """
-    if config.inputs is None or config.inputs > MOST_NAMED:
+    every = range(*config.indices) if config.indices is not None else range(0)
+    if len(every) != config.inputs or len(every) > MOST_NAMED:
         return None
-    every = np.arange(config.inputs, dtype=np.int64) * config.spec.data.stride
-    return np.setdiff1d(every, held) if np.isin(held, every).all() else None
+    return np.setdiff1d(np.array(every, dtype=np.int64), held)
 
 
 def ranges_text(indices: Sequence[int]) -> str:

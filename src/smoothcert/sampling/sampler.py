@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, TypeAlias
 
 import numpy.typing as npt
@@ -19,11 +19,12 @@ from smoothcert.samples import Samples
 from smoothcert.sampling.batching import BatchSize, batch_size_for_cpu, fastest_batch_size
 from smoothcert.sampling.chunks import content_hash
 from smoothcert.sampling.classifier import BaseClassifier
-from smoothcert.sampling.growing import GrowingSamples, draw_checked
+from smoothcert.sampling.growing import Counted, GrowingSamples, draw_checked
 from smoothcert.sampling.inputs import InputRange, check_input, check_input_range
 from smoothcert.sampling.noise import NoisyInput
 from smoothcert.sampling.packing import Job, Packer, Plan, Progress, Result
 from smoothcert.sampling.reducer import Votes
+from smoothcert.scores import DEFAULT_MEASURES, Measure, choose_measures
 
 _PROBE = 8  # samples in the first forward pass
 
@@ -50,13 +51,16 @@ class Sampler:
         device: Where to run; the module is moved there. ``None`` runs where its parameters are.
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``: the last two run the forward pass under
             autocast. Noise and softmax are float32 always.
-        outputs: Whether the module returns ``"logits"`` or ``"probabilities"``.
+        outputs: What the module returns: ``"logits"``, ``"probabilities"``, one ``"logit"`` of the second of two
+            classes, or ``"labels"``, a logit for each of several that may apply together.
         input_range: Smallest and largest value an input may hold; ``None`` for any finite value.
         lattice: The step of the inputs, such as ``1/255`` for 8-bit images or ``1/32768`` for 16-bit audio: the noise
             is exact, and a certificate is a claim about every input on that lattice. An input between its points is
             rounded, and every certified radius shrinks by the distance. ``"auto"`` takes ``1/255`` for an input whose
             values all are ``k/255`` in ``[0, 1]``, and otherwise floating point. ``None`` is noise in floating point,
             which is Gaussian only approximately.
+        measures: What is counted: ``"score"``, ``"margin"``, ``"lead"``, names for
+            :func:`smoothcert.scores.load_measure`, or measures.
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
@@ -75,10 +79,12 @@ class Sampler:
         outputs: str = "logits",
         input_range: InputRange | None = (0.0, 1.0),
         lattice: LatticeChoice = "auto",
+        measures: Sequence[str | Measure] = DEFAULT_MEASURES,
     ) -> None:
         self.sigma = check_sigma(sigma)
         self.lattice = lattice if lattice is None or lattice == "auto" else self._check_lattice(lattice)
-        self.levels = check_count("levels", levels)
+        chosen, lead = choose_measures(measures)
+        self.counted = Counted(chosen, lead, check_count("levels", levels))
         self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
         self.input_range = check_input_range(input_range)
         self.classifier = BaseClassifier(
@@ -97,25 +103,33 @@ class Sampler:
         return self.classifier.device
 
     def sample(
-        self, x: Tensor | npt.ArrayLike, *, n0: int, n: int, seed: int, progress: Progress | None = None
+        self,
+        x: Tensor | npt.ArrayLike,
+        *,
+        n0: int,
+        n: int,
+        seed: int,
+        label: int | None = None,
+        progress: Progress | None = None,
     ) -> Samples:
-        """Select a class from ``n0`` samples, then sample its score and margin ``n`` times.
+        """Select a class from ``n0`` samples, then count its measures in ``n`` others.
 
         Args:
             x: One input, any shape, floating point.
             n0: Number of pilot samples; they select the class, nothing is certified from them.
             n: Number of estimation samples, drawn apart from the pilot.
             seed: Seed of the noise, a non-negative integer.
+            label: The true class, which only measures of it need.
             progress: Called after each batch with the number of samples in it.
 
         Returns:
-            Votes, and histograms of both measures for the selected class.
+            Votes, and histograms of the measures.
 
         Raises:
             InvalidArgumentError: If an argument is outside its domain.
             ModelError: If the base classifier fails or returns something that is not class scores.
         """
-        [(_, samples)] = self.run([self.sampling(x, n0=n0, n=n, seed=seed)], progress=progress)
+        [(_, samples)] = self.run([self.sampling(x, n0=n0, n=n, seed=seed, label=label)], progress=progress)
         return samples
 
     def run(self, jobs: Iterable[Job[Result]], *, progress: Progress | None = None) -> Iterator[tuple[int, Result]]:
@@ -137,11 +151,13 @@ class Sampler:
                 jobs, scores=self.classifier.scores, plan=self._plans.__getitem__, progress=progress
             ).results()
 
-    def sampling(self, x: Tensor | npt.ArrayLike, *, n0: int, n: int, seed: int) -> Job[Samples]:
+    def sampling(
+        self, x: Tensor | npt.ArrayLike, *, n0: int, n: int, seed: int, label: int | None = None
+    ) -> Job[Samples]:
         """The job behind :meth:`sample`."""
         check_count("n0", n0)
         check_count("n", n)
-        growing = self.begin(x, seed=seed)
+        growing = self.begin(x, seed=seed, label=label)
         yield from growing.pilot(n0)
         yield from growing.grow(n)
         return growing.samples()
@@ -157,9 +173,9 @@ class Sampler:
         yield from draw_checked(noisy, self.classifier, "predict", 0, n, [votes])
         return most_voted(votes.counts(), alpha=left)
 
-    def begin(self, x: Tensor | npt.ArrayLike, *, seed: int) -> GrowingSamples:
+    def begin(self, x: Tensor | npt.ArrayLike, *, seed: int, label: int | None = None) -> GrowingSamples:
         """One input without samples yet, for a job that decides on its way how many it needs."""
-        return GrowingSamples(self.noisy(x, seed=seed), self.classifier, levels=self.levels)
+        return GrowingSamples(self.noisy(x, seed=seed), self.classifier, counted=self.counted, label=label)
 
     def noisy(self, x: Tensor | npt.ArrayLike, *, seed: int) -> NoisyInput:
         """One input, checked and on the device; inputs of its shape can be run from then on."""

@@ -18,28 +18,39 @@
       measure: [[...new Set(pairs.map((p) => p[0]))], measure],
       bound: [[...new Set(pairs.map((p) => p[1]))], bound],
       radius: [known.radii, radius],
-      threshold: [known.thresholds, threshold],
+      threshold: [known.thresholds[measure], threshold],
     };
     const fields = {};
-    for (const [name, [values, start]] of Object.entries(choices)) {
-      const field = make("select");
-      field.setAttribute("aria-label", name);
+    const fill = (field, values, start) => {
+      field.replaceChildren();
       for (const [i, value] of values.entries()) {
         const option = make("option", typeof value === "number" ? String(Number(value.toPrecision(6))) : value, field);
         option.value = String(i);
         option.selected = value === start;
       }
+    };
+    for (const [name, [values, start]] of Object.entries(choices)) {
+      const field = make("select");
+      field.setAttribute("aria-label", name);
+      fill(field, values, start);
       field.autocomplete = "off";
       answer.querySelector(`[data-ask="${name}"]`).replaceChildren(field);
       fields[name] = field;
     }
     const show = () => {
       const at = (name) => choices[name][0][Number(fields[name].value)];
+      const own = known.thresholds[at("measure")];
+      if (choices.threshold[0] !== own) { // another measure: the same threshold if it has it, else about the same place
+        const [before, place] = [at("threshold"), Number(fields.threshold.value)];
+        choices.threshold[0] = own;
+        fill(fields.threshold, own, own.includes(before) ? before : own[Math.min(place, own.length - 1)]);
+      }
       const rows = known.answers[`${at("measure")}|${at("bound")}`];
       const place = Number(fields.threshold.value) * known.radii.length + Number(fields.radius.value);
-      const [value, interval] = rows[place];
+      const [value, interval, least] = rows[place];
       answer.querySelector("[data-value]").textContent = value;
       answer.querySelector("[data-interval]").textContent = interval;
+      answer.querySelector("[data-least]").textContent = least;
       const scope = answer.parentElement.querySelector(".scope");
       if (scope) scope.textContent = `${at("bound")} bound this holds ${known.scopes[at("bound")]}`;
     };
