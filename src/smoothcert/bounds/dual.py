@@ -19,6 +19,7 @@ from smoothcert.typing import FloatArray
 # from an eighth of them, so it may be several standard errors off.
 CLAIMS = np.linspace(-6.0, 7.0, 125)
 LARGEST_TESTED_SHIFT = 8.0
+FINE_RADII = 120  # about so many where the pilot expects the threshold to be met
 LOT = 24  # radii tested at once
 
 
@@ -141,6 +142,8 @@ def _radii_to_test(threshold: float, *, pilot: HistogramStack, n: int, alpha: fl
     after = min(int(np.count_nonzero(expected > claim)), coarse.size - 1)
     fall = max(float(expected[after - 1] - expected[after]), 1e-12) if after else 1.0
     end = float(coarse[after] - (claim - expected[after]) / fall * (coarse[1] - coarse[0])) if after else 0.0
-    return np.unique(
-        np.concatenate((coarse, np.linspace(0.85 * end, min(1.15 * end + 0.05, LARGEST_TESTED_SHIFT), 121)))
-    )
+    # Multiples of a power of two, so that rounding in what the pilot expects does not move every radius.
+    first, last = 0.85 * end, min(1.15 * end + 0.05, LARGEST_TESTED_SHIFT)
+    step = 2.0 ** round(math.log2((last - first) / FINE_RADII))
+    fine = step * np.arange(math.floor(first / step), math.ceil(last / step) + 1)
+    return np.unique(np.concatenate((coarse, fine[(fine >= 0.0) & (fine <= LARGEST_TESTED_SHIFT)])))

@@ -199,12 +199,11 @@ def tilt(weights: FloatArray, deficit: FloatArray, delta: FloatArray, *, start: 
         log_s = np.clip(0.5 * np.log(2.0 * delta / variance), -30.0, 30.0)
     else:
         log_s = start
-    # The bet needs no precision. Single precision serves as long as it can tell what one sample is to win.
-    kind = np.float32 if delta.min() > 1e-6 else np.float64
+    # The bet needs no precision, but what is certified should not depend on a processor's single-precision logarithm.
     for _ in range(COLD_STEPS if start is None else WARM_STEPS):
         inverse = 1.0 / (1.0 + np.exp(log_s)[..., None] * value)
         total = mean(inverse)
-        growth = np.maximum(np.log(total) - mean(np.log(inverse.astype(kind))), 1e-300)
+        growth = np.maximum(np.log(total) - mean(np.log(inverse)), 1e-300)
         climb = np.maximum(mean(inverse * inverse) / total - total, 1e-300)  # d growth / d log s
         step = np.log(delta / growth) * growth / climb
         log_s = np.clip(log_s + np.clip(step, -3.0, 3.0), -30.0, 30.0)

@@ -103,7 +103,7 @@ def nearest_quantiles(weights: FloatArray) -> IntArray:
     below = np.cumsum(weights, axis=-1)
     above = below[..., -1:] - below[..., :-1]  # imprecise where it is minute; there the slope is, too
     with np.errstate(divide="ignore", over="ignore"):
-        odds = np.log((above / below[..., :-1]).astype(np.float32))
+        odds = np.log(above / below[..., :-1])
     return np.rint(np.clip(odds, -_REACH, _REACH) * _STEPS + _STEPS * _REACH).astype(np.int64)
 
 

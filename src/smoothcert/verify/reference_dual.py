@@ -100,9 +100,9 @@ class Line:
         below = np.cumsum(weights)
         above = below[-1] - below[:-1]
         with np.errstate(divide="ignore", over="ignore"):
-            odds = np.log((above / below[:-1]).astype(np.float32))
+            odds = np.log(above / below[:-1])
         steps = np.rint(np.clip(odds, -34.5, 34.5) * 64 + 64 * 34.5) - 64 * 34.5
-        tail = ndtri(expit(-np.abs(steps.astype(np.float64)) / 64))
+        tail = ndtri(expit(-np.abs(steps) / 64))
         z = np.where(steps < 0, tail, -tail)
         slope = np.exp(np.maximum(r * z - 0.5 * r * r, -650.0))
         value_at_one = ndtr(z - r) + slope * ndtr(-z)
@@ -140,11 +140,10 @@ class Tilt:
             log_s = min(max(0.5 * math.log(2.0 * delta / variance), -30.0), 30.0)
         else:
             log_s = start.log_s
-        kind = np.float32 if delta > 1e-6 else np.float64
         for _ in range(3 if start is None else 2):
             inverse = 1.0 / (1.0 + math.exp(log_s) * value)
             total = float(inverse @ weights)
-            growth = max(math.log(total) - float(np.log(inverse.astype(kind)) @ weights), 1e-300)
+            growth = max(math.log(total) - float(np.log(inverse) @ weights), 1e-300)
             climb = max(float((inverse * inverse) @ weights) / total - total, 1e-300)
             step = math.log(delta / growth) * growth / climb
             log_s = min(max(log_s + min(max(step, -3.0), 3.0), -30.0), 30.0)
@@ -346,5 +345,8 @@ def radii_to_test(pilot: Scores, claim: float, n: int, alpha: float) -> list[flo
     if after:
         fall = max(expected[after - 1] - expected[after], 1e-12)
         end = float(coarse[after] - (claim - expected[after]) / fall * (coarse[1] - coarse[0]))
-    fine = np.linspace(0.85 * end, min(1.15 * end + 0.05, LARGEST_TESTED_SHIFT), 121)
+    first, last = 0.85 * end, min(1.15 * end + 0.05, LARGEST_TESTED_SHIFT)
+    step = 2.0 ** round(math.log2((last - first) / 120))
+    fine = [step * k for k in range(math.floor(first / step), math.ceil(last / step) + 1)]
+    fine = [r for r in fine if 0.0 <= r <= LARGEST_TESTED_SHIFT]
     return [float(r) for r in np.unique(np.concatenate((coarse, fine)))]
