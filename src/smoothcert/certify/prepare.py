@@ -92,9 +92,10 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
             reporter.note(f"{name} runs code of your own")
     inputs, spec = _data(spec, data, found)
     trained_under = None if spec.model.denoiser else sampling.sigma
-    outputs = found.settle_outputs(spec.model.outputs)
     notes = [*found.notes, *training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=inputs)]
-    num_classes = count_classes(found, inputs)
+    columns = count_classes(found, inputs)
+    outputs = replace(found, num_classes=columns).settle_outputs(spec.model.outputs)
+    num_classes = 2 if outputs == "logit" else columns
     inputs = inputs.with_classes(found.class_names, num_classes)
     notes += inputs.notes
     lattice = sampling.lattice or inputs.lattice if sampling.noise == "lattice" else None
@@ -108,7 +109,7 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         batch_size=spec.execution.batch_size,
         device=device,
         precision=sampling.precision,
-        outputs=str(spec.model.outputs),
+        outputs=outputs,
         input_range=inputs.input_range,
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
         measures=measures,
@@ -168,7 +169,7 @@ def choose_device(device: str | None) -> str:
 
 
 def count_classes(model: LoadedModel, data: Dataset) -> int:
-    """Number of classes the model tells apart: as it says of itself, else of its output for a readable input.
+    """Number of columns the model returns: as it says of itself, else of its output for a readable input.
 
     Raises:
         ModelError: If it fails, or does not return rows of class scores.
