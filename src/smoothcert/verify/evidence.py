@@ -134,12 +134,8 @@ def assumptions(config: RunConfig, samples: Samples, alpha: float) -> list[str]:
         f"The base classifier is the function that ran: {config.model} with weights "
         f"{config.weights_hash or 'of unknown hash'}, in {sampling.precision} by {sampling.backend} on "
         f"{config.device}, preprocessing included.",
-        "It treats the rows of a batch independently of one another"
-        + (
-            "; it is random itself, and averaged over."
-            if config.random
-            else " and returns the same for the same batch."
-        ),
+        "It treats the rows of a batch independently of one another, as far as a probe tells, and is averaged over "
+        "where it is random itself.",
         noise,
         "The pilot is independent of the estimation samples; it chose the class, its rivals and the bets.",
     ]
