@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from smoothcert._check import check_alpha, check_price
+from smoothcert._check import check_alpha, check_price, check_radii
 from smoothcert.bounds import LeadCertificate, ScoreCertificate, TopVotes, deal_seed
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
@@ -119,6 +121,55 @@ class Certificate:
         if name == LEAD and self.lead is not None:
             return self.lead
         return self.vote if name == VOTE else self._stored(name)
+
+    def to_dict(
+        self,
+        radii: float | Sequence[float] = (0.0, 0.25, 0.5),
+        *,
+        thresholds: Sequence[float] = (),
+        bound: str = "dual",
+    ) -> dict[str, Any]:
+        """What is certified, in types that JSON has.
+
+        Each statement by itself, as everywhere: to claim all of them together, make the certificate at ``alpha``
+        divided by their number.
+
+        Args:
+            radii: Radii of the lower and upper bounds, in input units.
+            thresholds: Values to give the certified radius of; it is None where every radius is certified.
+            bound: One of :data:`smoothcert.bounds.BOUNDS`.
+
+        Raises:
+            InvalidArgumentError: If a radius, a threshold or the bound is outside its domain.
+        """
+        asked = check_radii(radii)
+
+        def measure(part: ScoreCertificate | LeadCertificate) -> dict[str, Any]:
+            found = {threshold: part.radius(threshold, bound) for threshold in thresholds}
+            return {
+                "mean": part.mean,
+                "lower": part.lower(asked, bound).tolist(),
+                "upper": part.upper(asked, bound).tolist(),
+                "radius": [found[threshold] if math.isfinite(found[threshold]) else None for threshold in thresholds],
+            }
+
+        names = [*self.measures, VOTE, *([] if self.lead is None else [LEAD])]
+        return {
+            "prediction": self.prediction,
+            "abstained": self.abstained,
+            "class_radius": self.class_radius,
+            "sigma": self.sigma,
+            "alpha": self.alpha,
+            "n0": self.n0,
+            "n": self.n,
+            "votes": self.votes.tolist(),
+            "offset": self.offset,
+            "rivals": list(self.rivals),
+            "bound": bound,
+            "radii": asked.tolist(),
+            "thresholds": list(thresholds),
+            "measures": {name: measure(self.measure(name)) for name in dict.fromkeys(names)},
+        }
 
     def _stored(self, name: str) -> ScoreCertificate:
         if name not in self.measures:
