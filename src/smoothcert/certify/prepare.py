@@ -93,7 +93,8 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
     columns = count_classes(model, data)
     outputs = replace(model, num_classes=columns).settle_outputs(spec.model.outputs)
     num_classes = 2 if outputs == "logit" else columns
-    data = data.with_classes(model.class_names, num_classes)
+    names = model.class_names if outputs != "logit" or len(model.class_names or ()) == num_classes else None
+    data = data.with_classes(names, num_classes)
     notes += data.notes
     lattice = sampling.lattice or data.lattice if sampling.noise == "lattice" else None
     spec = replace(spec, sampling=sampling.settled()).vary(device=device, lattice=lattice, outputs=outputs)
