@@ -345,6 +345,7 @@ def test_hugging_face_heads_of_several_labels_pass_through_no_softmax(hf_folder)
     network.save_pretrained(folder)
     model = resolve_model(f"hf:{folder}")
     assert model.settle_outputs(None) == "labels"
+    assert "multi-label head" in model.notes[0]
     with pytest.raises(ModelError, match=r"one logit per label.*not logits of a softmax; .*--outputs labels"):
         model.settle_outputs("logits")
     network.config.problem_type = "regression"

@@ -99,9 +99,11 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         load_weights(network, weights)
     dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
     outputs = _outputs(network.config, name)
-    notes: tuple[str, ...] = (
-        () if dtype == torch.float32 else (f"{name} was stored in {str(dtype)[6:]} and runs in float32",)
-    )
+    notes: tuple[str, ...] = ()
+    if dtype != torch.float32:
+        notes += (f"{name} was stored in {str(dtype)[6:]} and runs in float32",)
+    if outputs == "labels":
+        notes += (f"{name} has a multi-label head: its scores are sigmoids, and several labels may hold at once",)
     with _quiet(transformers):
         processor = fetch(lambda: transformers.AutoImageProcessor.from_pretrained(place, **options), name=name)
     input_size, resize, interpolation = _sizes(processor, name)
