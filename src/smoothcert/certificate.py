@@ -12,10 +12,8 @@ from smoothcert.bounds import LeadCertificate, ScoreCertificate, TopVotes, deal_
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.samples import Samples, StageHistograms
+from smoothcert.scores import LEAD, VOTE
 from smoothcert.typing import IntArray
-
-VOTE, LEAD = "vote", "lead"
-"""Measures that are made of votes, and of one measure per rival; the others are stored as they are called."""
 
 
 @dataclass(frozen=True, eq=False)

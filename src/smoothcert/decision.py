@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from smoothcert._check import check_count, check_radii, check_threshold
 from smoothcert.errors import InvalidArgumentError
-from smoothcert.scores import MEASURES
+from smoothcert.scores import LEAD, MEASURES, VOTE
 
 # Measured on CIFAR-10 score histograms, question score:0.5@0.25 at sigma 0.25: between 25 and 200 pilot samples the
 # average total hardly differs (1,240 to 1,300); 100 keep the selected class reliable.
@@ -20,9 +20,8 @@ GROWTH = 0.25
 
 CLASS = "class"
 """What a question about the class itself begins with: whether more than half of the votes stay with it."""
-_VOTE, _MAJORITY = "vote", 0.5
-_LEAD = "lead"
-_RANGES = {_VOTE: (0.0, 1.0), **{measure.name: (measure.lower, measure.upper) for measure in MEASURES.values()}}
+_MAJORITY = 0.5
+_RANGES = {VOTE: (0.0, 1.0), **{measure.name: (measure.lower, measure.upper) for measure in MEASURES.values()}}
 _FORM = re.compile(r"(?P<measure>[^:@\s]+):(?P<threshold>[^@]+)@(?P<radius>.+)|class@(?P<within>.+)")
 
 
@@ -54,7 +53,7 @@ class Question:
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        if self.measure == _LEAD:
+        if self.measure == LEAD:
             raise InvalidArgumentError("measure must be one that is sampled, or vote: the lead is made of several")
         threshold = check_threshold(self.threshold)
         if self.measure in _RANGES:  # that of a measure of one's own is known when it is sampled
@@ -74,7 +73,7 @@ class Question:
         match = _FORM.fullmatch(text.strip())
         try:
             if match is not None and match["within"] is not None:
-                return cls(_VOTE, _MAJORITY, float(match["within"]))
+                return cls(VOTE, _MAJORITY, float(match["within"]))
             if match is not None:
                 return cls(match["measure"], float(match["threshold"]), float(match["radius"]))
         except InvalidArgumentError:
@@ -88,7 +87,7 @@ class Question:
 
     def __str__(self) -> str:
         """In the form that :meth:`parse` reads."""
-        if (self.measure, self.threshold) == (_VOTE, _MAJORITY):
+        if (self.measure, self.threshold) == (VOTE, _MAJORITY):
             return f"{CLASS}@{self.radius}"
         return f"{self.measure}:{self.threshold}@{self.radius}"
 

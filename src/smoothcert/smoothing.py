@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from operator import itemgetter
 from typing import TypeAlias, TypeVar
 
@@ -21,6 +22,7 @@ from smoothcert.prediction import ABSTAIN
 from smoothcert.samples import Samples
 from smoothcert.sampling import Job, LatticeChoice, Sampler, warn_if_too_few
 from smoothcert.sampling.inputs import InputRange, as_tensor
+from smoothcert.scores import DEFAULT_MEASURES, Measure
 from smoothcert.stopping import UntilDecided, UntilStable
 from smoothcert.typing import FloatArray, IntArray
 
@@ -58,6 +60,7 @@ class SmoothedClassifier:
             classes, or ``"labels"``, a logit for each of several that may apply together; ``None`` for probabilities
             of an estimator, and logits of all others.
         lattice: The step of the inputs, ``"auto"`` or ``None``; see below.
+        measures: What is certified beside the class: ``"score"``, ``"margin"``, ``"lead"`` and measures of one's own.
 
     Which noise: computers cannot draw Gaussian noise in floating point exactly, and an input that lies on a lattice
     does not need them to. An 8-bit image scaled to ``[0, 1]`` has the step ``1/255``, and ``"auto"`` sees that: its
@@ -96,6 +99,7 @@ class SmoothedClassifier:
         precision: str = "float32",
         outputs: str | None = None,
         lattice: LatticeChoice = "auto",
+        measures: Sequence[str | Measure] = DEFAULT_MEASURES,
     ) -> None:
         self.input_ndim = check_count("input_ndim", input_ndim)
         module = as_module(base_classifier)
@@ -110,6 +114,7 @@ class SmoothedClassifier:
             outputs=outputs or outputs_of(module) or "logits",
             input_range=input_range,
             lattice=lattice,
+            measures=measures,
         )
 
     @property
@@ -130,6 +135,7 @@ class SmoothedClassifier:
         n: int = 95_000,
         alpha: float = 0.001,
         seed: int = 0,
+        label: int | Iterable[int] | None = None,
     ) -> Certificate | list[Certificate]:
         """Predict a class and certify its confidence within any radius.
 
@@ -139,6 +145,7 @@ class SmoothedClassifier:
             n: Number of estimation samples; the bounds are computed from them.
             alpha: Probability that a certificate is wrong, over the noise, in ``(0, 0.5]``.
             seed: Seed of the noise, a non-negative integer.
+            label: The true class, or one for each input; only measures of it need it.
 
         Returns:
             One certificate, or a list of them.
@@ -152,7 +159,7 @@ class SmoothedClassifier:
         """
         check_alpha(alpha)
         warn_if_too_few(n=n, alpha=alpha)
-        sampled = self.sample(x, n0=n0, n=n, seed=seed)
+        sampled = self.sample(x, n0=n0, n=n, seed=seed, label=label)
         if isinstance(sampled, Samples):
             return Certificate.from_samples(sampled, alpha=alpha)
         return [Certificate.from_samples(samples, alpha=alpha) for samples in sampled]
@@ -274,13 +281,22 @@ class SmoothedClassifier:
         labels = self._each(x, lambda one: self.sampler.predicting(one, n=n, alpha=alpha, seed=seed))
         return np.array(labels, dtype=np.int64) if isinstance(labels, list) else labels
 
-    def sample(self, x: Inputs, *, n0: int = 5_000, n: int = 95_000, seed: int = 0) -> Samples | list[Samples]:
+    def sample(
+        self,
+        x: Inputs,
+        *,
+        n0: int = 5_000,
+        n: int = 95_000,
+        seed: int = 0,
+        label: int | Iterable[int] | None = None,
+    ) -> Samples | list[Samples]:
         """What :meth:`certify` computes its certificates from, to be kept and asked later; the same arguments.
 
         Returns:
             Samples of one input, or a list of them.
         """
-        return self._each(x, lambda one: self.sampler.sampling(one, n0=n0, n=n, seed=seed))
+        labels = repeat(label) if label is None or isinstance(label, (int, np.integer)) else map(int, label)
+        return self._each(x, lambda one: self.sampler.sampling(one, n0=n0, n=n, seed=seed, label=next(labels, None)))
 
     def _each(self, x: Inputs, job: Callable[[Tensor], Job[Result]]) -> Result | list[Result]:
         """Run a job on a single input, or on several together, with the position of an input in any error."""

@@ -14,10 +14,11 @@ import numpy.typing as npt
 from smoothcert._check import check_alpha, check_choice, check_count, check_radii
 from smoothcert.bounds import BOUNDS
 from smoothcert.bounds.sequential import UNDECIDED, SequentialTest
-from smoothcert.certificate import LEAD, Certificate, stages_of
+from smoothcert.certificate import Certificate, stages_of
 from smoothcert.decision import Decision, Question, check_within, doubling_looks, looks
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.samples import Samples
+from smoothcert.scores import LEAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,9 +62,11 @@ class UntilDecided:
         decision, _ = yield from self.job(sampler, x, seed=seed)
         return decision
 
-    def job(self, sampler: Sampler, x: Tensor | npt.ArrayLike, *, seed: int) -> Job[tuple[Decision, Samples]]:
+    def job(
+        self, sampler: Sampler, x: Tensor | npt.ArrayLike, *, seed: int, label: int | None = None
+    ) -> Job[tuple[Decision, Samples]]:
         """The answer about one input, and everything that was sampled for it."""
-        growing = sampler.begin(x, seed=seed)
+        growing = sampler.begin(x, seed=seed, label=label)
         yield from growing.pilot(self.n0)
         begun = growing.samples()
         pilot = stages_of(begun, self.question.measure).pilot

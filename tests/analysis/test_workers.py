@@ -103,15 +103,6 @@ def test_a_damaged_part_met_on_the_way_is_told(two_workers) -> None:
     assert list(workers.spread(abs, range(12))) == list(range(12))
 
 
-def test_no_more_processes_than_the_quota_allows(monkeypatch) -> None:
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # as a control group does
-    set_workers(None)
-    try:
-        assert set(workers.spread(which_process, range(20))) == {os.getpid()}
-    finally:
-        set_workers(1)
-
-
 LONG = """
 import os, sys, time
 from smoothcert.analysis import set_workers, workers

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from runs.synthetic import ArraySource, assert_same_run
@@ -265,9 +266,9 @@ def test_the_filter_is_the_one_asked_for_else_the_models_own(tmp_path, recommend
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"limit": 5}, "limit must not be given beside a loaded data set"),
+        ({"limit": 5}, "limit must not be given beside loaded data"),
         ({"data": "digits", "stride": 2}, "data, stride must not be given"),
-        ({"model": "digits"}, "model must not be given beside a loaded model"),
+        ({"model": "digits"}, "model must not be given beside loaded model"),
         ({"weights": "w.safetensors"}, "weights must not be given"),
         ({"split": "test", "image_size": 8}, "split, image_size must not be given"),
     ],
@@ -282,14 +283,39 @@ def test_what_means_nothing_beside_what_is_loaded_is_refused(tmp_path, change, m
 @pytest.mark.parametrize(
     ("loaded", "message"),
     [
-        ({"model": "digits"}, "model must be a LoadedModel"),
-        ({"model": Brightness()}, "model must be a LoadedModel"),
-        ({"model": tiny_model(), "data": "digits"}, "data must be a Dataset"),
+        ({"model": "digits"}, "model must be loaded; its name belongs into the spec; got 'digits'"),
+        ({"model": 3}, "base_classifier must be a torch module, a function"),
+        ({"model": tiny_model(), "data": "digits"}, "data must be loaded; its name belongs into the spec"),
     ],
 )
-def test_names_and_modules_are_not_taken_for_loaded(tmp_path, loaded, message):
+def test_what_is_nothing_loaded_is_refused(tmp_path, loaded, message):
     with pytest.raises(InvalidArgumentError, match=message):
         certify_run(SamplingSpec(sigma=0.25), out=tmp_path / "run", **loaded)
+
+
+def test_a_module_and_arrays_are_certified_as_they_come(tmp_path):
+    source = ArraySource()
+    arrays = np.stack([source.read(index) for index in source.indices]), [source.label(i) for i in source.indices]
+    spec = RunSpec.of(sigma=0.25, n=200, n0=20, device="cpu")
+    run = certify_run(spec, out=tmp_path / "run", model=Brightness(), data=arrays)
+    assert (run.config.model, run.config.spec.model.name) == ("Brightness", None)
+    assert run.config.identity["code tiny_model.py"]
+    assert run.config.weights_hash
+    for one, other in zip(run.records(), certify(tmp_path / "other").records(), strict=True):
+        assert one.samples.score == other.samples.score
+    with pytest.raises(RunError, match=r"weights_hash is"):
+        certify_run(spec, out=tmp_path / "run", model=Brightness(41.0), data=arrays)
+    with pytest.raises(RunError, match="data_fingerprint is"):
+        certify_run(spec, out=tmp_path / "run", model=Brightness(), data=(arrays[0][:6], arrays[1][:6]))
+
+
+def test_a_function_is_a_classifier(tmp_path):
+    def dark_or_bright(batch):
+        return torch.stack([1.0 - batch.mean(dim=(1, 2, 3)), batch.mean(dim=(1, 2, 3))], dim=1) * 20.0
+
+    x = np.linspace(0.0, 1.0, 12, dtype=np.float32).reshape(12, 1, 1, 1) * np.ones((1, 1, 4, 4), np.float32)
+    run = certify_run(SamplingSpec(sigma=0.1, n=200, n0=20), out=tmp_path, model=dark_or_bright, data=x)
+    assert [record.samples.prediction for record in run.records()] == [0] * 6 + [1] * 6
 
 
 def test_what_is_neither_named_nor_loaded_is_asked_for(tmp_path):

@@ -33,13 +33,18 @@ def begin(out, *, after=5, model=None, data=None, spec=SPEC):
     return Run.open(out)
 
 
+def unseen(module=None):
+    """A classifier whose code no file shows."""
+    return replace(tiny_model(module), identity={"class": "tiny"})
+
+
 def test_a_run_begins_with_a_witness(tmp_path):
     witness = begin(tmp_path).config.witness
     assert (witness.index, witness.id) == (0, "array 0")
-    assert len(witness.scores) == len(witness.predictions) == 20
+    assert len(witness.logits) == len(witness.predictions) == 20
     assert set(witness.predictions) <= {0, 1, 2}
-    assert all(0.0 < score <= 1.0 for score in witness.scores)
-    assert len(begin(tmp_path / "more", spec=SPEC.vary(n0=50)).config.witness.scores) == 32
+    assert all(logit > 0.0 for logit in witness.logits)
+    assert len(begin(tmp_path / "more", spec=SPEC.vary(n0=50)).config.witness.logits) == 32
 
 
 def test_another_forward_with_the_same_weights_is_refused(tmp_path):
@@ -47,12 +52,14 @@ def test_another_forward_with_the_same_weights_is_refused(tmp_path):
         def forward(self, x):
             return 0.9 * super().forward(x)
 
-    kept = begin(tmp_path)
-    with pytest.raises(RunError, match=r"the scores of input 0 \(array 0\) differ by up to 0\.\d+ from those it began"):
-        certify_run(SPEC, out=tmp_path, model=tiny_model(Edited()), data=Dataset(ArraySource()))
+    kept = begin(tmp_path, model=unseen())
+    with pytest.raises(
+        RunError, match=r"the scores of input 0 \(array 0\) differ from those it began with \(logits by up to 1\d"
+    ):
+        certify_run(SPEC, out=tmp_path, model=unseen(Edited()), data=Dataset(ArraySource()))
     assert len(Run.open(tmp_path)) == len(kept)
-    certify_run(SPEC, out=tmp_path, model=tiny_model(), data=Dataset(ArraySource()))
-    certify_run(SPEC, out=tmp_path / "whole", model=tiny_model(), data=Dataset(ArraySource()))
+    certify_run(SPEC, out=tmp_path, model=unseen(), data=Dataset(ArraySource()))
+    certify_run(SPEC, out=tmp_path / "whole", model=unseen(), data=Dataset(ArraySource()))
     assert_same_run(tmp_path, tmp_path / "whole")
 
 
@@ -61,9 +68,9 @@ def test_a_finished_run_is_compared_too(tmp_path):
         def forward(self, x):
             return 0.9 * super().forward(x)
 
-    certify_run(SPEC, out=tmp_path, model=tiny_model(), data=Dataset(ArraySource()))
+    certify_run(SPEC, out=tmp_path, model=unseen(), data=Dataset(ArraySource()))
     with pytest.raises(RunError, match="the scores of input 0"):
-        certify_run(SPEC, out=tmp_path, model=tiny_model(Edited()), data=Dataset(ArraySource()))
+        certify_run(SPEC, out=tmp_path, model=unseen(Edited()), data=Dataset(ArraySource()))
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 7}, {"batch_size": 64}, {"verify_precision": True}])
@@ -80,8 +87,8 @@ def test_rounding_is_let_through(tmp_path):
         def forward(self, x):
             return super().forward(x.double().float() * torch.tensor(1.0 + 2.0**-23))
 
-    begin(tmp_path)
-    certify_run(SPEC, out=tmp_path, model=tiny_model(Rounding()), data=Dataset(ArraySource()))
+    begin(tmp_path, model=unseen())
+    certify_run(SPEC, out=tmp_path, model=unseen(Rounding()), data=Dataset(ArraySource()))
 
 
 def test_code_that_changed_is_named(tmp_path):
@@ -96,6 +103,15 @@ def test_code_that_changed_is_named(tmp_path):
     ):
         with pytest.raises(RunError, match=message):
             certify_run(SPEC, out=tmp_path, model=replace(model, identity=identity), data=Dataset(ArraySource()))
+
+
+def test_a_class_that_changed_is_named_where_nothing_else_says_it(tmp_path):
+    class Other(Brightness):
+        pass
+
+    begin(tmp_path)
+    with pytest.raises(RunError, match=r"the class is '.*Brightness' there and '.*Other' here"):
+        certify_run(SPEC, out=tmp_path, model=tiny_model(Other()), data=Dataset(ArraySource()))
 
 
 class Replaced(ArraySource):

@@ -221,3 +221,13 @@ def test_content_is_in_the_fingerprint(npz):
     assert changed.fingerprint != before
     assert load_data(npz(x=x, y=LABELS), limit=5).fingerprint == load_data(npz(x=PIXELS, y=LABELS), limit=5).fingerprint
     assert load_data(npz(x=x, y=LABELS[::-1])).fingerprint != changed.fingerprint
+
+
+def test_columns_that_number_the_rows_are_no_features(csv):
+    data = load_data(csv(",a,label\n0,5,1\n1,6,0\n"))
+    assert data.load(0).x.tolist() == [5]
+    assert data.notes == ("column '' left out, which numbers the rows", "1 feature column: a")
+
+
+def test_labels_that_are_bytes(npz):
+    assert load_data(npz(x=np.ones((2, 2)), y=np.array([b"dog", b"cat"]))).class_names == ("cat", "dog")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 
 import datasets
 import numpy as np
@@ -190,3 +191,9 @@ def test_orientation_is_applied(tmp_path, monkeypatch):
         data = load_data(name)
         np.testing.assert_array_equal(data.load(0).x, theirs.transpose(2, 0, 1) / np.float32(255))
         assert data.notes[-1] == "1 of 1 image: turned upright as the EXIF orientation says"
+
+
+def test_pipes_in_a_local_folder_are_named_and_do_not_wait(tmp_path):
+    os.mkfifo(tmp_path / "test-0.parquet")
+    with pytest.raises(DataError, match=r"test-0\.parquet in .* cannot be read: it is no regular file"):
+        load_data(f"hf:{tmp_path}")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -112,3 +115,43 @@ def test_labels_outside_the_classes_name_the_input(label):
 
 def test_labels_that_were_not_chosen_do_not_matter():
     assert len(Dataset(Labelled([0, 99], ("a",)), limit=1)) == 1
+
+
+KINDS = ("imagefolder", "audiofolder", "parquet", "npz", "csv", "hf", "python")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("path", ["x" * 300, "~nosuchuser/x", "/a\0b", "x/" * 3000])
+def test_paths_that_cannot_be_are_a_sentence(kind, path):
+    with pytest.raises(DataError, match=r"cannot be (used|read|loaded)|does not exist|importing"):
+        load_data(f"{kind}:{path}{':make.py' if kind == 'python' else ''}")
+
+
+@pytest.mark.parametrize("split", ["../images", "a/b", "x" * 300, "", ".hidden", "_part", "/etc"])
+def test_split_of_a_folder_is_the_name_of_one(tmp_path, split):
+    with pytest.raises((InvalidArgumentError, DataError), match=r"split must be the name of a folder|cannot be used"):
+        load_data(f"imagefolder:{tmp_path}", split=split)
+
+
+def test_grey_digits_for_a_colour_model():
+    grey, colour = load_data("digits", limit=3), load_data("digits", limit=3, channels=3)
+    assert (grey.lattice, grey.input_range, colour.load(0).x.shape) == (1 / 16, (0, 1), (3, 8, 8))
+    assert (colour.load(1).x == grey.load(1).x).all()
+    assert grey.fingerprint != colour.fingerprint
+    assert grey.source_fingerprint == colour.source_fingerprint
+
+
+@pytest.mark.parametrize(
+    ("use", "absent"),
+    [
+        ("import smoothcert.data", "torch PIL pyarrow datasets sklearn soundfile"),
+        (
+            "from smoothcert.data import load_data; load_data('digits').load(0)",
+            "torch pyarrow datasets sklearn soundfile",
+        ),
+        ("from smoothcert.data import as_dataset", "torch datasets sklearn soundfile"),
+    ],
+)
+def test_libraries_are_imported_when_they_are_needed(use, absent):
+    code = f"import sys\n{use}\nassert not set({absent.split()}) & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
+
 import datasets
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from PIL import Image
@@ -259,3 +263,63 @@ def test_code_that_cannot_be_imported(tmp_path, monkeypatch, text, message):
         load_data(f"python:{tmp_path / 'gone.py'}:f")
     with pytest.raises(InvalidArgumentError, match="split means nothing"):
         load_data(f"python:{tmp_path / 'odd.py'}:f", split="test")
+
+
+def test_a_source_that_fails_is_named():
+    class Broken(Waves):
+        def read(self, index):
+            raise KeyError("gone")
+
+    with pytest.raises(DataError, match="input wave 2 of waves cannot be read: KeyError: 'gone'"):
+        Dataset(Broken()).load(2)
+    assert len(Dataset(Broken()).fingerprint) == 64
+
+
+@pytest.mark.parametrize("x", [None, "text", np.array([]), np.array([1 + 1j]), [[1], [1, 2]]])
+def test_a_source_that_returns_no_array_is_named(x):
+    class Odd(Waves):
+        def read(self, index):
+            return x
+
+    with pytest.raises(DataError, match=r"input wave 0 of waves (must be an array of numbers|cannot be read)"):
+        Dataset(Odd()).load(0)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "message"),
+    [
+        ("lattice", 0, "lattice must be a positive step"),
+        ("lattice", "1/255", "lattice must be a positive step"),
+        ("input_range", (1, 0), "input_range must be two finite numbers"),
+        ("class_names", "ab", "class_names of waves must be a sequence of names"),
+        ("indices", [], "is empty"),
+    ],
+)
+def test_attributes_of_a_source_are_checked(attribute, value, message):
+    odd = Waves()
+    setattr(odd, attribute, value)
+    with pytest.raises((DataError, InvalidArgumentError), match=message):
+        Dataset(odd)
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [((X[0], 1, "meta"), "is a tuple of 3"), ((X[0], [0, 1]), "is no array"), ((X[0], float("inf")), "whole number")],
+)
+def test_items_of_other_forms_are_named(item, message):
+    with pytest.raises(DataError, match=message):
+        as_dataset([item]).load(0)
+
+
+def test_data_go_to_other_processes(tmp_path):
+    (tmp_path / "red").mkdir()
+    RED.save(tmp_path / "red" / "0.png")
+    np.savez(tmp_path / "a.npz", x=X.numpy(), y=Y.numpy())
+    buffer = (tmp_path / "red" / "0.png").read_bytes()
+    pq.write_table(pa.table({"image": [buffer] * 3, "label": [0, 1, 0]}), tmp_path / "a.parquet")
+    names = ("digits", f"imagefolder:{tmp_path}", f"npz:{tmp_path / 'a.npz'}", f"parquet:{tmp_path / 'a.parquet'}")
+    for data in (*(load_data(name, limit=3) for name in names), as_dataset(ROWS), as_dataset(TensorDataset(X, Y))):
+        data.load(0)
+        copy = pickle.loads(pickle.dumps(data))
+        assert copy.fingerprint == data.fingerprint
+        assert (copy.load(0).x == data.load(0).x).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,8 +36,15 @@ def make_run(folder: Path, config: RunConfig = CONFIG) -> Path:
     return folder
 
 
-def readings(folder: Path) -> Iterator[tuple[str, object]]:
-    """Every way to read a run, and what comes of it: something that can be compared, or the error."""
+def readings(folder: Path, names: Collection[str] | None = None) -> Iterator[tuple[str, object]]:
+    """Ways to read a run, all unless named, and what comes of each: something that can be compared, or the error."""
+    for name, way in ways().items():
+        if names is None or name in names:
+            yield name, _found(way, folder)
+
+
+def ways() -> dict[str, Callable[[Run], object]]:
+    """Every way to read a run."""
     columns = {
         "few columns": ["index", "label", "prediction"],
         "ids": ["index", "id"],
@@ -45,7 +52,7 @@ def readings(folder: Path) -> Iterator[tuple[str, object]]:
         "score": ["index", "levels", "score_pilot_cells", "score_pilot_counts", "score_sample_counts"],
         "cells": ["margin_sample_cells"],
     }
-    ways: dict[str, Callable[[Run], object]] = {
+    return {
         "length": len,
         "skipped": lambda run: [(r.index, r.error) for r in run.skipped],
         "records": lambda run: [_plain(r) for r in run.iter_records()],
@@ -56,8 +63,6 @@ def readings(folder: Path) -> Iterator[tuple[str, object]]:
         **{name: lambda run, names=names: _rows(run, names) for name, names in columns.items()},
         "all columns": lambda run: _rows(run, None),
     }
-    for name, way in ways.items():
-        yield name, _found(way, folder)
 
 
 def _found(way: Callable[[Run], object], folder: Path) -> object:

@@ -108,6 +108,7 @@ class Largest(TorchDispatchMode):
 
 def test_memory_is_bounded_by_the_batch(monkeypatch):
     monkeypatch.setattr("smoothcert.sampling.growing.LARGEST_KEPT_BYTES", 0)
+    monkeypatch.setattr("smoothcert.sampling.reducer._GATHERED_VALUES", 500)
     largest = []
     for n in (500, 2_000):
         module = Corners(4)
@@ -367,6 +368,7 @@ def test_the_price_counts_every_sample():
         (0.0, "lattice must be a finite step above 0"),
         (float("nan"), "lattice must be"),
         ("image", "lattice must be"),
+        (np.array([0.5, 0.25]), "lattice must be the step of the inputs"),
         (0.5, "must not be larger than sigma; got a step of 0.5 and sigma=0.25"),
         (1e-6, "at least sigma / 65,536"),
     ],

@@ -106,7 +106,7 @@ def compare(
         Tango (1998) for paired and Newcombe (1998) for unpaired intervals; see :mod:`smoothcert.analysis.difference`.
     """
     if not tables or len(tables) != len(names) or len(set(names)) != len(names):
-        raise InvalidArgumentError(f"names must be one a run, each once; got {len(tables)} runs and {list(names)}")
+        raise InvalidArgumentError(f"names must be one per run, each once; got {len(tables)} runs and {list(names)}")
     distances = check_radii(radii)
     cuts: list[float | None] = [None] if measure == CLASS else [float(cut) for cut in check_thresholds(thresholds)]
     for bound in bounds or ():

@@ -29,7 +29,7 @@ class Streamed(Protocol):
         """What defines the run."""
 
     def iter_records(self) -> Iterable[Record]:
-        """One record an input."""
+        """One record per input."""
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class BoundsTable:
         self.sigma = sigma
         self.seconds = seconds
         self.drawn = drawn
-        self._ranges = dict(USUAL_ENDS if run is None else run.ranges)
+        self._ranges = dict((run.ranges if run is not None else {}) or USUAL_ENDS)  # nothing is known of an empty run
         if run is not None and run.pairs and LEAD not in self._ranges:
             self._ranges[LEAD] = LEAD_ENDS
         self.answers = Askable(measures=tuple(self._ranges), class_radius=class_radius is not None)

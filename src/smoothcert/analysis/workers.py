@@ -20,23 +20,22 @@ Result = TypeVar("Result")
 FEWEST = 8  # chunks worth starting processes for, which takes about a second
 _IDLE = 30.0  # seconds without work after which a process ends by itself
 _LOOK = 0.5  # seconds between a process's looks at whether the one it works for is still there
-_workers: int | None = 1
+_workers = 1
 
 
-def set_workers(count: int | None) -> None:
+def set_workers(count: int) -> None:
     """Compute bounds of many inputs by this many processes from now on; 1, the default, starts none.
 
     Results do not depend on it, and the processes end with the one they work for, however that ends.
 
     Args:
-        count: Processes, at least 1; None for as many as this process may use: processors it is bound to, and no more
-            than the quota of its control group, as of a container.
+        count: Processes, at least 1; the command line takes :func:`smoothcert.cpus.usable_cpus`.
 
     Raises:
         InvalidArgumentError: If there is to be none.
     """
     global _workers  # like torch.set_num_threads, a property of the process
-    _workers = None if count is None else check_count("count", count)
+    _workers = check_count("count", count)
 
 
 def spread(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -> Iterator[Result]:
@@ -59,10 +58,6 @@ def spread(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -> Iter
 def _by_processes(function: Callable[[Chunk], Result], chunks: Iterator[Chunk]) -> Iterator[Result]:
     import joblib  # not at the top: most commands start no process, and it takes a tenth of a second
 
-    processes = joblib.cpu_count() if _workers is None else _workers
-    if processes == 1:
-        yield from map(function, chunks)
-        return
     sent: deque[Chunk] = deque()
 
     def calls() -> Iterator[Any]:
@@ -71,7 +66,7 @@ def _by_processes(function: Callable[[Chunk], Result], chunks: Iterator[Chunk]) 
             yield joblib.delayed(function)(chunk)
 
     pool = joblib.Parallel(
-        n_jobs=processes,
+        n_jobs=_workers,
         batch_size=1,
         return_as="generator",
         max_nbytes=None,  # no files: a process killed would leave them

@@ -77,9 +77,10 @@ class LocalEngine:
         config, sampler, until = self._run.config, self._run.sampler, self._run.until
         with naming(example):
             if until is None:
-                samples = yield from sampler.sampling(example.x, n0=config.n0, n=config.n, seed=config.seed)
+                sizes = {"n0": config.n0, "n": config.n, "seed": config.seed}
+                samples = yield from sampler.sampling(example.x, label=example.label, **sizes)
                 return Record(example.index, example.id, example.label, 0.0, samples)
-            decision, samples = yield from until.job(sampler, example.x, seed=config.seed)
+            decision, samples = yield from until.job(sampler, example.x, label=example.label, seed=config.seed)
             return Record(example.index, example.id, example.label, 0.0, samples, answer=decision.answer)
 
     def _charged(self, finished: tuple[int, Record]) -> Record:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from smoothcert._check import check_device
 from smoothcert.certify.forward import choose_classifier, score_difference
 from smoothcert.certify.inputs import first_readable, naming, readable
 from smoothcert.certify.probe import Behaviour, Watch, probe
 from smoothcert.certify.provenance import training_notes
 from smoothcert.certify.witness import take_witness
-from smoothcert.errors import DataError, InvalidArgumentError, ModelError, SmoothcertError
+from smoothcert.errors import DataError, InvalidArgumentError, ModelError
 from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.records import Record
 from smoothcert.spec import DataSpec, RunSpec
@@ -60,13 +61,13 @@ class Prepared:
         return Record(data.indices[position], data.id(position), data.label(position), 0.0, None, str(error))
 
 
-def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, reporter: Reporter) -> Prepared:
+def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter) -> Prepared:
     """Load what is named, see that it fits together, and settle what the spec leaves open.
 
     Args:
         spec: The run; without names of what is loaded.
-        model: The base classifier, where it is loaded.
-        data: The inputs, where they are loaded.
+        model: The base classifier, where it is loaded or made in Python.
+        data: The inputs, where they are.
         reporter: Shows notes.
 
     Raises:
@@ -82,24 +83,24 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
     if sampling.decide is None:
         warn_if_too_few(n=sampling.estimation_samples, alpha=sampling.alpha)
     device = choose_device(spec.execution.device)
-    model = bare = _model(spec, model, reporter)
+    found = bare = _model(spec, model, reporter)
     if spec.model.denoiser is not None:
-        model = behind_denoiser(bare, spec.model.denoiser, sigma=sampling.sigma, weights=spec.model.denoiser_weights)
+        found = behind_denoiser(bare, spec.model.denoiser, sigma=sampling.sigma, weights=spec.model.denoiser_weights)
     if data is None and str(spec.data.name).startswith("python:"):
         reporter.note(f"{spec.data.name} runs code of your own")
-    data, spec = _data(spec, data, model)
+    inputs, spec = _data(spec, data, found)
     trained_under = None if spec.model.denoiser else sampling.sigma
-    notes = [*model.notes, *training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=data)]
-    columns = count_classes(model, data)
-    outputs = replace(model, num_classes=columns).settle_outputs(spec.model.outputs)
+    notes = [*found.notes, *training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=inputs)]
+    columns = count_classes(found, inputs)
+    outputs = replace(found, num_classes=columns).settle_outputs(spec.model.outputs)
     num_classes = 2 if outputs == "logit" else columns
-    names = model.class_names if outputs != "logit" or len(model.class_names or ()) == num_classes else None
-    data = data.with_classes(names, num_classes)
-    notes += data.notes
-    lattice = sampling.lattice or data.lattice if sampling.noise == "lattice" else None
+    names = found.class_names if outputs != "logit" or len(found.class_names or ()) == num_classes else None
+    inputs = inputs.with_classes(names, num_classes)
+    notes += inputs.notes
+    lattice = sampling.lattice or inputs.lattice if sampling.noise == "lattice" else None
     spec = replace(spec, sampling=sampling.settled()).vary(device=device, lattice=lattice, outputs=outputs)
     sampler = Sampler(
-        choose_classifier(model, data, spec),
+        choose_classifier(found, inputs, spec),
         sigma=sampling.sigma,
         num_classes=num_classes,
         levels=sampling.levels,
@@ -107,61 +108,61 @@ def prepare(spec: RunSpec, *, model: LoadedModel | None, data: Dataset | None, r
         device=device,
         precision=sampling.precision,
         outputs=outputs,
-        input_range=data.input_range,
+        input_range=inputs.input_range,
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
+        measures=sampling.measures,
     )
-    behaviour, watch = _probed(sampler, data, spec)
+    behaviour, watch = _probed(sampler, inputs, spec)
     notes += behaviour_notes(behaviour)
     if spec.execution.verify_precision:
-        moved = score_difference(model, sampler, data)
+        moved = score_difference(found, sampler, inputs)
         notes.append(f"{sampling.backend} in {sampling.precision} against PyTorch in float32: {moved}")
     for note in notes:
         reporter.note(note)
-    example = next(readable(data), None)
+    example = next(readable(inputs), None)
     witness = None
     if example is not None:
         witness = take_witness(sampler, example, n0=sampling.pilot_samples, seed=sampling.seed)
     config = RunConfig(
         spec=spec,
         kind=SAMPLED if sampling.decide is None else DECIDED,
-        model=model.name,
-        weights_hash=model.weights_hash,
-        identity=dict(model.identity),
-        data=data.name,
-        data_fingerprint=data.fingerprint,
+        model=found.name,
+        weights_hash=found.weights_hash,
+        identity=dict(found.identity),
+        data=inputs.name,
+        data_fingerprint=inputs.fingerprint,
         num_classes=num_classes,
         device=sampler.device.type,
-        inputs=len(data),
-        indices=evenly_spaced(data.indices),
-        class_names=data.class_names,
+        inputs=len(inputs),
+        indices=evenly_spaced(inputs.indices),
+        class_names=inputs.class_names,
         notes=tuple(notes),
-        random=behaviour is not None and behaviour.is_random,
         witness=witness,
         versions=current_versions(
             "torch", "numpy", "scipy", *([] if sampling.backend == "torch" else [sampling.backend])
         ),
         created=now(),
     )
-    return Prepared(config, sampler, data, watch)
+    return Prepared(config, sampler, inputs, watch)
 
 
 def choose_device(device: str | None) -> str:
     """The device asked for, or a GPU if there is one.
 
     Raises:
-        InvalidArgumentError: If PyTorch cannot use it here.
+        InvalidArgumentError: If it is unknown, or PyTorch cannot use it here.
     """
+    if device is not None:
+        check_device(device)
     import torch
 
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        usable = torch.empty(1, device=device).device.type != "meta"
+        torch.empty(1, device=device)
     except Exception as error:  # builds of PyTorch without a device raise many kinds
         reason = str(error).strip().partition("\n")[0]
         raise InvalidArgumentError(f"device must be one that PyTorch can use here; got {device!r}: {reason}") from error
-    if not usable:
-        raise InvalidArgumentError(f"device must be one that PyTorch can compute on; got {device!r}")
     return device
 
 
@@ -176,18 +177,11 @@ def count_classes(model: LoadedModel, data: Dataset) -> int:
         return model.num_classes
     import torch
 
+    from smoothcert.models.guard import guarded
+
     batch = torch.from_numpy(first_readable(data).x)[None]
-    with torch.inference_mode():
-        try:
-            returned = model.module(batch)
-        except SmoothcertError:
-            raise
-        except Exception as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise ModelError(
-                f"model {model.name} failed on a float32 batch of shape {tuple(batch.shape)} with "
-                f"{type(error).__name__}: {reason}"
-            ) from error
+    with torch.inference_mode(), guarded(f"model {model.name}"):
+        returned = model.module(batch)
     if not isinstance(returned, torch.Tensor) or returned.ndim != 2:
         came = tuple(returned.shape) if isinstance(returned, torch.Tensor) else type(returned).__name__
         raise ModelError(f"model {model.name} must return class scores of shape (batch, num_classes); got {came}")
@@ -196,13 +190,12 @@ def count_classes(model: LoadedModel, data: Dataset) -> int:
 
 def behaviour_notes(behaviour: Behaviour | None) -> list[str]:
     """What a reader of the run must know about how its classifier behaves."""
+    if behaviour is None:
+        return []
     notes = []
-    if behaviour is not None and behaviour.is_dependent:
-        notes.append(
-            f"the base classifier's scores of an input depend on the others of its batch (by {behaviour.company:.2g} "
-            "on a few rows), so certificates may be wrong; --allow-unstable was given"
-        )
-    if behaviour is not None and behaviour.is_random:
+    if behaviour.drifts or behaviour.is_dependent:
+        notes.append(f"{_unstable(behaviour)}, so certificates may be wrong; --allow-unstable was given")
+    if behaviour.is_random:
         notes.append(
             f"the base classifier is random (scores of one batch moved by {behaviour.calls:.2g} from call to call): "
             "certified is its average over that too, and the run cannot be repeated exactly"
@@ -210,39 +203,48 @@ def behaviour_notes(behaviour: Behaviour | None) -> list[str]:
     return notes
 
 
-def _model(spec: RunSpec, loaded: LoadedModel | None, reporter: Reporter) -> LoadedModel:
+def _unstable(behaviour: Behaviour) -> str:
+    if behaviour.drifts:
+        return (
+            f"the base classifier keeps state from batch to batch, or draws random numbers that are not PyTorch's: "
+            f"scores of the same batch moved by {behaviour.drift:.2g}"
+        )
+    return (
+        "the base classifier scores an input by its company: on a few rows, scores moved by "
+        f"{behaviour.company:.2g} with the other rows of the batch, their order or number, as batch normalization "
+        "without running statistics makes them"
+    )
+
+
+def _model(spec: RunSpec, loaded: object | None, reporter: Reporter) -> LoadedModel:
     """The base classifier, without a denoiser."""
     from smoothcert.models import LoadedModel, code_warning, resolve_model
+    from smoothcert.models.identity import identify
+    from smoothcert.models.python_code import describe
 
     asked = spec.model
     for name in (asked.name, asked.denoiser):
         if name is not None and (said := code_warning(name)) is not None:
             reporter.note(said)
     if loaded is not None:
+        _require_alone("model", loaded, {"model": asked.name, "weights": asked.weights})
         if not isinstance(loaded, LoadedModel):
-            raise InvalidArgumentError(
-                f"model must be a LoadedModel, as resolve_model gives one; a name belongs into the spec; got {loaded!r}"
-            )
-        _require_alone("model", {"model": asked.name, "weights": asked.weights})
-        return loaded
+            return describe(loaded, name=type(loaded).__name__)
+        return loaded if loaded.identity else replace(loaded, identity=identify(loaded.module))
     if asked.name is None:
         raise InvalidArgumentError("model must be given: a name such as digits or torchvision:resnet50")
     return resolve_model(asked.name, weights=asked.weights)
 
 
-def _data(spec: RunSpec, loaded: Dataset | None, model: LoadedModel) -> tuple[Dataset, RunSpec]:
+def _data(spec: RunSpec, loaded: object | None, model: LoadedModel) -> tuple[Dataset, RunSpec]:
     """The inputs; and the spec with the sizes and the filter that were taken from the model."""
-    from smoothcert.data import Dataset, load_data
+    from smoothcert.data import as_dataset, load_data
 
     if loaded is not None:
-        if not isinstance(loaded, Dataset):
-            raise InvalidArgumentError(
-                f"data must be a Dataset, such as load_data gives; a name belongs into the spec; got {loaded!r}"
-            )
         defaults = RunSpec(sampling=spec.sampling).options(all=True, parts=("data",))
         asked = spec.options(all=True, parts=("data",))
-        _require_alone("data set", {name: asked[name] for name in asked if asked[name] != defaults[name]})
-        return loaded, spec
+        _require_alone("data", loaded, {name: asked[name] for name in asked if asked[name] != defaults[name]})
+        return as_dataset(loaded), spec
     if spec.data.name is None:
         raise InvalidArgumentError("data must be given: a name such as cifar10 or imagefolder:PATH")
     spec = spec.vary(**_scaling(spec.data, model))
@@ -250,10 +252,12 @@ def _data(spec: RunSpec, loaded: Dataset | None, model: LoadedModel) -> tuple[Da
     return load_data(str(spec.data.name), **options), spec
 
 
-def _require_alone(what: str, given: dict[str, Any]) -> None:
-    """Refuse what names or prepares something that came loaded."""
+def _require_alone(what: str, loaded: object, given: dict[str, Any]) -> None:
+    """Refuse a name in place of something loaded, and what names or prepares it beside it."""
+    if isinstance(loaded, str):
+        raise InvalidArgumentError(f"{what} must be loaded; its name belongs into the spec; got {loaded!r}")
     if useless := [name for name, value in given.items() if value is not None]:
-        raise InvalidArgumentError(f"{', '.join(useless)} must not be given beside a loaded {what}, which is as it is")
+        raise InvalidArgumentError(f"{', '.join(useless)} must not be given beside loaded {what}, which is as it is")
 
 
 def _scaling(asked: DataSpec, model: LoadedModel) -> dict[str, Any]:
@@ -277,20 +281,18 @@ def _probed(sampler: Sampler, data: Dataset, spec: RunSpec) -> tuple[Behaviour |
     """How the classifier behaves on a few noisy inputs; and the watch over it.
 
     Raises:
-        ModelError: If rows of a batch depend on each other, and that was not allowed.
+        ModelError: If rows of a batch depend on each other or on batches before, and that was not allowed.
     """
     rows = _rows(sampler, data)
     if rows is None:
         return None, Watch(sampler.classifier, None)
     found = probe(sampler.classifier, rows)
-    if found.is_dependent and not spec.execution.allow_unstable:
+    if (found.is_dependent or found.drifts) and not spec.execution.allow_unstable:
         raise ModelError(
-            f"the base classifier must score every input by itself: on a few rows, scores moved by {found.company:.2g} "
-            "with the other rows of the batch, their order or their number, as batch normalization without running "
-            "statistics makes them. Certificates would not hold for it; --allow-unstable goes on and notes it"
+            f"{_unstable(found)}. It must score every input by itself, or its certificates would not hold; "
+            "--allow-unstable goes on and notes it"
         )
-    ignore = found.is_random or found.is_dependent or spec.execution.allow_unstable
-    return found, Watch(sampler.classifier, None if ignore else rows)
+    return found, Watch(sampler.classifier, None if spec.execution.allow_unstable else rows)
 
 
 def _rows(sampler: Sampler, data: Dataset) -> Tensor | None:

@@ -93,16 +93,22 @@ def chance_message(looked: Sequence[tuple[Example, Samples]], *, num_classes: in
         spread = math.sqrt(chance * (1.0 - chance) / len(looked))
         if accuracy <= chance + 2.0 * spread:
             return f"{seen} is right {accuracy:.1%} of the time and guessing would be {chance:.1%}: {advice}"
-    elif np.mean([samples.score.sample.mean for _, samples in looked]) <= chance + 0.1 * (1.0 - chance):
+    elif _mean_score(looked) <= chance + 0.1 * (1.0 - chance):
         return f"{seen} hardly prefers any class: {advice}"
     if len(predictions) == 1 and labels != predictions:
         return f"{seen} says class {predictions.pop()} for every one: {advice}"
     return None
 
 
+def _mean_score(looked: Sequence[tuple[Example, Samples]]) -> float:
+    """Mean score of the predictions; 1.0 where scores were not counted."""
+    means = [samples.score.sample.mean for _, samples in looked if "score" in samples.measures]
+    return float(np.mean(means)) if means else 1.0
+
+
 def _sample(sampler: Sampler, example: Example, n: int) -> Samples:
     with naming(example):
-        return sampler.sample(example.x, n0=1, n=n, seed=_SEED)
+        return sampler.sample(example.x, n0=1, n=n, seed=_SEED, label=example.label)
 
 
 def _rate(sampler: Sampler, example: Example, *, first: int, most: int) -> float:

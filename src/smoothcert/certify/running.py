@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from smoothcert.certify.engine import LocalEngine
 from smoothcert.certify.prepare import prepare
@@ -17,10 +16,6 @@ from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
 from smoothcert.spec import RunSpec, SamplingSpec
 
-if TYPE_CHECKING:
-    from smoothcert.data import Dataset
-    from smoothcert.models import LoadedModel
-
 _USUAL = 1_000  # samples that a question takes on average, for want of anything better before the first is answered
 
 
@@ -28,8 +23,8 @@ def certify_run(
     spec: RunSpec | SamplingSpec,
     *,
     out: Path | str,
-    model: LoadedModel | None = None,
-    data: Dataset | None = None,
+    model: object | None = None,
+    data: object | None = None,
     reporter: Reporter | None = None,
 ) -> Run:
     """Sample every input of a data set under noise and store what was sampled, for any later question.
@@ -38,10 +33,12 @@ def certify_run(
     called again with the same arguments, and ends with the same records.
 
     Args:
-        spec: The run. What is loaded is not named in it; where both are, a :class:`SamplingSpec` is enough.
+        spec: The run. What comes as an object is not named in it; where both do, a :class:`SamplingSpec` is enough.
         out: The run folder.
-        model: The base classifier, where it is loaded.
-        data: The inputs, where they are loaded; they know how they were selected and prepared.
+        model: The base classifier, where it is no name: a :class:`smoothcert.models.LoadedModel`, or a module, function
+            or estimator, whose code becomes part of the run's fingerprint.
+        data: The inputs, where they are no name: whatever :func:`smoothcert.data.as_dataset` takes. They know how they
+            were selected and prepared.
         reporter: Shows notes and progress; None shows nothing.
 
     Returns:

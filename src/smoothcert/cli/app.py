@@ -27,6 +27,8 @@ _COMMANDS = {
         "compare": "compare:compare",
         "figure": "figure:figure",
         "sweep": "sweep:sweep",
+        "verify": "verify:verify",
+        "export": "verify:export",
     },
 }
 """Where each command is; it is loaded when it runs."""
@@ -42,7 +44,7 @@ app = App(
     help_format="markdown",
     group_commands=Group("Besides", sort_key=100),
     version=lambda: f"smoothcert {__version__}",
-    default_parameter=Parameter(negative_iterable=(), allow_repeating=True),  # the last one counts
+    default_parameter=Parameter(negative_bool=(), negative_iterable=(), allow_repeating=True),  # the last counts
     exit_on_error=False,
     print_error=False,
     suppress_keyboard_interrupt=False,

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Instead of those of the process.
     """
-    with any_encoding(), _noticed_interrupts() as interrupts:
+    with any_encoding(), _interrupted_imports():
         try:
             from smoothcert.cli.app import run
 
@@ -47,24 +47,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except BaseException as error:
             if os.environ.get(DEBUG, "0") != "0":
                 raise
-            raise SystemExit(_said(error, interrupted=bool(interrupts))) from None
+            raise SystemExit(_said(error)) from None
     raise SystemExit(0)
 
 
-def _said(error: BaseException, *, interrupted: bool) -> int:
+def _said(error: BaseException) -> int:
     """Say in one line what ended the program; gives its exit code."""
     if isinstance(error, BrokenPipeError):
         with suppress(OSError, ValueError):  # what is buffered would be written at the end, into the same pipe
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOBODY_READS
+    interrupted = isinstance(error, KeyboardInterrupt)
     with suppress(OSError):
-        if isinstance(error, KeyboardInterrupt) or interrupted:  # an import that is interrupted raises its own errors
-            say("interrupted", err=True)
-        else:
-            say(f"error: {one_line(' '.join(_sentence(error).split()))}", err=True)
-    if isinstance(error, KeyboardInterrupt) or interrupted:
-        return INTERRUPTED
-    return MISTAKE if isinstance(error, SmoothcertError) else FAILED
+        say("interrupted" if interrupted else f"error: {one_line(' '.join(_sentence(error).split()))}", err=True)
+    return INTERRUPTED if interrupted else MISTAKE if isinstance(error, SmoothcertError) else FAILED
 
 
 def _sentence(error: BaseException) -> str:
@@ -78,19 +74,26 @@ def _sentence(error: BaseException) -> str:
 
 
 @contextmanager
-def _noticed_interrupts() -> Iterator[list[int]]:
-    """Collect the interrupts that arrive, besides raising ``KeyboardInterrupt`` for each as usual."""
-    seen: list[int] = []
+def _interrupted_imports() -> Iterator[None]:
+    """End the process at once where Ctrl-C meets an import: libraries swallow it there, or raise errors of their own.
 
-    def notice(number: int, frame: FrameType | None) -> None:
-        seen.append(number)
-        signal.default_int_handler(number, frame)
+    Importing leaves nothing half done. Everywhere else an interrupt raises ``KeyboardInterrupt`` as usual.
+    """
+
+    def end(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):
+                with suppress(OSError):
+                    os.write(2, b"interrupted\n")
+                os._exit(INTERRUPTED)
+            frame = frame.f_back
+        raise KeyboardInterrupt
 
     usual = current_thread() is main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if usual:
-        signal.signal(signal.SIGINT, notice)
+        signal.signal(signal.SIGINT, end)
     try:
-        yield seen
+        yield
     finally:
         if usual:
             signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -28,7 +28,7 @@ Kind = Literal[
 ]
 
 
-def report(runs: Runs, /, *, out: Path = Path("report.html")) -> None:
+def report(runs: Runs, /, *, out: Path = Path("report.html"), alpha: float | None = None) -> None:
     """Write one self-contained HTML page with the figures and tables of one or more runs.
 
     For example:
@@ -38,10 +38,12 @@ def report(runs: Runs, /, *, out: Path = Path("report.html")) -> None:
     Args:
         runs: Run folders.
         out: The page to write.
+        alpha: Probability that one certificate is wrong. Default: each run's own. To claim several statements together,
+            divide it by their number.
     """
     from smoothcert.report import write_report
 
-    say(f"report: {write_report(open_runs(runs), out).resolve()}")
+    say(f"report: {write_report(open_runs(runs), out, alpha=alpha).resolve()}")
 
 
 def figure(
@@ -56,6 +58,7 @@ def figure(
     thresholds: Numbers | None = None,
     alpha: float | None = None,
     class_radii: Path | None = None,
+    overlay: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Draw one figure of stored runs.
 
@@ -76,24 +79,36 @@ def figure(
     For example:
 
         smoothcert figure accuracy-over-radius RUN --thresholds 0.5,0.9 --out figure.svg
+        smoothcert figure accuracy-over-radius RUN OTHER --overlay --out both.png
 
     Args:
         kind: Which figure; see above.
-        runs: Run folders, each drawn on its own.
+        runs: Run folders, each drawn on its own unless --overlay is given.
         out: File to write, .png, .svg or .pdf; for several runs their names are added to it.
         measure: Some of score, margin and the other measures of the run. Default: what the run holds.
         bound: Some of dual, cdf, hoeffding, clopper_pearson. Default: what the run holds.
         radii: L2 radii, in input units. Default: multiples of sigma, or those of an imported log.
         thresholds: Values to stay above (accuracy-over-radius), or how many thresholds (placement).
         alpha: Probability that one certificate is wrong. Default: the run's own.
+        overlay: Draw up to four runs in one figure, by the first bound; a kind of line for each.
         class_radii: For the correlation: run the class radii come from, such as an imported log of Cohen et al.
     """
+    from smoothcert.cli.asking import fitting_radii
     from smoothcert.report import save_figure
 
     if class_radii is not None and kind != "correlation":
         raise InvalidArgumentError(f"--class-radii is for the figure correlation; got it with {kind}")
     opened = open_runs(runs)
+    if radii is not None:
+        radii = tuple(fitting_radii(radii, sigma=max(run.config.sigma for run in opened)))
     (other,) = [None] if class_radii is None else open_runs([class_radii])
+    if overlay:
+        if kind == "placement":
+            raise InvalidArgumentError("--overlay is for the other figures: placement shows one run")
+        names = run_names(opened)
+        asked = _Drawn(opened[0], measure, bound, radii, thresholds, alpha, other, tuple(opened[1:]), names)
+        say(f"figure: {save_figure(_FIGURES[kind](asked), out).resolve()}")
+        return
     for run, name in zip(opened, run_names(opened), strict=True):
         asked = _Drawn(run, measure, bound, radii, thresholds, alpha, other)
         path = out if len(opened) == 1 else out.with_name(f"{out.stem}-{Path(name).name}{out.suffix}")
@@ -111,6 +126,15 @@ class _Drawn:
     thresholds: Sequence[float] | None
     alpha: float | None
     class_radii: Run | None
+    others: tuple[Run, ...] = ()
+    names: Sequence[str] | None = None
+
+    @cached_property
+    def tables(self) -> list[BoundsTable]:
+        """The bounds of the run, and of those drawn over it."""
+        from smoothcert.analysis import bounds_table
+
+        return [self.table, *(bounds_table(run, alpha=self.alpha) for run in self.others)]
 
     @cached_property
     def table(self) -> BoundsTable:
@@ -124,7 +148,7 @@ class _Drawn:
         """The measures asked for, else those held; all of them where none is, so that the run says what it holds."""
         from smoothcert.analysis.certified_accuracy import DEFAULT_MEASURES
 
-        held = [measure for measure in DEFAULT_MEASURES if measure in self.table.answers.measures]
+        held = [m for m in self.table.answers.measures if all(m in table.answers.measures for table in self.tables)]
         return list(self.measures or held or DEFAULT_MEASURES)
 
     @property
@@ -132,7 +156,7 @@ class _Drawn:
         """The bounds asked for, else the usual ones that are held."""
         from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS
 
-        held = [bound for bound in DEFAULT_BOUNDS if bound in self.table.answers.bounds]
+        held = [bound for bound in DEFAULT_BOUNDS if all(bound in table.answers.bounds for table in self.tables)]
         return list(self.bounds or held or DEFAULT_BOUNDS)
 
     @property
@@ -153,18 +177,23 @@ def _over_threshold(asked: _Drawn) -> Figure:
     from smoothcert.report import accuracy_over_threshold_figure
 
     return accuracy_over_threshold_figure(
-        asked.table, radii=asked.few_radii, measures=asked.asked_measures, bounds=asked.asked_bounds
+        asked.tables, names=asked.names, radii=asked.few_radii, measures=asked.asked_measures, bounds=asked.asked_bounds
     )
 
 
 def _over_radius(asked: _Drawn) -> Figure:
+    from smoothcert.cli.asking import fitting_thresholds, ranges_of
     from smoothcert.report import accuracy_over_radius_figure
 
+    measures = asked.measures or (asked.asked_measures if asked.table.answers.measures else [])
+    ranges = ranges_of(asked.run, asked.table, measures)
+
     return accuracy_over_radius_figure(
-        asked.table,
-        thresholds=asked.thresholds or [0.5, 0.7, 0.9],
+        asked.tables,
+        names=asked.names,
+        thresholds=fitting_thresholds(asked.thresholds, ranges),
         radii=asked.axis,
-        measures=asked.measures or asked.table.answers.measures,
+        measures=measures,
         bounds=asked.asked_bounds,
     )
 
@@ -174,7 +203,8 @@ def _correlation(asked: _Drawn) -> Figure:
     from smoothcert.report import correlation_figure
 
     return correlation_figure(
-        asked.table,
+        asked.tables,
+        names=asked.names,
         measures=asked.asked_measures,
         bound=asked.bounds[0] if asked.bounds else None,
         class_radii=None if asked.class_radii is None else bounds_table(asked.class_radii, alpha=asked.alpha),
@@ -184,19 +214,18 @@ def _correlation(asked: _Drawn) -> Figure:
 def _calibration(asked: _Drawn) -> Figure:
     from smoothcert.report import calibration_figure
 
-    return calibration_figure(asked.table)
+    return calibration_figure(asked.tables, names=asked.names)
 
 
 def _distribution(asked: _Drawn) -> Figure:
     from smoothcert.report import distribution_figure
 
     return distribution_figure(
-        asked.table, radii=asked.axis, measures=asked.asked_measures, bound=asked.asked_bounds[0]
+        asked.tables, names=asked.names, radii=asked.axis, measures=asked.asked_measures, bound=asked.asked_bounds[0]
     )
 
 
 def _placement(asked: _Drawn) -> Figure:
-    from smoothcert.analysis.certified_accuracy import DEFAULT_MEASURES
     from smoothcert.analysis.placement import COUNTS
     from smoothcert.report import placement_figure
 
@@ -206,7 +235,7 @@ def _placement(asked: _Drawn) -> Figure:
     return placement_figure(
         asked.run,
         radii=asked.radii or [step * asked.run.config.sigma for step in _STEPS],
-        measures=asked.measures or DEFAULT_MEASURES,
+        measures=asked.measures,
         thresholds=[int(count) for count in counts],
         alpha=asked.alpha,
     )

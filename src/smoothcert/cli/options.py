@@ -83,7 +83,7 @@ Format: TypeAlias = Literal["table", "csv", "json"]
 Runs: TypeAlias = Annotated[list[Path], Parameter(name="RUN", help="Run folders.")]
 Quiet: TypeAlias = Annotated[
     bool,
-    Parameter(name=["--quiet", "-q"], negative=(), help="No notes and no bar: a line a minute, warnings, errors."),
+    Parameter(name=["--quiet", "-q"], help="No notes and no bar: a line a minute, warnings, errors."),
 ]
 Device: TypeAlias = Annotated[
     str | None,

@@ -14,7 +14,7 @@ from smoothcert.console import say
 from smoothcert.training.recipe import Recipe
 
 _IMAGES = Parameter(group=Group("Images", sort_key=1))
-_RECIPE = Parameter(name="*", group=Group("Recipe", sort_key=2))
+_RECIPE = Parameter(name="*", negative_bool="no-", group=Group("Recipe", sort_key=2))
 
 
 def train(
@@ -31,7 +31,7 @@ def train(
     weights: Path | None = None,
     precision: Literal["float32", "bfloat16"] | None = None,
     device: Device = None,
-    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"], negative=())] = False,
+    quiet: Annotated[bool, Parameter(name=["--quiet", "-q"])] = False,
 ) -> None:
     """Train a classifier on noisy images and write its weights, to certify as cifar:ARCH.
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from smoothcert.data.columns import Columns, choose_columns, no_label, read_features, read_labels
-from smoothcert.data.files import check_regular
+from smoothcert.data.paths import check_regular
 from smoothcert.errors import DataError
 
 _LAST = (1, 3)  # numbers of channels that tell images with channels last from images with channels first
@@ -111,6 +111,9 @@ def feature_source(
         labels, class_names = read_labels(column, name=f"{columns.label!r} of {name}", class_names=class_names)
     else:
         notes = (*notes, no_label([], ""))
+    unused = [key for key in tables[0].column_names if key not in (*columns.inputs, columns.label)]
+    if unused:
+        notes = (*notes, f"column {', '.join(map(repr, unused))} left out, which numbers the rows")
     few = ", ".join(columns.inputs[:6]) + (", ..." if len(columns.inputs) > 6 else "")
     notes = (*notes, f"{len(columns.inputs):,} feature column{'s' if len(columns.inputs) > 1 else ''}: {few}")
     return ArraySource(x, labels, name=name, class_names=class_names, ids=ids, notes=notes)
@@ -199,6 +202,8 @@ def _labels(
     if y is None:
         return None, names
     given = np.asarray(y)
+    if given.dtype.kind == "S":
+        given = np.char.decode(given, "utf-8", "replace")
     if given.ndim == 2 and given.shape[1] == 1:
         given = given[:, 0]
     if given.shape != (count,):

@@ -21,7 +21,7 @@ LABEL_COLUMNS = ("label", "labels", "target", "targets", "class", "y")
 """Names of columns that hold the labels, without further evidence."""
 
 _SOUND_COLUMNS = ("audio", "sound", "speech", "wav")  # of encoded sounds, in tables that do not say
-_INDEX = re.compile(r"__index_level_\d+__")  # a column in which pandas keeps its row names
+_INDEX = re.compile(r"__index_level_\d+__|Unnamed: \d+|")  # a column in which pandas keeps its row names
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ def choose_columns(
         kind = features.get(image, {}).get("_type") if isinstance(features.get(image), dict) else None
         sound = kind == "Audio" or (kind is None and image.casefold() in _SOUND_COLUMNS)
         return Columns("sound" if sound else "image", (image,), label, class_names)
-    inputs = [image] if image is not None else [key for key in schema.names if key != label and not _INDEX.match(key)]
+    inputs = (
+        [image] if image is not None else [key for key in schema.names if key != label and not _INDEX.fullmatch(key)]
+    )
     return Columns("features", _features(schema, inputs, name, only_features=only_features), label, class_names)
 
 

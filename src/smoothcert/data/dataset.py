@@ -63,6 +63,15 @@ def parse_input_range(text: str | Sequence[float]) -> InputRange | None:
     return low, high
 
 
+def check_step(step: float | None) -> float | None:
+    """Return a step of a lattice as a positive finite float, or None for none; else raise ``InvalidArgumentError``."""
+    if step is None:
+        return None
+    if isinstance(step, (bool, str)) or not (math.isfinite(step) and step > 0):
+        raise InvalidArgumentError(f"lattice must be a positive step, such as 1/255; got {step!r}")
+    return float(step)
+
+
 @runtime_checkable
 class Source(Protocol):
     """Where inputs come from: three methods, each given an ``index``, one of ``indices``.
@@ -137,20 +146,22 @@ class Dataset:
         if isinstance(label_offset, bool) or not isinstance(label_offset, (int, np.integer)):
             raise InvalidArgumentError(f"label_offset must be an integer; got {label_offset!r}")
         self._source = source
-        self.name = source.name
+        self.name = str(getattr(source, "name", type(source).__name__))
         self.indices: list[int] = list(source.indices)[::stride][:limit]
         if not self.indices:
-            raise DataError(f"data set {source.name} is empty")
+            raise DataError(f"data set {self.name} is empty")
         self._classes = classes
         self._label_offset = int(label_offset)
         self._numbers: tuple[int, ...] | None = None  # of the model's class that each class of the data is
         names = getattr(source, "class_names", None)
+        if isinstance(names, str):
+            raise DataError(f"class_names of {self.name} must be a sequence of names; got {names!r}")
         self.class_names: tuple[str, ...] | None = None if names is None else tuple(str(name) for name in names)
         self.num_classes = None if self.class_names is None else len(self.class_names)
-        self.lattice: float | None = getattr(source, "lattice", None)
-        self.input_range: InputRange | None = getattr(source, "input_range", None)
-        if input_range is not None:
-            self.input_range = parse_input_range(input_range)
+        self.lattice: float | None = check_step(getattr(source, "lattice", None))
+        if input_range is None:
+            input_range = getattr(source, "input_range", None)
+        self.input_range: InputRange | None = None if input_range is None else parse_input_range(input_range)
         if self._label_offset:
             self.class_names = self.num_classes = None
         if self.num_classes is not None:
@@ -166,7 +177,8 @@ class Dataset:
     def notes(self) -> tuple[str, ...]:
         """Sentences, without full stops, on what was left out or converted; may read every input once."""
         _ = self._content  # what is done to an input is known once it was looked at
-        return tuple(getattr(self._source, "notes", ()))
+        notes = getattr(self._source, "notes", ())
+        return (notes,) if isinstance(notes, str) else tuple(notes)
 
     @property
     def source_fingerprint(self) -> str:
@@ -196,10 +208,27 @@ class Dataset:
         try:
             if (stored := getattr(self._source, "digest", None)) is not None:
                 return str(stored(index))
-            x = np.ascontiguousarray(self._source.read(index), dtype="<f4")
-        except SmoothcertError:
+            x = self._array(index)
+        except DataError:
             return "unreadable"
-        return f"{x.shape}:{hashlib.sha256(x.tobytes()).hexdigest()}"
+        return f"{x.shape}:{hashlib.sha256(np.ascontiguousarray(x, dtype='<f4').tobytes()).hexdigest()}"
+
+    def _array(self, index: int) -> npt.NDArray[np.float32]:
+        """Read an input; whatever goes wrong with it is said of it."""
+        try:
+            x = np.asarray(self._source.read(index))
+        except SmoothcertError:
+            raise
+        except Exception as error:  # of a source that is not ours
+            raise DataError(
+                f"input {self._source.id(index)} of {self.name} cannot be read: {type(error).__name__}: {error}"
+            ) from error
+        if x.dtype.kind not in "fiub" or x.size == 0:
+            raise DataError(
+                f"input {self._source.id(index)} of {self.name} must be an array of numbers; "
+                f"it has shape {x.shape} and type {x.dtype}"
+            )
+        return x.astype(np.float32, copy=False)
 
     def id(self, position: int) -> str:
         """Return the stable name of the input at ``position``, without reading it."""
@@ -219,7 +248,8 @@ class Dataset:
         found: Any = self._source.label(self.indices[position])
         if found is None or (isinstance(found, (float, np.floating)) and math.isnan(found)):
             return None
-        if isinstance(found, (bool, str)) or int(found) != found:
+        known = isinstance(found, (int, float, np.integer, np.floating)) and not isinstance(found, bool)
+        if not known or not math.isfinite(found) or int(found) != found:
             raise DataError(f"label of {self.id(position)} in {self.name} must be a whole number; got {found!r}")
         return None if found == UNLABELLED else int(found) + self._label_offset
 
@@ -230,13 +260,7 @@ class Dataset:
             DataError: The input cannot be read, or is not an array of finite numbers; the message names it.
         """
         index = self.indices[position]
-        x = np.asarray(self._source.read(index))
-        if x.dtype.kind not in "fiu" or x.size == 0:
-            raise DataError(
-                f"input {self.id(position)} of {self.name} must be an array of numbers; "
-                f"it has shape {x.shape} and type {x.dtype}"
-            )
-        x = x.astype(np.float32, copy=False)
+        x = self._array(index)
         low, high = float(x.min()), float(x.max())
         if not (math.isfinite(low) and math.isfinite(high)):
             raise DataError(f"input {self.id(position)} of {self.name} holds values that are not finite numbers")

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from smoothcert.data.columns import choose_label, read_labels
-from smoothcert.data.files import SPLITS, Tree, confined, read_bytes, walk
 from smoothcert.data.media import MediaSource, Reader
-from smoothcert.errors import DataError
+from smoothcert.data.paths import SPLITS, Tree, confined, is_left_out, read_bytes, user_path, walk
+from smoothcert.errors import DataError, InvalidArgumentError
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 """Tables with a column ``file_name``, by which Hugging Face folders tell what each file is."""
@@ -40,6 +40,7 @@ class FolderSource(MediaSource):
     Raises:
         DataError: The folder does not exist, holds parts of a data set rather than classes, or has files both beside
             and inside its class folders.
+        InvalidArgumentError: ``split`` is no name of a folder.
     """
 
     def __init__(
@@ -52,10 +53,13 @@ class FolderSource(MediaSource):
         label_column: str | None = None,
         allow_outside: bool = False,
     ) -> None:
-        root = path / split if split else path
+        if split is not None and (not split or Path(split).name != split or is_left_out(split)):
+            raise InvalidArgumentError(f"split must be the name of a folder in {path}; got {split!r}")
+        root = user_path(path / split if split else path)
         if not root.is_dir():
             there = sorted(child.name for child in path.iterdir() if child.is_dir()) if split and path.is_dir() else []
-            raise DataError(f"folder {root} does not exist" + (f"; {path} has {', '.join(there[:8])}" if there else ""))
+            what = "is no folder" if root.exists() else "does not exist"
+            raise DataError(f"folder {root} {what}" + (f"; {path} has {', '.join(there[:8])}" if there else ""))
         name = f"{kind}:{root}"
         tree = walk(root, suffixes=reader.suffixes)
         _check_splits(tree)

@@ -10,8 +10,8 @@ from typing import Any
 
 from smoothcert.data.arrays import ArraySource, feature_source
 from smoothcert.data.columns import choose_columns, no_label, read_labels
-from smoothcert.data.files import read_bytes
 from smoothcert.data.media import MediaSource, Reader, encoded_cell
+from smoothcert.data.paths import check_no_pipes, read_bytes, user_path
 from smoothcert.errors import DataError
 from smoothcert.extras import import_optional
 
@@ -84,11 +84,13 @@ def open_hugging_face(
         MissingDependencyError: ``datasets`` is not installed.
     """
     datasets = _datasets()
-    folder = Path(repository).expanduser()
+    folder = user_path(repository)
     if repository.startswith("~"):
         repository = str(folder)
     saved = (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()
     part = split if saved or split else "test"
+    if folder.is_dir():
+        check_no_pipes(folder)
     try:
         if saved:
             rows = datasets.load_from_disk(str(_saved(folder, split, name)))
@@ -97,7 +99,7 @@ def open_hugging_face(
     except DataError:
         raise
     except Exception as error:  # the hub, the network and the builders raise many kinds
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or type(error).__name__
         raise DataError(
             f"data {name!r}, split {part!r}, cannot be loaded from {repository!r}: {reason}"
             + ("" if folder.exists() else "; without a network, pass a local copy as parquet:PATH or imagefolder:PATH")

@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from smoothcert.data.files import read_bytes
+from smoothcert.data.paths import read_bytes
 from smoothcert.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 """What is decoded, whatever a file is called; others, such as PostScript, would start other programs."""
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
+SUFFIXES = frozenset({".apng", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm"})
+SUFFIXES |= {".ppm", ".tif", ".tiff", ".webp"}
 MAX_PIXELS, MAX_SIDE = 2**27, 2**16
 """The most pixels an image may have, in all and along a side; more are refused before memory is asked for."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from smoothcert.data.classes import ClassList
 from smoothcert.data.dataset import Dataset, InputRange, Source
+from smoothcert.data.paths import user_path
 from smoothcert.errors import DataError, InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _folder(target: str, name: str, options: _Options) -> Source:
 
     kind = name.partition(":")[0]
     return FolderSource(
-        Path(target).expanduser(),
+        user_path(target),
         kind=kind,
         reader=readers(options.preprocess)["sound" if kind == "audiofolder" else "image"](),
         split=options.split,
@@ -157,7 +158,7 @@ def _parquet(target: str, name: str, options: _Options) -> Source:
     from smoothcert.data.parquet import open_parquet
 
     return open_parquet(
-        Path(target).expanduser(),
+        user_path(target),
         readers=readers(options.preprocess),
         split=options.split,
         image_column=options.image_column,
@@ -169,20 +170,20 @@ def _parquet(target: str, name: str, options: _Options) -> Source:
 def _npz(target: str, name: str, options: _Options) -> Source:
     from smoothcert.data.arrays import open_npz
 
-    return open_npz(Path(target).expanduser(), name=name, split=options.split, size=options.preprocess.crop)
+    return open_npz(user_path(target), name=name, split=options.split, size=options.preprocess.crop)
 
 
 def _csv(target: str, name: str, options: _Options) -> Source:
     from smoothcert.data.arrays import open_csv
 
-    return open_csv(Path(target).expanduser(), name=name, label_column=options.label_column)
+    return open_csv(user_path(target), name=name, label_column=options.label_column)
 
 
 def _hugging_face(target: str, name: str, options: _Options) -> Source:
     from smoothcert.data.hugging_face import open_hugging_face
     from smoothcert.data.objects import readers
 
-    whole = name == "cifar10" or Path(target).expanduser().exists()  # a folder's own name may have a colon
+    whole = name == "cifar10" or user_path(target).exists()  # a folder's own name may have a colon
     repository, _, config = (_CIFAR10, "", "") if name == "cifar10" else (target, "", "")
     if not whole:
         repository, _, config = target.partition(":")

@@ -16,8 +16,9 @@ import numpy.typing as npt
 from smoothcert.data.arrays import ArraySource, feature_source
 from smoothcert.data.classes import ClassList
 from smoothcert.data.columns import choose_columns
-from smoothcert.data.dataset import Dataset, InputRange, Source
+from smoothcert.data.dataset import Dataset, InputRange, Source, check_step
 from smoothcert.data.media import Reader
+from smoothcert.data.paths import user_path
 from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import DataError, SmoothcertError
 
@@ -88,7 +89,7 @@ def as_dataset(
         input_range=input_range,
     )
     if found.lattice is None:
-        found.lattice = lattice
+        found.lattice = check_step(lattice)
     return found
 
 
@@ -163,6 +164,8 @@ class ItemsSource:
             raise
         except Exception as error:  # the user's own code
             raise DataError(f"input {self.id(index)} cannot be read: {type(error).__name__}: {error}") from error
+        if isinstance(item, tuple) and len(item) > 2:
+            raise DataError(f"items must be inputs or (input, label) pairs; {self.id(index)} is a tuple of {len(item)}")
         x, y = _pair(item)
         self._labels.setdefault(index, _listed(y))
         return x, y
@@ -278,13 +281,10 @@ def _pair(item: Any) -> tuple[Any, Any]:
     """Input and label of an item, which may be the input alone."""
     if isinstance(item, (tuple, list)) and len(item) == 1:
         return item[0], None
-    if (
-        isinstance(item, (tuple, list))
-        and len(item) == 2
-        and np.ndim(_listed(item[1])) == 0
-        and not _is_picture(item[1])
-    ):
-        return item[0], item[1]
+    if isinstance(item, (tuple, list)) and len(item) == 2:
+        second = _listed(item[1])
+        if second is None or isinstance(second, (int, float, str)):
+            return item[0], second
     if isinstance(item, Mapping):
         inputs = [key for key in ("x", "image", "img", "pixel_values", "audio", "input") if key in item]
         labels = [key for key in ("y", "label", "labels", "target") if key in item]
@@ -327,7 +327,7 @@ def _array(x: Any, name: str) -> npt.NDArray[Any]:
 
 def _import(source: str, name: str) -> ModuleType:
     is_file = source.endswith(".py")
-    path = Path(source).expanduser()
+    path = user_path(source)
     if is_file and not path.is_file():
         raise DataError(f"Python file {source} does not exist (data {name!r})")
     folder = str(path.resolve().parent if is_file else Path.cwd())

@@ -7,8 +7,6 @@ is made as soon as the columns it needs are there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pyarrow as pa
 
@@ -19,18 +17,22 @@ from smoothcert.runs.records import (
     STAGES,
     VOTES,
     column_type,
+    filled,
     measures_in,
     one_array,
     pairs_in,
     required_columns,
+    validity,
 )
 from smoothcert.typing import AnyArray, IntArray
 
 ANSWERS = ("certified", "refuted", "undecided")
 _IMPORTED = {"index": pa.int64(), "id": pa.string(), "label": pa.int64(), "seconds": pa.float64()}
 _IMPORTED |= {"error": pa.string(), "prediction": pa.int64()}
-MOST_VALUES = 2**28
-"""Numbers a part may hold: 2 GB of memory. The largest parts written hold a few per cent of that."""
+MOST_ROWS = 2**20
+"""Inputs that a part may hold. Runs sampled here have a few hundred in each, imported logs all of theirs."""
+MOST_BYTES = 2**31
+"""Memory that a part may take. The largest parts that are written take a tenth of that."""
 
 
 def check_columns(schema: pa.Schema, config: RunConfig) -> None:
@@ -51,6 +53,24 @@ def check_columns(schema: pa.Schema, config: RunConfig) -> None:
             raise RunError(f"has a column {field.name!r}, which no run has")
         if field.type != expected:
             raise RunError(f"has a column {field.name} of {field.type} where {expected} is expected")
+
+
+def check_size(rows: int, most: int | None, *, held: int = 0) -> None:
+    """Refuse a part that is too large, before memory is asked for or while it is.
+
+    Args:
+        rows: Rows it claims to have.
+        most: Inputs that its name covers, if it has one.
+        held: Bytes read so far.
+
+    Raises:
+        RunError: If it is; the message is what follows the name of the file.
+    """
+    limit = MOST_ROWS if most is None else min(most, MOST_ROWS)
+    if rows > limit:
+        raise RunError(f"claims {rows:,} rows, more than the {limit:,} it may have")
+    if held > MOST_BYTES:
+        raise RunError(f"takes more than the {MOST_BYTES:,} bytes of memory it may")
 
 
 def check_rows(table: pa.Table, config: RunConfig) -> None:
@@ -82,7 +102,7 @@ class _Rows:
         self._config = config
         self._names = frozenset(table.column_names)
         self._index = table["index"].to_numpy()
-        failed = table["error"].is_valid().to_numpy() if "error" in self._names else None
+        failed = validity(table["error"]) if "error" in self._names else None
         self._sampled = None if failed is None else ~failed
         self._drawn: IntArray | None = None  # samples of each input of a decided run, once its votes are counted
 
@@ -135,14 +155,14 @@ class _Rows:
         row = np.repeat(np.arange(len(self._index)), np.diff(starts))
         wrong = (rivals < 0) | (rivals >= self._config.num_classes)
         if "prediction" in self._names:
-            wrong |= rivals == self._table["prediction"].fill_null(-1).to_numpy()[row]
+            wrong |= rivals == filled(self._table["prediction"], -1)[row]
         order = np.lexsort((rivals, row))
         again = (np.diff(rivals[order]) == 0) & (np.diff(row[order]) == 0)
         wrong[order[1:][again]] = True
         self._refuse_value(starts, wrong, "its rivals are not distinct other classes")
         pairs = [name for name in self._names if name.startswith("lead_") and name.endswith("_pilot_cells")]
         if len(pairs) == pairs_in(self._table.schema) > 0:
-            held = np.sum([self._table[name].is_valid().to_numpy() for name in pairs], axis=0)
+            held = np.sum([validity(self._table[name]) for name in pairs], axis=0)
             more = held - np.diff(starts)
             self._refuse((more < 0) | (more > 1), "it has not a pair of the lead for each rival and one for the rest")
 
@@ -168,7 +188,7 @@ class _Rows:
         self._refuse_value(starts, (counts < 1) | (counts > most), f"its {name} cannot be")
         total = np.concatenate(([0], np.cumsum(counts)))
         sums = total[starts[1:]] - total[starts[:-1]]
-        held = self._table[name].is_valid().to_numpy()
+        held = validity(self._table[name])
         expected = np.full(len(sums), most)
         if stage == "sample" and self._config.kind == DECIDED:  # each input took as many as it needed
             expected = np.clip(sums, 1, most) if self._drawn is None else self._drawn
@@ -188,13 +208,12 @@ class _Rows:
     def _with_samples(self, name: str) -> None:
         """A column is there exactly for the inputs that were sampled."""
         if self._sampled is not None:
-            there = self._table[name].is_valid().to_numpy()
+            there = validity(self._table[name])
             self._refuse(there != self._sampled, f"its {name} is there without samples, or missing with them")
 
     def _outside(self, name: str, low: float, high: float) -> AnyArray:
         """Where a number that is not null is outside a range; NaN is outside any."""
-        column = self._table[name]
-        values = column.fill_null(low).to_numpy()
+        values = filled(self._table[name], low)
         outside: AnyArray = ~((values >= low) & (values <= high))
         return outside
 
@@ -212,14 +231,3 @@ def _imported_type(name: str) -> pa.DataType | None:
     if name == "checksum":
         return pa.binary(16)
     return _IMPORTED.get(name, pa.float64())
-
-
-def count_values(sizes: Iterable[int]) -> None:
-    """Refuse a part that would take too much memory, before it is read.
-
-    Args:
-        sizes: Numbers in each column, as its file claims.
-    """
-    total = sum(sizes)
-    if total > MOST_VALUES:
-        raise RunError(f"claims to hold {total:,} numbers, more than the {MOST_VALUES:,} allowed")

@@ -3,14 +3,13 @@
 Layout::
 
     RUN/config.json     kind "imported"; what is known of how the log was made, and notes on what it lacks
-    RUN/parts/*.parquet one row an input: what the log says about it, null where it abstains
+    RUN/parts/*.parquet one row per input: what the log says about it, null where it abstains
 
 The columns of the bounds are named ``measure:bound:radius``, such as ``score:cdf:0.25``.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +98,7 @@ def import_log(
     noise = check_sigma(_sigma(log, named) if sigma is None else sigma)
     level, samples = check_alpha(alpha), check_count("n", n)
     data_set = data or _last(r"(cifar10|imagenet)", named) or UNKNOWN
+    _check_classes(log, data_set)
     expected = _expected_rows(log, data_set) if rows is None else check_count("rows", rows)
     classes = 1 + int(max(log.labels.max(), log.predictions.max()))
     spec = RunSpec.of(
@@ -115,7 +115,7 @@ def import_log(
         spec=spec,
         model=str(spec.model.name),
         data=data_set,
-        data_fingerprint=f"{held or 'class'}:{hashlib.sha256(source.read_bytes()).hexdigest()}",
+        data_fingerprint=f"{held or 'class'}:{log.digest}",
         num_classes=max(classes, _DATA[data_set].classes) if data_set in _DATA else classes,
         device=UNKNOWN,
         inputs=expected,
@@ -177,6 +177,23 @@ def _last(pattern: str, named: str) -> str:
     """The last match in the name, nearest to the file."""
     found: list[str] = re.findall(pattern, named)
     return found[-1] if found else ""
+
+
+def _check_classes(log: ImportedLog, data: str) -> None:
+    """Refuse a class or an index that the data set does not have."""
+    if data not in _DATA:
+        return
+    known = _DATA[data]
+    for row in np.flatnonzero((log.labels >= known.classes) | (log.predictions >= known.classes)):
+        raise DataError(
+            f"input {log.indices[row]} has label {log.labels[row]} and prediction {log.predictions[row]}; {data} has "
+            f"the classes 0 to {known.classes - 1}: is the log about other data? Name them as data"
+        )
+    if log.indices[-1] >= known.size:
+        raise DataError(
+            f"input {log.indices[-1]} is in the log; {data} has {known.size:,}: is the log about other data? "
+            "Name them as data"
+        )
 
 
 def _expected_rows(log: ImportedLog, data: str) -> int | None:

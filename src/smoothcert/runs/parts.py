@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from smoothcert.errors import RunError
 from smoothcert.files import read_file
-from smoothcert.runs.checks import check_columns, check_rows, count_values
+from smoothcert.runs.checks import check_columns, check_rows, check_size
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import CHECKSUM, select_columns, to_parquet
 from smoothcert.runs.seals import add_checksums, check_checksums, check_seal, is_sealed, prepare_seal, seal
@@ -36,6 +36,7 @@ UNSEALED = 1
 REMEDY = "smoothcert check RUN --repair sets it aside, and the command that made the run then redoes its inputs"
 _NAME = re.compile(r"part-(\d{8,18})(?:-(\d{8,18}))?\.parquet")
 _ATTEMPTS = 100
+_AT_ONCE = 4_096  # rows
 _T = TypeVar("_T")
 
 
@@ -245,7 +246,11 @@ def is_single(path: Path) -> bool:
 def encode_part(table: pa.Table, config: RunConfig, *, compact: bool = True) -> bytes:
     """The rows as the sealed file of a part; their checksums are made unless they carry them already.
 
-    What was encoded is decoded again before it is given out, so that no fault of an encoder or of memory is sealed.
+    Args:
+        table: Rows by ascending index.
+        config: Of their run.
+        compact: Whether to spend time: on making the file small, and on decoding it again, so that no fault of an
+            encoder or of memory is sealed and the parts it replaces are deleted.
 
     Raises:
         RunError: If a row makes no sense for this run.
@@ -253,7 +258,8 @@ def encode_part(table: pa.Table, config: RunConfig, *, compact: bool = True) -> 
     check_rows(table, config)
     signed = table if CHECKSUM in table.column_names else add_checksums(table, config.fingerprint)
     content = seal(to_parquet(prepare_seal(signed, config.fingerprint), compact=compact), config.fingerprint)
-    _decode(content, config)
+    if compact:
+        _decode(content, config)
     return content
 
 
@@ -279,20 +285,29 @@ def read_part(
     return _load(path, config, columns, rows)[0]
 
 
+def read_sealed(path: Path, config: RunConfig) -> pa.Table:
+    """One part as :func:`read_part` gives it, but only its seal is checked: for rows that are checked together later.
+
+    Raises:
+        DamagedPartError: If it is damaged or does not belong to the run.
+    """
+    return _load(path, config, None, None, only_seal=True)[0]
+
+
 def concat_parts(tables: Sequence[pa.Table]) -> pa.Table:
     """Tables one after the other; a column that one of them lacks is null there."""
     return pa.concat_tables(tables, promote_options="default")
 
 
 def _load(
-    path: Path, config: RunConfig, columns: Sequence[str] | None, rows: IntArray | None
+    path: Path, config: RunConfig, columns: Sequence[str] | None, rows: IntArray | None, *, only_seal: bool = False
 ) -> tuple[pa.Table, pa.Schema]:
     """As :func:`read_part`, with the schema of all columns."""
     named = named_range(path)
     try:
         if named is None:
             raise RunError("is not named as a part of a run is")
-        return _decode(read_file(path), config, columns, named=named, rows=rows)
+        return _decode(read_file(path), config, columns, named=named, rows=rows, only_seal=only_seal)
     except FileNotFoundError:
         raise
     except RunError as error:
@@ -308,12 +323,15 @@ def _decode(
     *,
     named: tuple[int, int] | None = None,
     rows: IntArray | None = None,
+    only_seal: bool = False,
 ) -> tuple[pa.Table, pa.Schema]:
     """Rows from the bytes of a part, checked, and the schema of all its columns; errors are what follows its name."""
     if config.schema != UNSEALED or is_sealed(content):
         check_seal(content, config.fingerprint)
     wanted = None if columns is None else list(dict.fromkeys(["index", "error", *columns]))
     table, schema = _parse(content, config, wanted, most=None if named is None else named[1] - named[0] + 1)
+    if only_seal:
+        return table, schema
     _within(table, config, named)
     kept = table if rows is None else _rows(table, rows)
     if columns is None:
@@ -331,23 +349,22 @@ def _parse(
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             schema = file.schema_arrow
             check_columns(schema, config)
-            if most is not None and file.metadata.num_rows > most:
-                raise RunError(f"claims {file.metadata.num_rows:,} rows, more than the {most:,} inputs of its name")
-            count_values(_sizes(file.metadata))
+            check_size(file.metadata.num_rows, most)
             there = None if wanted is None else [name for name in wanted if name in schema.names]
-            table = file.read(columns=there)
+            batches, held = [], 0
+            for batch in file.iter_batches(batch_size=_AT_ONCE, columns=there):
+                held += batch.nbytes
+                check_size(0, None, held=held)
+                batches.append(batch)
+        if not batches:
+            raise RunError("is damaged (it holds no input)")
+        table = pa.Table.from_batches(batches)
         table.validate(full=True)  # offsets within their values, strings that are UTF-8
     except RunError:
         raise
     except Exception as error:  # Arrow raises many kinds for bytes that are not Parquet, MemoryError among them
         raise RunError(f"is damaged ({_first_line(error)})") from error
     return table, schema
-
-
-def _sizes(metadata: Any) -> Iterator[int]:
-    for group in range(metadata.num_row_groups):
-        for column in range(metadata.num_columns):
-            yield metadata.row_group(group).column(column).num_values
 
 
 def _within(table: pa.Table, config: RunConfig, named: tuple[int, int] | None) -> None:
@@ -357,8 +374,6 @@ def _within(table: pa.Table, config: RunConfig, named: tuple[int, int] | None) -
     except RunError as error:
         raise RunError(f"is damaged ({error})") from error
     inputs = table["index"].to_numpy()
-    if inputs.size == 0:
-        raise RunError("is damaged (it holds no input)")
     if named is not None and named != (int(inputs[0]), int(inputs[-1])):
         raise RunError(f"holds the inputs {inputs[0]} to {inputs[-1]}, not those of its name")
 

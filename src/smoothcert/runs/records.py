@@ -294,8 +294,25 @@ def list_rows(column: pa.ChunkedArray) -> list[AnyArray]:
 
 def one_array(column: pa.ChunkedArray) -> pa.Array:
     """A column as one array, whatever its chunks."""
+    if column.num_chunks == 1:
+        return column.chunk(0)
     combined = column.combine_chunks()  # for no chunk at all, some versions of Arrow give chunks again
     return pa.concat_arrays(combined.chunks) if isinstance(combined, pa.ChunkedArray) else combined
+
+
+def validity(column: pa.ChunkedArray | pa.Array) -> AnyArray:
+    """Which rows are not null."""
+    if column.null_count == 0:
+        return np.ones(len(column), dtype=np.bool_)
+    valid: AnyArray = column.is_valid().to_numpy(zero_copy_only=False)
+    return valid
+
+
+def filled(column: pa.ChunkedArray | pa.Array, value: float) -> AnyArray:
+    """A column of numbers with ``value`` where it is null."""
+    array = one_array(column) if isinstance(column, pa.ChunkedArray) else column
+    numbers: AnyArray = (array.fill_null(value) if array.null_count else array).to_numpy(zero_copy_only=False)
+    return numbers
 
 
 def _scalar(record: Record, name: str) -> object:

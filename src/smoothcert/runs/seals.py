@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 
 from smoothcert.errors import RunError
-from smoothcert.runs.records import CHECKSUM, one_array
+from smoothcert.runs.records import CHECKSUM, filled, one_array, validity
 from smoothcert.typing import AnyArray, IntArray
 
 _KEY = b"smoothcert.part"
@@ -105,13 +105,13 @@ def record_checksums(table: pa.Table, fingerprint: str) -> list[bytes]:
     pieces: dict[int, tuple[list[int], memoryview]] = {}
     for position, name in enumerate(names):
         array = one_array(table[name])
-        valid[:, position] = array.is_valid().to_numpy(zero_copy_only=False)
+        valid[:, position] = validity(array)
         if pa.types.is_list(array.type) or pa.types.is_string(array.type):
             starts, values = _variable(array)
             block[:, position] = np.diff(starts) // values.itemsize
             pieces[position] = (starts.tolist(), values.data.cast("B"))
         else:
-            numbers = array.fill_null(0).to_numpy(zero_copy_only=False)
+            numbers = filled(array, 0)
             block[:, position] = numbers.view(np.int64) if numbers.dtype == np.float64 else numbers
     patterns, group = np.unique(np.packbits(valid, axis=1), axis=0, return_inverse=True)
     checksums = [b""] * rows

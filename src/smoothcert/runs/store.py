@@ -23,7 +23,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from smoothcert.errors import RunError
 from smoothcert.files import disk_errors, is_temporary, make_folder, read_file, remove_temporaries, write_atomically
 from smoothcert.runs.config import Difference, RunConfig
-from smoothcert.runs.parts import Part, Parts, concat_parts, encode_part, is_single, part_name, read_part
+from smoothcert.runs.parts import Part, Parts, concat_parts, encode_part, is_single, part_name, read_part, read_sealed
 from smoothcert.runs.records import Record, to_table
 
 CONFIG = "config.json"
@@ -119,8 +119,13 @@ class RunStore:
         """Write the single parts as one and delete them."""
         if len(self._singles) < 2:
             return
-        table = concat_parts([read_part(path, self.config) for path in self._singles]).sort_by("index")
-        content = self._encode(table.combine_chunks())
+        table = concat_parts([read_sealed(path, self.config) for path in self._singles]).sort_by("index")
+        try:
+            content = self._encode(table.combine_chunks())
+        except RunError:
+            for path in self._singles:
+                read_part(path, self.config)  # names the one that is to blame, if it is a part
+            raise
         with disk_errors(self.path):
             first, last = table["index"][0].as_py(), table["index"][-1].as_py()
             write_atomically(self._parts / part_name(first, last), content)

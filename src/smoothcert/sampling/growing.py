@@ -15,7 +15,7 @@ from smoothcert.sampling._threads import one_thread
 from smoothcert.sampling.classifier import BaseClassifier
 from smoothcert.sampling.noise import NoisyInput
 from smoothcert.sampling.packing import Draw, Job, Reducer
-from smoothcert.sampling.reducer import Histograms, Lead, MeanScores, Votes
+from smoothcert.sampling.reducer import Gathered, Histograms, Lead, MeanScores, Votes
 from smoothcert.scores import Measure
 
 RIVALS = 3
@@ -72,7 +72,7 @@ class GrowingSamples:
         classes, device = self._classifier.num_classes, self._classifier.device
         means, votes, kept = MeanScores(classes, device), Votes(classes, device), Kept()
         keep = 4 * n0 * classes <= LARGEST_KEPT_BYTES
-        yield from self._draw("pilot", 0, n0, [means, votes, kept] if keep else [means, votes])
+        yield from self._run_pilot(n0, [means, votes, kept] if keep else [means, votes])
         self._n0, self._prediction = n0, means.winner()
         strongest = means.highest(min(RIVALS + 1, classes)).tolist()
         self._rivals = tuple(rival for rival in strongest if rival != self._prediction)[:RIVALS]
@@ -83,15 +83,16 @@ class GrowingSamples:
                     for reducer in counts.reducers:
                         reducer.add(portion)
         else:
-            yield from self._draw("pilot", 0, n0, counts.reducers)
+            yield from self._run_pilot(n0, counts.reducers)
         self._pilot, self._pilot_lead = counts.histograms("the pilot samples")
         self._pilot_votes = votes.counts()
         self._estimation = self._counts()
+        self._gathered = Gathered([self._votes, *self._estimation.reducers])
 
     def grow(self, n: int) -> Job[None]:
         """Draw estimation samples until there are ``n``: number ``n`` is the same noise however it is reached."""
         check_count("n", n)
-        yield from self._draw("estimation", self._n, n - self._n, [self._votes, *self._estimation.reducers])
+        yield from draw_checked(self._noisy, self._classifier, "estimation", self._n, n - self._n, [self._gathered])
         self._n = max(self._n, n)
 
     def price(self, samples: int) -> float:
@@ -104,6 +105,7 @@ class GrowingSamples:
         Raises:
             InvalidArgumentError: If a measure of the user's own left its range.
         """
+        self._gathered.flush()
         estimation, lead = self._estimation.histograms("the estimation samples")
         return Samples(
             prediction=self._prediction,
@@ -120,8 +122,10 @@ class GrowingSamples:
             price=self.price(self._n0 + self._n),
         )
 
-    def _draw(self, stage: str, start: int, count: int, into: Sequence[Reducer]) -> Job[None]:
-        yield from draw_checked(self._noisy, self._classifier, stage, start, count, into)
+    def _run_pilot(self, n0: int, into: Sequence[Reducer]) -> Job[None]:
+        gathered = Gathered(into)
+        yield from draw_checked(self._noisy, self._classifier, "pilot", 0, n0, [gathered])
+        gathered.flush()
 
     def _counts(self) -> _Counts:
         """New counts of the prediction, which is known by now."""

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from smoothcert.errors import ModelError, SmoothcertError
+from smoothcert.models.guard import is_out_of_memory, place, reason
 from smoothcert.sampling._threads import one_thread
-from smoothcert.sampling.batching import BatchSize, is_out_of_memory
+from smoothcert.sampling.batching import BatchSize
 from smoothcert.sampling.noise import NoisyInput
 
 Result = TypeVar("Result")
@@ -74,10 +75,8 @@ def _failure(error: Exception, rows: int) -> SmoothcertError:
     """What the base classifier raised, in one line; errors of our own as they are."""
     if isinstance(error, SmoothcertError):
         return error
-    reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-    failure = ModelError(
-        f"the base classifier failed on a batch of {rows} samples, some of other inputs, with {reason}"
-    )
+    said = f"{reason(error)}{place(error)}"
+    failure = ModelError(f"the base classifier failed on a batch of {rows} samples, some of other inputs, with {said}")
     failure.__cause__ = error
     return failure
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +29,20 @@ Blocks = Callable[[Tensor, tuple[int, int]], list[Tensor]]
 
 def generator(key: int, start: int = 0) -> np.random.Philox:
     """NumPy's generator of the words; ``random_raw`` gives the next ones, from word ``start`` on."""
-    made = np.random.Philox(key=key, counter=start // 4)
+    made = np.random.Philox(_Key(key), counter=start // 4)
     made.random_raw(start % 4)
     return made
+
+
+class _Key(np.random.SeedSequence):
+    """A key where NumPy expects a seed; given as ``key=`` it would gather entropy first, which takes twice as long."""
+
+    def __init__(self, key: int) -> None:
+        self._words = np.array([key % _WORD, key // _WORD], dtype=np.uint64)
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
+        """The two words of the key, which is all that Philox asks for."""
+        return self._words
 
 
 def words(key: int, start: int, count: int, device: torch.device) -> Tensor:

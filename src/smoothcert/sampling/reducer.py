@@ -11,10 +11,13 @@ from torch import Tensor
 
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram, grid_points
+from smoothcert.sampling._threads import one_thread
+from smoothcert.sampling.packing import Reducer
 from smoothcert.scores import MEASURES, Measure
 from smoothcert.typing import IntArray
 
 _SCALE = 2.0**32  # scores are summed in units of 2^-32: integers, so the order of the batches cannot matter
+_GATHERED_VALUES = 2**16
 _ROUNDING = 1e-5  # of its range: as far as a measure may leave it, computed in float32
 
 
@@ -30,6 +33,35 @@ def float32_edges(lower: float, upper: float, levels: int) -> Tensor:
     below = rounded.astype(np.float64) < points
     rounded[below] = np.nextafter(rounded[below], np.float32(np.inf))
     return torch.from_numpy(rounded)
+
+
+class Gathered:
+    """Hands scores on in larger portions, so that those of a small network do not cost more calls than arithmetic.
+
+    Args:
+        into: Get the scores, in order.
+    """
+
+    def __init__(self, into: Sequence[Reducer]) -> None:
+        self._into = into
+        self._waiting: list[Tensor] = []
+        self._values = 0
+
+    def add(self, scores: Tensor) -> None:
+        """Add a portion, shape ``(rows, num_classes)``; it is handed on when there is enough."""
+        self._waiting.append(scores)
+        self._values += scores.numel()
+        if self._values >= _GATHERED_VALUES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on what waits."""
+        if self._waiting:
+            scores = torch.cat(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+            self._waiting, self._values = [], 0
+            with one_thread(scores):
+                for reducer in self._into:
+                    reducer.add(scores)
 
 
 class MeanScores:

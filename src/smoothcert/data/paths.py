@@ -17,7 +17,22 @@ SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", 
 """Names of parts of a data set, which are no classes."""
 
 _NOT_DATA = frozenset({"lost+found", "$recycle.bin", "#recycle", "@recycle", "system volume information"})
-_MAX_DEPTH = 64
+_MAX_DEPTH, _MAX_LINKS = 64, 100_000
+
+
+def user_path(text: str | Path) -> Path:
+    """Return the path that a person wrote, ``~`` for the home folder included.
+
+    Raises:
+        DataError: It is no path, or of a home folder that is not known.
+    """
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"path {str(text)!r} cannot be used: {reason}") from error
+    return path
 
 
 def is_left_out(name: str) -> bool:
@@ -156,9 +171,21 @@ def walk(root: Path, *, suffixes: Collection[str]) -> Tree:
     return tree
 
 
+def check_no_pipes(root: Path) -> None:
+    """Check that all files below a folder are regular ones, for readers that would wait for the end of a pipe.
+
+    Raises:
+        DataError: One is not; the message names it.
+    """
+    for relative, entry in _entries(root):
+        if not entry.is_dir() and os.path.exists(entry.path):
+            check_regular(Path(entry.path), name=f"{relative} in {root}", most=2**60)
+
+
 def _entries(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Everything below a folder with its path inside; nothing inside what is left out."""
     pending: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]
+    links = 0  # a few, each to a folder of others, can make any number of paths
     while pending:
         inside, above = pending.pop()
         folder = os.path.join(root, inside)
@@ -169,12 +196,15 @@ def _entries(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
         except OSError as error:
             raise DataError(f"folder {folder} cannot be listed: {error.strerror or error}") from error
         here = (identity.st_dev, identity.st_ino)
-        if here in above or len(above) >= _MAX_DEPTH:
+        if here in above:
             raise DataError(f"folder {folder} leads back to a folder that it lies in, by a link; remove the link")
+        if len(above) >= _MAX_DEPTH or links > _MAX_LINKS:
+            raise DataError(f"folder {folder} lies too deep, or behind too many links, to be followed")
         for entry in entries:
             relative = f"{inside}/{entry.name}" if inside else entry.name
             yield relative, entry
             if not is_left_out(entry.name) and _is_folder(entry, relative, root):
+                links += entry.is_symlink()
                 pending.append((relative, (*above, here)))
 
 
