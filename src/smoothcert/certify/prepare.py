@@ -96,7 +96,8 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
     columns = count_classes(found, inputs)
     outputs = replace(found, num_classes=columns).settle_outputs(spec.model.outputs)
     num_classes = 2 if outputs == "logit" else columns
-    inputs = inputs.with_classes(found.class_names, num_classes)
+    names = found.class_names if outputs != "logit" or len(found.class_names or ()) == num_classes else None
+    inputs = inputs.with_classes(names, num_classes)
     notes += inputs.notes
     lattice = sampling.lattice or inputs.lattice if sampling.noise == "lattice" else None
     spec = replace(spec, sampling=sampling.settled()).vary(device=device, lattice=lattice, outputs=outputs)
