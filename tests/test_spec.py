@@ -17,7 +17,7 @@ from smoothcert.backends.names import BACKENDS
 from smoothcert.cli import main
 from smoothcert.data.preprocess import INTERPOLATIONS
 from smoothcert.errors import InvalidArgumentError
-from smoothcert.models.loaded import OUTPUTS
+from smoothcert.outputs import OUTPUTS
 from smoothcert.runs import Run
 from smoothcert.sampling.classifier import PRECISIONS
 from smoothcert.spec import DataSpec, ExecutionSpec, ModelSpec, RunSpec, SamplingSpec
