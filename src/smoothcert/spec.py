@@ -45,6 +45,9 @@ def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
 
 
+_SIZE = "a side in pixels, at least 1, or height and width such as 224x160"
+
+
 def _size(value: object) -> object:
     """``224``, ``"224x160"`` or ``[224, 160]``."""
     if isinstance(value, str) and all(part.isdecimal() for part in value.split("x", 1)):
@@ -80,7 +83,10 @@ def _are_names(names: tuple[str, ...]) -> bool:
 
 
 def _cli_size(_: object, tokens: Any) -> Any:
-    return _size(tokens[0].value)
+    found = _size(tokens[0].value)
+    if isinstance(found, str):
+        raise InvalidArgumentError(f"image_size must be {_SIZE}; got {found!r}")
+    return found
 
 
 def _cli_names(_: object, tokens: Any) -> tuple[str, ...]:
@@ -145,7 +151,7 @@ class DataSpec(Checked):
     image_size: Annotated[
         int | tuple[int, int] | None,
         Parameter(converter=_cli_size, n_tokens=1, accepts_keys=False, negative=()),
-        Domain("a side in pixels, at least 1, or height and width", read=_size, accepts=_is_size),
+        Domain(_SIZE, read=_size, accepts=_is_size),
     ] = None
     resize: Count | None = None
     interpolation: Interpolation | None = None
