@@ -17,6 +17,7 @@ from smoothcert.backends.names import BACKENDS
 from smoothcert.cli import main
 from smoothcert.data.preprocess import INTERPOLATIONS
 from smoothcert.errors import InvalidArgumentError
+from smoothcert.models.loaded import OUTPUTS
 from smoothcert.runs import Run
 from smoothcert.sampling.classifier import PRECISIONS
 from smoothcert.spec import DataSpec, ExecutionSpec, ModelSpec, RunSpec, SamplingSpec
@@ -226,6 +227,7 @@ def test_choices_are_those_of_the_rooms_that_take_them():
     assert get_args(module.Backend) == BACKENDS
     assert set(get_args(module.Interpolation)) <= set(INTERPOLATIONS)  # newer versions of Pillow have more
     assert set(get_args(module.Precision)) == set(PRECISIONS)
+    assert get_args(module.Outputs) == OUTPUTS
 
 
 def test_every_option_is_described_and_named_once():

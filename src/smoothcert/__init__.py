@@ -13,50 +13,61 @@ from smoothcert._version import __version__
 if TYPE_CHECKING:
     from smoothcert._allocator import keep_freed_memory
     from smoothcert.bounds import ScoreCertificate
-    from smoothcert.certificate import Certificate
+    from smoothcert.certificate import Certificate, Certificates
+    from smoothcert.certify import certify_run
     from smoothcert.data import load_data
     from smoothcert.errors import SmoothcertError
     from smoothcert.histogram import ScoreHistogram
     from smoothcert.models import load_model
+    from smoothcert.report import write_report
     from smoothcert.runs import Run
     from smoothcert.samples import Samples
     from smoothcert.scores import Measure
     from smoothcert.smoothing import ABSTAIN, SmoothedClassifier
+    from smoothcert.spec import RunSpec
     from smoothcert.training import Recipe, train
 
 _HOME = {
     "ABSTAIN": "smoothing",
     "Certificate": "certificate",
+    "Certificates": "certificate",
     "Measure": "scores",
     "Recipe": "training",
     "Run": "runs",
+    "RunSpec": "spec",
     "Samples": "samples",
     "ScoreCertificate": "bounds",
     "ScoreHistogram": "histogram",
     "SmoothcertError": "errors",
     "SmoothedClassifier": "smoothing",
+    "certify_run": "certify",
     "keep_freed_memory": "_allocator",
     "load_data": "data",
     "load_model": "models",
     "train": "training",
+    "write_report": "report",
 }
 
 __all__ = [
     "ABSTAIN",
     "Certificate",
+    "Certificates",
     "Measure",
     "Recipe",
     "Run",
+    "RunSpec",
     "Samples",
     "ScoreCertificate",
     "ScoreHistogram",
     "SmoothcertError",
     "SmoothedClassifier",
     "__version__",
+    "certify_run",
     "keep_freed_memory",
     "load_data",
     "load_model",
     "train",
+    "write_report",
 ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
 from operator import itemgetter
@@ -20,8 +21,9 @@ from smoothcert.histogram import DEFAULT_LEVELS
 from smoothcert.models.adapt import as_module, outputs_of
 from smoothcert.prediction import ABSTAIN
 from smoothcert.samples import Samples
-from smoothcert.sampling import Job, LatticeChoice, Sampler, warn_if_too_few
+from smoothcert.sampling import ConfidenceWarning, Job, LatticeChoice, Sampler, warn_if_too_few
 from smoothcert.sampling.inputs import InputRange, as_tensor
+from smoothcert.sampling.probe import probe
 from smoothcert.scores import DEFAULT_MEASURES, Measure
 from smoothcert.stopping import UntilDecided, UntilStable
 from smoothcert.typing import FloatArray, IntArray
@@ -61,6 +63,8 @@ class SmoothedClassifier:
             of an estimator, and logits of all others.
         lattice: The step of the inputs, ``"auto"`` or ``None``; see below.
         measures: What is certified beside the class: ``"score"``, ``"margin"``, ``"lead"`` and measures of one's own.
+        allow_unstable: Go on although the base classifier scores an input by its company in the batch or keeps state;
+            certificates may then be wrong. It is tried on a few samples of the first input of each shape.
 
     Which noise: computers cannot draw Gaussian noise in floating point exactly, and an input that lies on a lattice
     does not need them to. An 8-bit image scaled to ``[0, 1]`` has the step ``1/255``, and ``"auto"`` sees that: its
@@ -100,8 +104,11 @@ class SmoothedClassifier:
         outputs: str | None = None,
         lattice: LatticeChoice = "auto",
         measures: Sequence[str | Measure] = DEFAULT_MEASURES,
+        allow_unstable: bool = False,
     ) -> None:
         self.input_ndim = check_count("input_ndim", input_ndim)
+        self.allow_unstable = allow_unstable
+        self._seen: set[tuple[int, ...]] = set()  # shapes of inputs for which the base classifier was probed
         module = as_module(base_classifier)
         self.sampler = Sampler(
             module,
@@ -304,7 +311,7 @@ class SmoothedClassifier:
             return self._together((as_tensor(one) for one in x), job)
         inputs = as_tensor(x)
         if inputs.ndim == self.input_ndim:
-            [(_, result)] = self.sampler.run([job(inputs)])
+            [(_, result)] = self.sampler.run([self._probing(inputs, job)])
             return result
         if inputs.ndim != self.input_ndim + 1:
             raise InvalidArgumentError(
@@ -314,8 +321,18 @@ class SmoothedClassifier:
         return self._together(inputs, job)
 
     def _together(self, inputs: Iterable[Tensor], job: Callable[[Tensor], Job[Result]]) -> list[Result]:
-        jobs = (_naming_position(position, job(one)) for position, one in enumerate(inputs))
+        jobs = (_naming_position(position, self._probing(one, job)) for position, one in enumerate(inputs))
         return [result for _, result in sorted(self.sampler.run(jobs), key=itemgetter(0))]
+
+    def _probing(self, x: Tensor, job: Callable[[Tensor], Job[Result]]) -> Job[Result]:
+        """The same job, behind a look at the base classifier where inputs of this shape are new."""
+        if not self.allow_unstable and tuple(x.shape) not in self._seen:
+            found = probe(self.sampler.classifier, self.sampler.noisy(x, seed=0).copies("predict", 0, 4))
+            found.require_stable()
+            for note in found.notes():
+                warnings.warn(note, ConfidenceWarning, stacklevel=2)
+            self._seen.add(tuple(x.shape))
+        return (yield from job(x))
 
 
 def _naming_position(position: int, job: Job[Result]) -> Job[Result]:

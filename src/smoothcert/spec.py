@@ -23,6 +23,7 @@ from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
 from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.scores import DEFAULT_MEASURES
 
 Outputs = Literal["logits", "probabilities", "logit", "labels"]
 Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
@@ -38,7 +39,6 @@ PANELS = {
 """Headings of ``--help``, below which the options of each part stand without its name."""
 
 DEFAULT_N, DEFAULT_PILOT = 95_000, 5_000
-DEFAULT_MEASURES = ("score", "margin", "lead")
 
 
 def _tuple(value: object) -> object:

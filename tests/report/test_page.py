@@ -241,6 +241,7 @@ def test_exact_noise_is_named_with_its_step(run, tmp_path):
     assert "noise exact, on the lattice of step 1/255" in text
     assert "Floating point." not in text
     assert "changed inputs on that lattice" in text
+    assert "1e-06 at most, is paid for out of alpha" in text
 
 
 def test_the_page_says_what_is_true_of_all_such_inputs(run, page):

@@ -130,6 +130,7 @@ def write_report(
             radii=distances,
             overlay=_overlay(comparable),
             floating=any(view.step is None for view in views),
+            price=max((view.table.price for view in comparable), default=0.0),
         ),
     )
     return target
