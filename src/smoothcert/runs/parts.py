@@ -37,6 +37,7 @@ REMEDY = "smoothcert check RUN --repair sets it aside, and the command that made
 _NAME = re.compile(r"part-(\d{8,18})(?:-(\d{8,18}))?\.parquet")
 _ATTEMPTS = 100
 _AT_ONCE = 4_096  # rows
+_FEW = 16  # rows that are not worth waking threads
 _T = TypeVar("_T")
 
 
@@ -351,7 +352,8 @@ def _parse(
             check_size(file.metadata.num_rows, most)
             there = None if wanted is None else [name for name in wanted if name in schema.names]
             batches, held = [], 0
-            for batch in file.iter_batches(batch_size=_AT_ONCE, columns=there):
+            threads = file.metadata.num_rows > _FEW
+            for batch in file.iter_batches(batch_size=_AT_ONCE, columns=there, use_threads=threads):
                 held += batch.nbytes
                 check_size(0, None, held=held)
                 batches.append(batch)
