@@ -189,7 +189,7 @@ def test_untrusted_names_stay_text(tmp_path):
 )
 def test_poor_runs_still_give_a_page(run, tmp_path):
     text = Page(
-        write_report([run], tmp_path / "r.html", bounds=["cdf"], radii=[0.0], measures=["margin"]).read_text()
+        write_report(run, tmp_path / "r.html", bounds=["cdf"], radii=[0.0], measures=["margin"]).read_text()
     ).text
     assert "nan" not in text.lower().split()
     assert "What is not guaranteed" in text

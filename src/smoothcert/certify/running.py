@@ -11,7 +11,7 @@ from smoothcert.certify.prepare import Prepared, prepare
 from smoothcert.certify.rehearsal import rehearse
 from smoothcert.certify.witness import require_unchanged
 from smoothcert.errors import DataError
-from smoothcert.progress import Reporter, duration
+from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
@@ -28,6 +28,7 @@ def certify_run(
     data: object | None = None,
     engine: Callable[[Prepared], Engine] = LocalEngine,
     reporter: Reporter | None = None,
+    progress: bool = False,
 ) -> Run:
     """Sample every input of a data set under noise and store what was sampled, for any later question.
 
@@ -43,6 +44,7 @@ def certify_run(
             were selected and prepared.
         engine: Makes who samples; records come from it in any order, and are stored here.
         reporter: Shows notes and progress; None shows nothing.
+        progress: Without a reporter: whether to show both where somebody watches, on a terminal or in a notebook.
 
     Returns:
         The finished run.
@@ -62,7 +64,7 @@ def certify_run(
         ...     len(certify_run(spec, out=folder))
         2
     """
-    reporter = reporter or Reporter()
+    reporter = reporter or (interactive_reporter() if progress else Reporter())
     check_folder(Path(out))
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
     run = prepare(asked, model=model, data=data, reporter=reporter)
