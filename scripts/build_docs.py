@@ -136,7 +136,9 @@ def with_formulas(page: str) -> str:
 
     def formula(found: re.Match[str]) -> str:
         display = "block" if found[2] == "[" else "inline"
-        return f'<{found[1]} class="arithmatex">{convert(html.unescape(found[3]).strip(), display=display)}</{found[1]}>'
+        return (
+            f'<{found[1]} class="arithmatex">{convert(html.unescape(found[3]).strip(), display=display)}</{found[1]}>'
+        )
 
     return _FORMULA.sub(formula, page)
 
