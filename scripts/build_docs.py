@@ -101,8 +101,8 @@ def command_line() -> str:
     text = app.generate_docs(output_format="markdown", heading_level=1, max_heading_level=2)
     start = text.index("\n## smoothcert ") if "\n## smoothcert " in text else text.index("\n## ")
     lead = (
-        "# Command line\n\nThis page is written by the program itself; `smoothcert COMMAND --help` shows the same.\n\n"
-        f"{app.help_epilogue}\n"
+        f"# Command line\n\nThis page is written by the program itself. {app.help_epilogue}\n\n"
+        "`NO_COLOR=1` turns colours off; `smoothcert --install-completion` lets your shell complete commands.\n"
     )
     return lead + text[start:].replace("```console", "```text")
 
