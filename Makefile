@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 RUN ?= demo-run
 
-.PHONY: demo test lint check-types pytest bench bench-bounds bench-scale clean
+.PHONY: demo test lint check-types pytest soak fuzz bench bench-bounds bench-scale clean
 
 ## demo: set up, certify the bundled digits with the bundled network, write a report
 demo: $(VENV)/.installed
@@ -24,6 +24,14 @@ check-types: $(VENV)/.installed-dev
 pytest: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(or $(WORKERS),2)
 
+## soak: kills, full disks, flipped bits and corruptions for SECONDS (600), and a table of what came of them
+soak: $(VENV)/.installed-dev
+	cd tests && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m soak --seconds $(or $(SECONDS),600)
+
+## fuzz: files of strangers, changed at random, for SECONDS (3600); what goes wrong is kept in tests/fuzz/corpus
+fuzz: $(VENV)/.installed-dev
+	cd tests && OMP_NUM_THREADS=1 $(abspath $(BIN))/python -m fuzz --seconds $(or $(SECONDS),3600)
+
 ## bench: speed and memory, as ratios measured side by side
 bench: $(VENV)/.installed-bench
 	$(BIN)/python -m bench
@@ -38,7 +46,7 @@ bench-scale: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
-	$(PIP) --editable .
+	$(PIP) --editable ".[report]"
 	touch $@
 
 # torchvision is installed without its dependencies: it would pull in another build of torch.

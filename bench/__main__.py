@@ -2,7 +2,7 @@
 
 python -m bench                   everything this machine can measure: half an hour on two cores
 python -m bench --quick           a minute; no figure to quote
-python -m bench --only resnet20   one part: a network, growth, memory, breakdown, allocator, gpu
+python -m bench --only resnet20   one part: a network, noise, growth, memory, breakdown, allocator, gpu
 python -m bench --save            keep the tables and the machine under bench/results/
 """
 

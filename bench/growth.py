@@ -14,7 +14,7 @@ from bench.rounds import ratio, take_turns
 from bench.table import Cell, Table
 from bench.targets import Check
 from smoothcert.sampling import Sampler
-from smoothcert.sampling.noise import chunk_size
+from smoothcert.sampling.chunks import chunk_size
 
 Clock = Callable[[], float]
 MEMORY_SLACK = 1.1  # peak memory at the largest n over that at the smallest, at most

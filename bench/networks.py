@@ -29,7 +29,8 @@ class Network:
         return any(isinstance(layer, nn.Conv2d) for layer in self.module.modules())
 
     def input(self) -> torch.Tensor:
-        return torch.rand(self.shape, generator=torch.Generator().manual_seed(0))
+        """An 8-bit image."""
+        return torch.randint(0, 256, self.shape, generator=torch.Generator().manual_seed(0)) / 255
 
 
 def missing(name: str) -> str | None:

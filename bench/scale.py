@@ -22,15 +22,16 @@ from bench.distributions import REAL_SCORES
 from bench.memory import peak_of_this_process
 from bench.processes import in_own_process
 from bench.table import Table
-from smoothcert.analysis import SampledBounds, bounds_table, certified_accuracy, set_workers
+from smoothcert.analysis import bounds_table, certified_accuracy, set_workers
 from smoothcert.files import write_atomically
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig, RunStore
-from smoothcert.runs.parts import part_name
-from smoothcert.runs.records import to_parquet, to_table
+from smoothcert.runs.parts import encode_part, part_name
+from smoothcert.runs.records import to_table
 from smoothcert.runs.store import MERGE_EVERY
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import MEASURES
+from smoothcert.spec import RunSpec
 
 N0, N, CLASSES, SIGMA = 500, 10_000, 10, 0.25
 RADII = [0.0, 0.1, 0.25, 0.375, 0.5, 0.75, 1.0]
@@ -59,7 +60,7 @@ def write_run(folder: Path, inputs: int) -> Run:
     rng = np.random.default_rng(0)
     samples = [drawn_samples(images[i % len(images)], stored, rng) for i in range(min(MERGE_EVERY, inputs))]
     table = to_table([Record(i, "", int(rng.random() < 0.1), 1.0, one) for i, one in enumerate(samples)])
-    config = RunConfig(model="bench", data="bench", sigma=SIGMA, n0=N0, n=N, alpha=0.001, num_classes=CLASSES)
+    config = RunConfig(spec=RunSpec.of(sigma=SIGMA, n0=N0, n=N), model="bench", data="bench", num_classes=CLASSES)
     RunStore(folder, config).close()
     for first in range(0, inputs, MERGE_EVERY):
         part = table.slice(0, inputs - first)
@@ -67,7 +68,7 @@ def write_run(folder: Path, inputs: int) -> Run:
         for position, column in (("index", pa.array(indices)), ("id", pa.array([f"test:{i}" for i in indices]))):
             at = part.schema.get_field_index(position)
             part = part.set_column(at, part.schema.field(at), column)
-        write_atomically(folder / "parts" / part_name(first, int(indices[-1])), to_parquet(part))
+        write_atomically(folder / "parts" / part_name(first, int(indices[-1])), encode_part(part, config))
     return Run.open(folder)
 
 
@@ -82,7 +83,6 @@ def answer(folder: Path) -> dict[str, float]:
         return result
 
     table = timed("open", lambda: bounds_table(Run.open(folder)))
-    assert isinstance(table, SampledBounds)
     asked = {"measures": ["score"], "radii": RADII, "thresholds": THRESHOLDS}
     for bound in BOUNDS:
         timed(bound, lambda bound=bound: certified_accuracy(table, bounds=[bound], **asked))

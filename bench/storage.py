@@ -18,13 +18,15 @@ import numpy as np
 from smoothcert.files import write_atomically
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig, RunStore
-from smoothcert.runs.parts import part_name
-from smoothcert.runs.records import to_parquet, to_table
+from smoothcert.runs.parts import encode_part, part_name
+from smoothcert.runs.records import to_table
 from smoothcert.runs.store import MERGE_EVERY
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import MARGIN, SCORE, Measure
+from smoothcert.spec import RunSpec
 
 N0, N, CLASSES = 500, 10_000, 10
+CONFIG = RunConfig(spec=RunSpec.of(sigma=0.25, n0=N0, n=N), model="bench", data="bench", num_classes=CLASSES)
 SHAPES = {"sure": (60.0, 0.5), "fairly sure": (20.0, 1.0), "unsure": (5.0, 1.0), "torn": (0.5, 0.2)}
 
 
@@ -64,25 +66,24 @@ def main() -> None:
     print(f"bytes an input, n0 = {N0:,}, n = {N:,}, both measures")
     for name, shape in SHAPES.items():
         records = [Record(i, f"test.parquet:{i}", 0, 1.0, make_samples(shape, i)) for i in range(MERGE_EVERY)]
-        merged = len(to_parquet(to_table(records))) / len(records)
-        single = len(to_parquet(to_table(records[:1]), compact=False))
+        merged = len(encode_part(to_table(records), CONFIG)) / len(records)
+        single = len(encode_part(to_table(records[:1]), CONFIG, compact=False))
         print(f"  {name:<12} Beta{shape}: {merged:,.0f} merged, {single:,} on its own")
 
     pool = [make_samples(shape, seed) for seed in range(16) for shape in SHAPES.values()]
     chosen = itertools.cycle(pool)
-    config = RunConfig(model="bench", data="bench", sigma=0.25, n0=N0, n=N, alpha=0.001, num_classes=CLASSES)
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder) / "small", Path(folder) / "large"
-        with RunStore(small, config) as store, timed("append, each durable, merges included", arguments.appended):
+        with RunStore(small, CONFIG) as store, timed("append, each durable, merges included", arguments.appended):
             for index in range(arguments.appended):
                 store.append(Record(index, f"test.parquet:{index}", 0, 1.0, next(chosen)))
 
-        RunStore(large, config).close()
+        RunStore(large, CONFIG).close()
         for first in range(0, arguments.inputs, MERGE_EVERY):
             indices = range(first, min(first + MERGE_EVERY, arguments.inputs))
             records = [Record(i, f"test.parquet:{i}", 0, 1.0, next(chosen)) for i in indices]
             part = large / "parts" / part_name(indices[0], indices[-1])
-            write_atomically(part, to_parquet(to_table(records)))
+            write_atomically(part, encode_part(to_table(records), CONFIG))
         size = sum(path.stat().st_size for path in (large / "parts").iterdir())
         print(f"a run of {arguments.inputs:,} inputs takes {size / 1e6:,.0f} MB")
         run = Run.open(large)

@@ -12,6 +12,7 @@ from bench.allocator import allocator
 from bench.breakdown import breakdown
 from bench.contenders import Round
 from bench.networks import missing
+from bench.noise import noise_distribution, noise_speed
 from bench.outcome import Report
 from bench.rounds import CLOCKS
 from bench.speed import Plan, speed
@@ -53,15 +54,24 @@ class Suite:
     kept: Sequence[tuple[str, str, int, int]]
     """What freed memory is kept for: network, backend, batch size, samples."""
     repeats: int
+    noise_repeats: int
+    noise_draws: int
     with_memory: bool
 
 
 FULL = Suite(
     name="full",
     cpu=(
-        Plan("resnet20", Round(256, 768, 256), [*CPU, ("torch-compile", "float32"), HALF], 15, best_backend=1.5),
+        Plan(
+            "resnet20",
+            Round(256, 768, 256),
+            [*CPU, ("torch-compile", "float32"), HALF],
+            15,
+            overhead=0.98,
+            best_backend=1.5,
+        ),
         Plan("resnet110", Round(256, 256, 64), [EAGER, EXPORTED[0]], 9),
-        Plan("efficientnet-lite0", Round(64, 192, 8), [EAGER, EXPORTED[0]], 7),
+        Plan("efficientnet-lite0", Round(64, 192, 8), [EAGER, EXPORTED[0]], 7, overhead=0.98),
     ),
     gpu=(
         Plan("resnet110", Round(2048, 30_720, 2048, "cuda"), GPU, 5),
@@ -81,6 +91,8 @@ FULL = Suite(
         ("efficientnet-lite0", "torch", 8, 64),
     ),
     repeats=3,
+    noise_repeats=21,
+    noise_draws=10**8,
     with_memory=True,
 )
 QUICK = Suite(
@@ -98,6 +110,8 @@ QUICK = Suite(
     backends=("torch", "onnxruntime"),
     kept=(("resnet20", "torch", 256, 512),),
     repeats=2,
+    noise_repeats=5,
+    noise_draws=10**6,
     with_memory=False,
 )
 
@@ -121,6 +135,10 @@ def run_suite(
         return not only or part in only
 
     show("\n".join(f"- {name}: {value}" for name, value in (*report.machine.items(), *report.settings.items())) + "\n")
+    if wanted("noise"):
+        for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+            add(*noise_speed(repeats=suite.noise_repeats, clock=tick, device=device))
+        add(*noise_distribution(suite.noise_draws))
     for plan in suite.cpu:
         if wanted(plan.network):
             add(*speed(plan, clock=tick, threads=threads, with_memory=suite.with_memory))

@@ -65,7 +65,7 @@ Lower bounds on the smoothed score of the predicted class within radius R:
 
 {markdown(header, ordered)}
 Right: {right}. Cost: {samples:,} passes through both networks in {found.seconds / 60:.0f} minutes on
-{run.config.device}, {run.config.backend or "torch"}. So few images say how the tool is used, not how accurate the
+{run.config.device}, {run.config.spec.sampling.backend}. So few images say how the tool is used, not how accurate the
 classifier is.
 """
 

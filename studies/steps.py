@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from smoothcert.cli.app import main
+from smoothcert.cli import main
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"

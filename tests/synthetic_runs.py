@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
+from smoothcert.analysis.table import USUAL_ENDS
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs.config import RunConfig
-from smoothcert.runs.records import Record, to_table
+from smoothcert.runs.records import Record, select_columns, to_table
 from smoothcert.samples import Samples, StageHistograms
+from smoothcert.spec import RunSpec
 
 
 @dataclass
@@ -26,11 +28,21 @@ class SyntheticRun:
     def records(self) -> list[Record]:
         return self.rows
 
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        sampled = [record.samples for record in self.rows if record.samples is not None]
+        measures = sampled[0].measures if sampled else {}
+        return {name: (stages.sample.lower, stages.sample.upper) for name, stages in measures.items()} or USUAL_ENDS
+
+    @property
+    def pairs(self) -> int:
+        return max((len(record.samples.lead) for record in self.rows if record.samples is not None), default=0)
+
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Part by part, as a stored run gives them."""
         for start in range(0, len(self.rows), self.part):
             table = to_table(self.rows[start : start + self.part])
-            yield table if columns is None else table.select(list(columns))
+            yield table if columns is None else select_columns(table, columns)
 
 
 def beta_samples(
@@ -42,11 +54,16 @@ def beta_samples(
     n: int = 1_000,
     sigma: float = 0.25,
     seed: int = 0,
+    number: int = 0,
     num_classes: int = 10,
     levels: int = 1_000,
+    more: bool = False,
 ) -> Samples:
-    """Scores from Beta(a, b), the rest of each score on one other class, so that the margin is 2 score - 1."""
-    scores = np.random.default_rng(seed).beta(a, b, size=n0 + n)
+    """Scores from Beta(a, b), the rest of each score on one other class, so that the margin is 2 score - 1.
+
+    With ``more`` the lead, over that class and over the rest, and a measure ``swing`` from -2 to 3, 5 score - 2.
+    """
+    scores = np.random.default_rng(1_000 * seed + number).beta(a, b, size=n0 + n)
     pilot, sample = scores[:n0], scores[n0:]
 
     def votes(stage: np.ndarray) -> np.ndarray:
@@ -61,14 +78,20 @@ def beta_samples(
 
         return StageHistograms(histogram(pilot), histogram(sample))
 
+    rest = StageHistograms(
+        *(ScoreHistogram.from_samples(stage, lower=-1.0, upper=1.0, levels=levels) for stage in (pilot, sample))
+    )
     return Samples(
         prediction=prediction,
         sigma=sigma,
         seed=seed,
-        content_hash=f"{seed:064x}",
+        content_hash=f"{1_000 * seed + number:064x}",
         pilot_votes=votes(pilot),
         votes=votes(sample),
-        measures={"score": stages(0.0, 1.0), "margin": stages(-1.0, 1.0)},
+        measures={"score": stages(0.0, 1.0), "margin": stages(-1.0, 1.0)}
+        | ({"swing": stages(-2.0, 3.0)} if more else {}),
+        rivals=((prediction + 1) % num_classes,) if more else (),
+        lead=(stages(-1.0, 1.0), rest) if more else (),
     )
 
 
@@ -86,6 +109,7 @@ def synthetic_run(
     model: str = "beta",
     path: str = "synthetic",
     seed: int = 0,
+    more: bool = False,
 ) -> SyntheticRun:
     """One input for each Beta shape, predicted as class ``index % 10``; labels default to the prediction."""
     rows = []
@@ -96,23 +120,22 @@ def synthetic_run(
                 id=ids[index] if ids else f"beta:{index}",
                 label=labels[index] if labels else index % 10,
                 seconds=0.5,
-                samples=beta_samples(a, b, prediction=index % 10, n0=n0, n=n, sigma=sigma, seed=1_000 * seed + index),
+                samples=beta_samples(
+                    a, b, prediction=index % 10, n0=n0, n=n, sigma=sigma, seed=seed, number=index, more=more
+                ),
                 error=None,
             )
         )
     for position, (name, reason) in enumerate(skipped):
         rows.append(Record(index=len(shapes) + position, id=name, label=1, seconds=0.0, samples=None, error=reason))
     config = RunConfig(
+        spec=RunSpec.of(
+            model=model, data="beta", sigma=sigma, n0=n0, n=n, alpha=alpha, seed=seed, levels=1_000, outputs="logits"
+        ),
         model=model,
         weights_hash="ab" * 32,
         data="beta",
         data_fingerprint="cd" * 32,
-        sigma=sigma,
-        n0=n0,
-        n=n,
-        alpha=alpha,
-        seed=seed,
-        levels=1_000,
         num_classes=10,
         class_names=class_names,
         versions={"smoothcert": "0.1.0", "numpy": np.__version__},

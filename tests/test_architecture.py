@@ -14,14 +14,16 @@ import smoothcert
 SOURCE = Path(smoothcert.__file__).resolve().parent
 # A part imports only from parts above it; those on one line do not import one another.
 LAYERS = (
-    ("errors", "_version", "_allocator", "typing"),
-    ("files", "progress"),
-    ("_check",),
+    ("errors", "_version", "_allocator", "typing", "console"),
+    ("files", "progress", "fields", "extras", "cpus"),
+    ("_check", "outputs"),
     ("models",),
     ("backends",),
     ("data",),
-    ("scores", "histogram"),
+    ("lattice",),
+    ("scores", "histogram", "discrete_gaussian"),
     ("prediction", "decision"),
+    ("spec",),
     ("samples",),
     ("sampling",),
     ("bounds",),
@@ -37,7 +39,19 @@ LAYERS = (
     ("__main__",),
 )
 RANK = {part: rank for rank, parts in enumerate(LAYERS) for part in parts}
-WITHOUT_TORCH = ("bounds", "histogram", "samples", "certificate", "scores", "analysis", "typing", "_check", "errors")
+WITHOUT_TORCH = (
+    "bounds",
+    "histogram",
+    "lattice",
+    "discrete_gaussian",
+    "samples",
+    "certificate",
+    "scores",
+    "analysis",
+    "typing",
+    "_check",
+    "errors",
+)
 FILES = sorted(SOURCE.rglob("*.py"))
 LARGEST_FILE = 500
 

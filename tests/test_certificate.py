@@ -10,7 +10,7 @@ from scipy.stats import norm
 from statsmodels.stats.proportion import proportion_confint
 
 from smoothcert import Certificate, Samples, ScoreHistogram
-from smoothcert.bounds import class_radius
+from smoothcert.bounds import class_radius, pairwise_class_radius
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.samples import StageHistograms
 
@@ -117,3 +117,77 @@ def test_counts_follow_from_the_votes() -> None:
 def test_unknown_measures_of_a_certificate_list_the_known_ones() -> None:
     with pytest.raises(InvalidArgumentError, match="score, margin"):
         Certificate.from_samples(samples(), alpha=0.01).measure("entropy")
+
+
+def with_lead() -> Samples:
+    rng = np.random.default_rng(3)
+    more = {**samples().measures, "entropy": histograms(rng, 0.5, a=2.0)}
+    lead = tuple(histograms(rng, -1.0, a=a) for a in (9.0, 15.0, 30.0))
+    return dataclasses.replace(
+        samples(),
+        votes=np.array([5, 980, 10, 5]),
+        pilot_votes=np.array([1, 98, 1, 0]),
+        measures=more,
+        rivals=(2, 0),
+        lead=lead,
+    )
+
+
+def test_every_measure_is_certified_by_its_name() -> None:
+    drawn = with_lead()
+    certificate = Certificate.from_samples(drawn, alpha=0.01)
+    assert list(certificate.measures) == ["score", "margin", "entropy"]
+    assert certificate.measure("entropy").lower(0.0)[0] > 0.5
+    assert certificate.measure("vote") is certificate.vote
+    assert certificate.measure("lead") is certificate.lead
+    assert certificate.rivals == (2, 0)
+    assert [part.sample for part in certificate.lead.pairs] == [stages.sample for stages in drawn.lead[:2]]
+    assert certificate.lead.rest.sample == drawn.lead[2].sample
+    parts = [*certificate.measures.values(), certificate.vote, *certificate.lead.pairs, certificate.lead.rest]
+    assert len({part.seed for part in parts}) == len(parts)  # each is dealt on its own
+    with pytest.raises(InvalidArgumentError, match="score, margin, entropy, vote, lead; got 'loss'"):
+        certificate.measure("loss")
+    with pytest.raises(InvalidArgumentError, match="score, margin, vote; got 'lead'"):
+        Certificate.from_samples(samples(), alpha=0.01).measure("lead")
+
+
+def test_the_vote_is_made_of_votes() -> None:
+    certificate = Certificate.from_samples(samples(), alpha=0.01)
+    assert certificate.vote.mean == 0.99
+    cohen = float(class_radius(990, n=N, sigma=0.5, alpha=0.01))
+    assert certificate.vote.radius(0.5, "clopper_pearson") == pytest.approx(cohen, abs=1e-8)
+    assert certificate.vote.upper(0.0, "clopper_pearson")[0] < 1.0
+
+
+def test_seeds_offset_and_price_reach_every_statement() -> None:
+    drawn = dataclasses.replace(with_lead(), offset=0.05, price=0.002)
+    plain, paid = (Certificate.from_samples(one, alpha=0.01) for one in (with_lead(), drawn))
+    cheaper = Certificate.from_samples(with_lead(), alpha=0.008)
+    for name in ("score", "margin", "entropy", "vote", "lead"):
+        assert paid.measure(name).lower(0.1) == cheaper.measure(name).lower(0.1 + 0.05)
+        assert paid.measure(name).radius(0.4) == pytest.approx(max(cheaper.measure(name).radius(0.4) - 0.05, 0.0))
+        assert paid.measure(name).alpha == 0.01
+    assert paid.class_radius == pytest.approx(cheaper.class_radius - 0.05)
+    assert (paid.offset, paid.alpha) == (0.05, 0.01)
+    assert Certificate.from_samples(drawn, alpha=0.01, price=0.0).class_radius == pytest.approx(
+        plain.class_radius - 0.05
+    )
+    other = Certificate.from_samples(dataclasses.replace(with_lead(), seed=1), alpha=0.01)
+    assert other.score.seed != plain.score.seed
+    with pytest.raises(InvalidArgumentError, match="price"):
+        Certificate.from_samples(drawn, alpha=0.001)
+
+
+def test_an_offset_beyond_the_class_radius_abstains() -> None:
+    certificate = Certificate.from_samples(dataclasses.replace(samples(), offset=5.0), alpha=0.01)
+    assert certificate.abstained
+    assert certificate.class_radius == 0.0
+
+
+def test_pairs_of_classes_where_the_pilot_promises_more_of_them() -> None:
+    spread = dataclasses.replace(samples(votes=(100, 800, 100)), pilot_votes=np.array([10, 80, 10]))
+    pairs = float(pairwise_class_radius(800, 100, n=N, sigma=0.5, alpha=0.01))
+    assert Certificate.from_samples(spread, alpha=0.01).class_radius == pairs
+    assert pairs > class_radius(800, n=N, sigma=0.5, alpha=0.01)
+    misled = dataclasses.replace(spread, pilot_votes=np.array([20, 80, 0]))
+    assert Certificate.from_samples(misled, alpha=0.01).class_radius == class_radius(800, n=N, sigma=0.5, alpha=0.01)

@@ -104,15 +104,18 @@ def test_mistakes_are_one_line_and_code_2(capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--radii", "0,x"], "error: radii must be numbers separated by commas, such as 0,0.25,0.5; got '0,x'"),
-        (["--radii", ","], "error: radii must be"),
-        (["--thresholds", ""], "error: thresholds must be numbers"),
+        (["--radii", "0,x"], "error: --radii must be numbers separated by commas, such as 0,0.25,0.5; got '0,x'"),
+        (["--radii", ","], "error: --radii must be"),
+        (["--thresholds", ""], "error: --thresholds must be numbers"),
         (["--radii", "-1"], "error: radii must be finite and at least 0"),
         (["--alpha", "0.9"], "error: alpha must be"),
-        (["--bound", "best"], "error: bound"),
-        (["--measure", "certainty"], "error: measure"),
-        (["--bound", ","], "error: bound must"),
-        (["--input", "z.png"], "holds no input 'z.png'; an id there is 'a.png', its index 0"),
+        (["--bound", "best"], "error: --bound must be some of dual, cdf, hoeffding, clopper_pearson; got 'best'"),
+        (["--measure", "certainty"], "error: --measure must be some of score, margin, class, which "),
+        (["--bound", ","], "error: --bound must be names separated by commas"),
+        (
+            ["--input", "z.png"],
+            "holds no input 'z.png'; near are 'd.png', 'c.png', 'b.png'",
+        ),
         (["--input", "broken.png"], "error: input 5 (broken.png) was skipped: broken.png cannot be read"),
     ],
 )
@@ -187,7 +190,7 @@ def test_alpha_of_the_question_wins(capsys, stored):
 
 @pytest.mark.parametrize("wanted", ["b.png", "1"])
 def test_one_input_by_id_or_index(capsys, stored, wanted):
-    arguments = ["--input", wanted, "--radii", "0,0.25", "--thresholds", "0.5,-2", "--format", "json"]
+    arguments = ["--input", wanted, "--radii", "0,0.25", "--thresholds", "0.5,-0.5", "--format", "json"]
     assert run_cli("query", stored, *arguments) == 0
     (answer,) = json.loads(capsys.readouterr().out)
     assert (answer["index"], answer["id"], answer["label"], answer["prediction"]) == (1, "b.png", 1, 1)
@@ -198,7 +201,7 @@ def test_one_input_by_id_or_index(capsys, stored, wanted):
     assert all(row["lower"] <= row["upper"] for row in answer["bounds"])
     radius = {(r["measure"], r["bound"], r["threshold"]): r["radius"] for r in answer["radii"]}
     assert radius["score", "dual", 0.5] > 0.0
-    assert radius["score", "dual", -2.0] is None  # no score is below -2 at any radius
+    assert radius["score", "dual", -0.5] is None  # no score is below -0.5 at any radius
 
 
 def test_an_id_goes_before_an_index(capsys, stored):
@@ -207,7 +210,7 @@ def test_an_id_goes_before_an_index(capsys, stored):
 
 
 def test_one_input_for_people(capsys, stored):
-    assert run_cli("query", stored, "--input", "b.png", "--thresholds", "-2,0.5") == 0
+    assert run_cli("query", stored, "--input", "b.png", "--thresholds", "-0.5,0.5") == 0
     text = capsys.readouterr().out
     assert "input 1 (b.png)" in text
     assert "prediction 1 (r), label 1, class radius 0." in text
@@ -221,11 +224,21 @@ def test_one_input_as_csv_is_flat(capsys, stored):
     assert {(r["threshold"], bool(r["lower"])) for r in rows} == {("", True), ("0.5", False)}
 
 
-def test_unlabelled_runs_say_what_they_cannot_answer(capsys, tmp_path):
+def test_without_labels_query_speaks_of_the_fraction_certified(capsys, tmp_path):
     with RunStore(tmp_path, synthetic_run([(5, 1)]).config) as store:
-        store.append(Record(0, "a", None, 1.0, beta_samples(5, 1)))
-    assert run_cli("query", tmp_path) == 2
-    assert "label" in capsys.readouterr().err
+        store.append(Record(0, "a", None, 1.0, beta_samples(20, 1)))
+        store.append(Record(1, "b", None, 1.0, beta_samples(1, 5)))
+    asked = ["--bound", "dual", "--measure", "score,class", "--radii", "0", "--thresholds", "0.5"]
+    assert run_cli("query", tmp_path, *asked, "--format", "json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(r["measure"], r["certified_accuracy"], r["inputs"], r["labelled"]) for r in rows] == [
+        ("score", 0.5, 2, False),
+        ("class", 0.5, 2, False),
+    ]
+    assert run_cli("query", tmp_path, *asked) == 0
+    assert "without labels: fraction certified, right or wrong" in capsys.readouterr().out
+    assert run_cli("query", tmp_path, "--per-input", "--format", "json") == 0
+    assert [row["label"] for row in json.loads(capsys.readouterr().out)] == [None, None]
 
 
 def test_report_ends_with_its_path(capsys, stored, tmp_path):
@@ -343,5 +356,5 @@ def test_the_demo_ends_with_the_path_of_a_report_and_goes_on(capsys, tmp_path, m
         assert note in captured.err
     assert page.read_text() == "4 inputs"
     run = Run.open(tmp_path / "run")
-    assert (run.config.model, run.config.data, run.config.split) == ("digits", "digits", "test")
+    assert (run.config.model, run.config.data, run.config.spec.data.split) == ("digits", "digits", "test")
     assert [r.samples.prediction == r.label for r in run.records()].count(True) >= 3

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from inspect import signature
 
 import pytest
 import torch
+from cyclopts import App
 from safetensors.torch import save_file
 from torch import nn
 
@@ -43,10 +43,11 @@ def test_sweep_certifies_a_model_at_each_sigma(capsys, tmp_path, sweeping):
     assert {row["sigma"] for row in shown} == {0.25, 0.5}
     for sigma in ("0.25", "0.50"):
         config = Run.open(tmp_path / "sweep" / f"sigma_{sigma}").config
-        assert (config.sigma, config.n, config.n0, config.limit) == (float(sigma), 100, 10, 3)
-        assert (config.seed, config.stride, config.levels, config.alpha) == (3, 2, 500, 0.01)
-        assert (config.precision, config.backend, config.split) == ("bfloat16", "torch-folded", "train")
-        assert config.weights == str(tmp_path / f"net_{sigma}.safetensors")
+        data, sampling = config.spec.data, config.spec.sampling
+        assert (config.sigma, config.n, config.n0, data.limit) == (float(sigma), 100, 10, 3)
+        assert (config.seed, data.stride, config.levels, config.alpha) == (3, 2, 500, 0.01)
+        assert (sampling.precision, sampling.backend, data.split) == ("bfloat16", "torch-folded", "train")
+        assert config.spec.model.weights == tmp_path / f"net_{sigma}.safetensors"
     parts = sorted((tmp_path / "sweep").glob("*/parts/*"))
     parts[-1].unlink()
     times = {path: path.stat().st_mtime_ns for path in parts[:-1]}
@@ -63,9 +64,13 @@ def test_sweep_behind_one_denoiser_needs_no_pattern(capsys, tmp_path, sweeping):
 
 
 def test_sweep_takes_every_option_of_certify_but_its_own():
-    options = {name: set(signature(command).parameters) for name, command in (("certify", certify), ("sweep", sweep))}
-    assert options["certify"] - options["sweep"] == {"sigma", "decide", "max_n"}
-    assert signature(certify).parameters["out"].annotation != signature(sweep).parameters["out"].annotation
+    flags = {}
+    for name, command in (("certify", certify), ("sweep", sweep)):
+        app = App(name=name)
+        app.default(command)
+        arguments = app.assemble_argument_collection(parse_docstring=True)
+        flags[name] = {flag for argument in arguments if argument.parse for flag in argument.names}
+    assert flags["certify"] - flags["sweep"] == {"--sigma", "--decide", "--max-n", "--config"}
 
 
 @pytest.mark.parametrize(
@@ -76,7 +81,7 @@ def test_sweep_takes_every_option_of_certify_but_its_own():
         ({"--weights": "other_{sigma}.safetensors"}, "weights of sigma 0.25: there is no file other_0.25.safetensors"),
         ({"--sigmas": "0.25,0.250"}, "sigmas must be given once each"),
         ({"--sigmas": "0.25,-1"}, "sigma must be a positive finite noise level"),
-        ({"--sigmas": None}, "sigmas must be given, as runs to make, for --folder, --model, --data"),
+        ({"--sigmas": None}, "sigmas must be given, as runs to make, for --folder, --model, --weights, --data"),
     ],
 )
 def test_sweep_refuses_before_anything_is_certified(capsys, tmp_path, sweeping, change, problem):

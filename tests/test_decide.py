@@ -145,16 +145,51 @@ def test_errors_name_the_input():
         g.decide(torch.stack([X * 0, X, X * 0 + 0.95]), threshold=0.5, radius=0.1)
 
 
-@pytest.mark.parametrize("text", ["score:0.5@0.25", " margin:-0.25@0 ", "score:.9@1e-1"])
+@pytest.mark.parametrize(
+    "text", ["score:0.5@0.25", " margin:-0.25@0 ", "score:.9@1e-1", "class@0.5", "my-own:3@0", "vote:0.7@1"]
+)
 def test_questions_are_read_as_they_are_written(text):
     question = Question.parse(text)
     assert Question.parse(str(question)) == question
 
 
-@pytest.mark.parametrize("text", ["score", "score:0.5", "score@0.25", "score:a@0.25", "score:0.5@b", ""])
+@pytest.mark.parametrize(
+    "text", ["score", "score:0.5", "score@0.25", "score:a@0.25", "score:0.5@b", "", "class@", "class@b", "class:0.5"]
+)
 def test_other_forms_of_a_question_are_refused(text):
     with pytest.raises(InvalidArgumentError, match=r"measure:threshold@radius, such as score:0\.5@0\.25"):
         Question.parse(text)
+
+
+def test_a_question_about_the_class_is_one_about_its_votes():
+    assert Question.parse("class@0.25") == Question("vote", 0.5, 0.25)
+    assert str(Question("vote", 0.5, 0.25)) == "class@0.25"
+    assert str(Question("vote", 0.6, 0.25)) == "vote:0.6@0.25"
+    with pytest.raises(InvalidArgumentError, match="the lead is made of several"):
+        Question("lead", 0.0, 0.25)
+    with pytest.raises(InvalidArgumentError, match=r"threshold must lie in \[0, 1\) for the vote"):
+        Question("vote", 1.0, 0.25)
+
+
+@pytest.mark.parametrize(("radius", "answer"), [(0.25, "certified"), (1.5, "refuted")])
+def test_the_class_is_decided_by_votes(radius, answer):
+    g = probit()
+    found = g.decide(X, threshold=0.5, radius=radius, measure="vote", seed=4)
+    assert (found.answer, found.measure, found.threshold) == (answer, "vote", 0.5)
+    whole = g.certify(X, n0=100, n=20_000, seed=5)
+    assert (whole.class_radius > radius) == (answer == "certified")
+    assert found.samples < 2_000
+
+
+@pytest.mark.parametrize(("radius", "wrong"), [(U + 1e-9, "certified"), (U - 1e-9, "refuted")])
+def test_deciding_the_class_is_rarely_wrong_at_its_true_radius(radius, wrong):
+    """A linear classifier attains the certificate: its class can be changed at distance U and not before."""
+    alpha, repeats, g = 0.2, 60, probit()
+    answers = [
+        g.decide(X, threshold=0.5, radius=radius, measure="vote", alpha=alpha, n0=30, max_n=160, seed=seed).answer
+        for seed in range(repeats)
+    ]
+    assert not too_often(answers.count(wrong), repeats, alpha)
 
 
 @pytest.mark.parametrize("max_n", [1, 31, 32, 33, 1_000, 100_000])

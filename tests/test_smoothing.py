@@ -147,3 +147,47 @@ def test_constructor_checks():
         sc.SmoothedClassifier(nn.Linear(2, 2), sigma=1.0, num_classes=2, input_ndim=0)
     with pytest.raises(ModelError, match="set num_classes=5 if that is right"):
         sc.SmoothedClassifier(SmallConvolutions(), sigma=0.25, num_classes=10).predict(IMAGES[0])
+
+
+def test_images_get_exact_noise_without_asking_and_the_certificate_pays_for_it():
+    image = torch.randint(0, 256, (3, 8, 8), generator=torch.Generator().manual_seed(0)) / 255
+    g = sc.SmoothedClassifier(SmallConvolutions(), sigma=0.25, num_classes=5)
+    samples = g.sample(image, n0=50, n=200)
+    assert (samples.step, samples.offset) == (1 / 255, 0.0)
+    certificate = g.certify(image, n0=50, n=200, alpha=0.01)
+    assert certificate.alpha == 0.01
+    # A price that is the whole of alpha leaves nothing, and one of half of it is as half of alpha.
+    half, paid = (
+        sc.Certificate.from_samples(samples, **k)
+        for k in ({"alpha": 0.005, "price": 0.0}, {"alpha": 0.01, "price": 0.005})
+    )
+    assert np.array_equal(half.score.lower([0.0, 0.1]), paid.score.lower([0.0, 0.1]))
+    with pytest.raises(InvalidArgumentError, match="price must"):
+        sc.Certificate.from_samples(samples, alpha=0.01, price=0.01)
+
+
+def test_the_lattice_can_be_named_or_declined():
+    row = torch.tensor([3.0, -1.0, 7.0, 2.0])
+    options = {"sigma": 2.0, "num_classes": 3, "input_ndim": 1, "input_range": None}
+    module = nn.Linear(4, 3)
+    assert sc.SmoothedClassifier(module, **options, lattice=1.0).sample(row, n0=10, n=20).step == 1.0
+    assert sc.SmoothedClassifier(module, **options).sample(row, n0=10, n=20).step is None
+    image = torch.zeros(3, 8, 8)
+    g = sc.SmoothedClassifier(SmallConvolutions(), sigma=0.25, num_classes=5, lattice=None)
+    assert g.sample(image, n0=10, n=20).step is None
+    with pytest.raises(InvalidArgumentError, match="lattice must be a finite step above 0"):
+        sc.SmoothedClassifier(module, **options, lattice=-1.0)
+
+
+def test_measures_of_ones_own_are_certified_like_the_others():
+    truth = sc.Measure("truth", 0.0, 1.0, lambda scores, classes: scores[:, classes], of="label")
+    doubt = sc.Measure("doubt", 0.0, 1.0, lambda scores, classes: 1 - scores[:, classes])
+    g = sc.SmoothedClassifier(SmallConvolutions(), sigma=0.25, num_classes=5, measures=["score", truth, doubt])
+    one = g.certify(IMAGES[0], n0=50, n=200, alpha=0.01, label=3)
+    assert list(one.measures) == ["score", "truth", "doubt"]
+    assert float(one.measure("doubt").lower(0.0)[0]) < 1 - float(one.score.lower(0.0)[0])
+    several = g.sample(IMAGES, n0=50, n=200, label=[3, 1, 4])
+    alone = [g.sample(image, n0=50, n=200, label=label) for image, label in zip(IMAGES, [3, 1, 4], strict=True)]
+    assert [s.measure("truth") for s in several] == [s.measure("truth") for s in alone]
+    with pytest.raises(InvalidArgumentError, match=r"^input 2 of the batch: measure truth is of the true label, which"):
+        g.sample(IMAGES, n0=50, n=200, label=[3, 1])

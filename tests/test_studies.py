@@ -89,10 +89,11 @@ def test_the_cifar10_study_trains_certifies_and_writes_its_page(
 
 
 def test_a_projection_to_more_samples_is_the_bound_of_the_repeated_histogram(studies: None, tmp_path: Path) -> None:
-    from smoothcert.certify import certify_run
+    from smoothcert.certify import RunSpec, certify_run
 
     fewer = import_module("fewer_samples")
-    run = certify_run("digits", "digits", out=tmp_path / "run", sigma=0.25, n0=50, n=400, limit=4)
+    spec = RunSpec.of(model="digits", data="digits", sigma=0.25, n0=50, n=400, limit=4)
+    run = certify_run(spec, out=tmp_path / "run")
     same, more = (fewer.cdf_at(run, n, radii=[0.0, 0.25]) for n in (400, 4_000))
     from smoothcert.analysis import bounds_table
 

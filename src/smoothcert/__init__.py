@@ -20,12 +20,14 @@ if TYPE_CHECKING:
     from smoothcert.models import load_model
     from smoothcert.runs import Run
     from smoothcert.samples import Samples
+    from smoothcert.scores import Measure
     from smoothcert.smoothing import ABSTAIN, SmoothedClassifier
     from smoothcert.training import Recipe, train
 
 _HOME = {
     "ABSTAIN": "smoothing",
     "Certificate": "certificate",
+    "Measure": "scores",
     "Recipe": "training",
     "Run": "runs",
     "Samples": "samples",
@@ -42,6 +44,7 @@ _HOME = {
 __all__ = [
     "ABSTAIN",
     "Certificate",
+    "Measure",
     "Recipe",
     "Run",
     "Samples",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -62,11 +63,49 @@ def check_threshold(threshold: float) -> float:
     return value
 
 
+def check_offset(offset: float) -> float:
+    """Return ``offset`` as a finite float of at least 0, or raise ``InvalidArgumentError``."""
+    value = _number("offset", offset)
+    if not 0.0 <= value < math.inf:
+        raise InvalidArgumentError(f"offset must be a finite distance, at least 0; got {offset!r}")
+    return value
+
+
+def check_price(price: float, *, alpha: float) -> float:
+    """Return ``price`` as a float in ``[0, alpha)``, or raise ``InvalidArgumentError``."""
+    value = _number("price", price)
+    if not 0.0 <= value < alpha:
+        raise InvalidArgumentError(
+            f"price must be at least 0 and leave something of alpha={alpha:g} for the statements; got {price!r}"
+        )
+    return value
+
+
 def check_choice(name: str, value: str, known: Sequence[str]) -> str:
     """Return ``value`` if it is one of ``known``, or raise ``InvalidArgumentError`` listing them."""
     if value not in known:
         raise InvalidArgumentError(f"{name} must be one of {', '.join(known)}; got {value!r}")
     return value
+
+
+DEVICES = ("cpu", "cuda", "mps", "xpu")
+_DEVICE = re.compile(rf"({'|'.join(DEVICES)})(:[0-9]{{1,4}})?")
+
+
+def check_device(device: str) -> str:
+    """Return the name of one device a classifier can run on, or raise ``InvalidArgumentError`` naming the known ones.
+
+    Says nothing about whether this machine has it, which takes PyTorch to know.
+
+    Example:
+        >>> check_device("cuda:1")
+        'cuda:1'
+    """
+    if not isinstance(device, str) or _DEVICE.fullmatch(device) is None:
+        raise InvalidArgumentError(
+            f"device must be one of {', '.join(DEVICES)}, or one of several of a kind such as cuda:1; got {device!r}"
+        )
+    return device
 
 
 def _number(name: str, value: float) -> float:

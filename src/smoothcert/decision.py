@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from smoothcert._check import check_choice, check_count, check_radii, check_threshold
+from smoothcert._check import check_count, check_radii, check_threshold
 from smoothcert.errors import InvalidArgumentError
-from smoothcert.scores import MEASURES
+from smoothcert.scores import LEAD, MEASURES, VOTE
 
 # Measured on CIFAR-10 score histograms, question score:0.5@0.25 at sigma 0.25: between 25 and 200 pilot samples the
 # average total hardly differs (1,240 to 1,300); 100 keep the selected class reliable.
@@ -18,7 +18,11 @@ DEFAULT_MAX_N = 100_000
 FIRST_LOOK = 32
 GROWTH = 0.25
 
-_FORM = re.compile(r"(?P<measure>\w+):(?P<threshold>[^@]+)@(?P<radius>.+)")
+CLASS = "class"
+"""What a question about the class itself begins with: whether more than half of the votes stay with it."""
+_MAJORITY = 0.5
+_RANGES = {VOTE: (0.0, 1.0), **{measure.name: (measure.lower, measure.upper) for measure in MEASURES.values()}}
+_FORM = re.compile(r"(?P<measure>[^:@\s]+):(?P<threshold>[^@]+)@(?P<radius>.+)|class@(?P<within>.+)")
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Question:
     """Does the smoothed value of the predicted class stay above a threshold under every shift within a radius?
 
     Args:
-        measure: ``"score"`` or ``"margin"``.
+        measure: Name of a measure that is sampled, such as ``"score"``, or ``"vote"``: whether the class has the
+            highest score. The lead is several measures, so it is no question.
         threshold: Value to stay above, in the range of the measure and below its upper end.
         radius: L2 radius in input units, at least 0.
 
@@ -38,6 +43,8 @@ class Question:
         Question(measure='score', threshold=0.5, radius=0.25)
         >>> str(Question("margin", 0.0, 0.5))
         'margin:0.0@0.5'
+        >>> Question.parse("class@0.5")  # does the class keep more than half of the votes?
+        Question(measure='vote', threshold=0.5, radius=0.5)
     """
 
     measure: str
@@ -46,13 +53,11 @@ class Question:
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        measure = MEASURES[check_choice("measure", self.measure, tuple(MEASURES))]
+        if self.measure == LEAD:
+            raise InvalidArgumentError("measure must be one that is sampled, or vote: the lead is made of several")
         threshold = check_threshold(self.threshold)
-        if not measure.lower <= threshold < measure.upper:
-            raise InvalidArgumentError(
-                f"threshold must lie in [{measure.lower:g}, {measure.upper:g}) for the {measure.name}; "
-                f"got {threshold!r}"
-            )
+        if self.measure in _RANGES:  # that of a measure of one's own is known when it is sampled
+            check_within(self.measure, threshold, *_RANGES[self.measure])
         if getattr(self.radius, "__len__", None) is not None:
             raise InvalidArgumentError(f"radius must be one number, at least 0; got {self.radius!r}")
         object.__setattr__(self, "threshold", threshold)
@@ -60,13 +65,15 @@ class Question:
 
     @classmethod
     def parse(cls, text: str) -> Question:
-        """Read ``measure:threshold@radius``, such as ``score:0.5@0.25``.
+        """Read ``measure:threshold@radius``, such as ``score:0.5@0.25``, or ``class@radius``.
 
         Raises:
             InvalidArgumentError: If it has another form or a part is outside its domain.
         """
         match = _FORM.fullmatch(text.strip())
         try:
+            if match is not None and match["within"] is not None:
+                return cls(VOTE, _MAJORITY, float(match["within"]))
             if match is not None:
                 return cls(match["measure"], float(match["threshold"]), float(match["radius"]))
         except InvalidArgumentError:
@@ -74,12 +81,21 @@ class Question:
         except ValueError:
             pass
         raise InvalidArgumentError(
-            f"a question must be written measure:threshold@radius, such as score:0.5@0.25; got {text!r}"
+            f"a question must be written measure:threshold@radius, such as score:0.5@0.25, or class@radius; "
+            f"got {text!r}"
         )
 
     def __str__(self) -> str:
         """In the form that :meth:`parse` reads."""
+        if (self.measure, self.threshold) == (VOTE, _MAJORITY):
+            return f"{CLASS}@{self.radius}"
         return f"{self.measure}:{self.threshold}@{self.radius}"
+
+
+def check_within(measure: str, threshold: float, lower: float, upper: float) -> None:
+    """Raise ``InvalidArgumentError`` unless a measure could be above the threshold or not."""
+    if not lower <= threshold < upper:
+        raise InvalidArgumentError(f"threshold must lie in [{lower:g}, {upper:g}) for the {measure}; got {threshold!r}")
 
 
 @dataclass(frozen=True)
@@ -94,7 +110,7 @@ class Decision:
     Args:
         answer: ``"certified"``, ``"refuted"`` or ``"undecided"``.
         prediction: The class in question: the one with the highest mean score over the pilot.
-        measure: ``"score"`` or ``"margin"``.
+        measure: Name of the measure; ``"vote"`` with threshold 1/2 for a question about the class.
         threshold: Value to stay above.
         radius: L2 radius in input units.
         alpha: Probability that the answer is wrong, over the noise.

@@ -46,6 +46,7 @@ class ScoreHistogram:
         counts: Non-negative integers, shape ``(levels + 1,)``.
         lower: Smallest value a score can take.
         upper: Largest value a score can take.
+        exact: Whether every sample lies on a grid point, as votes do, so that rounding up changes nothing either.
 
     Raises:
         InvalidArgumentError: If the range is empty, or the counts are not non-negative integers.
@@ -61,6 +62,7 @@ class ScoreHistogram:
     counts: IntArray
     lower: float
     upper: float
+    exact: bool = False
 
     def __post_init__(self) -> None:
         """Check the range and freeze the counts."""
@@ -179,7 +181,9 @@ class ScoreHistogram:
                     f"[{self.lower:g}, {self.upper:g}] x {self.levels} and "
                     f"[{other.lower:g}, {other.upper:g}] x {other.levels}"
                 )
-        return ScoreHistogram(np.sum([self.counts, *(o.counts for o in others)], axis=0), self.lower, self.upper)
+        counts = np.sum([self.counts, *(other.counts for other in others)], axis=0)
+        exact = self.exact and all(other.exact for other in others)
+        return ScoreHistogram(counts, self.lower, self.upper, exact)
 
     def rounded_up(self) -> ScoreHistogram:
         """The same samples, each rounded **up** to a grid point: for upper bounds on a statistic.
@@ -188,6 +192,8 @@ class ScoreHistogram:
             >>> ScoreHistogram.from_samples([0.1, 0.5, 1.0], lower=0.0, upper=1.0, levels=4).rounded_up().counts
             array([0, 1, 0, 1, 1])
         """
+        if self.exact:
+            return self
         counts = np.concatenate(([0], self.counts[:-1]))
         counts[-1] += self.counts[-1]
         return ScoreHistogram(counts, self.lower, self.upper)
@@ -202,13 +208,14 @@ class ScoreHistogram:
             >>> ScoreHistogram.from_samples([0.1, 0.5, 1.0], lower=0.0, upper=1.0, levels=4).mirrored().counts
             array([1, 1, 0, 1, 0])
         """
-        return ScoreHistogram(self.rounded_up().counts[::-1], self.lower, self.upper)
+        return ScoreHistogram(self.rounded_up().counts[::-1], self.lower, self.upper, self.exact)
 
     def __eq__(self, other: object) -> bool:
-        """Equal if range, grid and counts are equal."""
+        """Equal if range, grid and counts are equal, and what they mean."""
         if not isinstance(other, ScoreHistogram):
             return NotImplemented
-        return (self.lower, self.upper) == (other.lower, other.upper) and np.array_equal(self.counts, other.counts)
+        own, its = ((one.lower, one.upper, one.exact) for one in (self, other))
+        return own == its and np.array_equal(self.counts, other.counts)
 
     def __hash__(self) -> int:
         """Hash of the contents."""

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from smoothcert.console import one_line
+
 BAR_WINDOW = 60.0
 """Seconds over which the rate of the bar is averaged."""
 
@@ -93,7 +95,7 @@ class LineReporter(Reporter):
         return elapsed * left / done if done else None
 
     def _write(self, line: str) -> None:
-        self._stream.write(f"{line}\n")
+        self._stream.write(f"{one_line(line)}\n")
         self._stream.flush()
 
 
@@ -110,7 +112,7 @@ class BarReporter(Reporter):
 
     def note(self, message: str) -> None:
         """Print the line, above the bar if there is one."""
-        self._console.print(message, markup=False, highlight=False)
+        self._console.print(one_line(message), markup=False, highlight=False)
 
     @contextmanager
     def sampling(self, *, inputs: int, samples: int | None) -> Iterator[None]:

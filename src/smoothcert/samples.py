@@ -42,6 +42,8 @@ class Samples:
         lead: Histograms in ``[-1, 1]`` of ``f_k - f_j`` for each rival ``j``, then, if there are more classes, of
             ``f_k - max f_j`` over all the others.
         offset: L2 distance from the input to the point that was sampled around; every certified radius shrinks by it.
+        step: Step of the lattice that the noise was drawn on, exactly; None for noise in floating point.
+        price: What drawing that noise from finitely many bits costs: to be subtracted from ``alpha``.
 
     Raises:
         InvalidArgumentError: If votes and histograms disagree about the number of samples or classes.
@@ -57,6 +59,8 @@ class Samples:
     rivals: tuple[int, ...] = ()
     lead: tuple[StageHistograms, ...] = ()
     offset: float = 0.0
+    step: float | None = None
+    price: float = 0.0
 
     def __post_init__(self) -> None:
         """Check that the parts describe the same samples."""

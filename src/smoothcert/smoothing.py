@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from operator import itemgetter
 from typing import TypeAlias, TypeVar
 
@@ -16,10 +17,12 @@ from smoothcert.certificate import Certificate
 from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Decision, Question
 from smoothcert.errors import InvalidArgumentError, SmoothcertError
 from smoothcert.histogram import DEFAULT_LEVELS
-from smoothcert.prediction import ABSTAIN, most_voted
+from smoothcert.models.adapt import as_module, outputs_of
+from smoothcert.prediction import ABSTAIN
 from smoothcert.samples import Samples
-from smoothcert.sampling import Job, Sampler, warn_if_too_few
+from smoothcert.sampling import Job, LatticeChoice, Sampler, warn_if_too_few
 from smoothcert.sampling.inputs import InputRange, as_tensor
+from smoothcert.scores import DEFAULT_MEASURES, Measure
 from smoothcert.stopping import UntilDecided, UntilStable
 from smoothcert.typing import FloatArray, IntArray
 
@@ -40,9 +43,10 @@ class SmoothedClassifier:
     sampled with noise of its own, determined by ``seed`` and its content.
 
     Args:
-        base_classifier: Module that maps a float32 batch ``(batch, *input_shape)`` to ``(batch,
-            num_classes)`` logits. Normalization belongs to it, so that sigma and radii are in input units.
-            It is run in eval mode and left in the mode it came in.
+        base_classifier: A module or function, of tensors or NumPy arrays, from a float32 batch ``(batch,
+            *input_shape)`` to ``(batch, num_classes)`` class scores, or an estimator with ``predict_proba``; see
+            :func:`smoothcert.models.adapt.as_module`. Normalization belongs to it, so that sigma and radii are in
+            input units. A module is run in eval mode and left in the mode it came in.
         sigma: Standard deviation of the noise, in input units.
         num_classes: Number of classes, at least 2.
         input_ndim: Dimensions of a single input: 3 for images ``(C, H, W)``, 1 for rows of a table.
@@ -52,7 +56,18 @@ class SmoothedClassifier:
         device: Where to run; the module is moved there. ``None`` runs where its parameters are.
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``. What is certified is the classifier at
             that precision.
-        outputs: Whether the module returns ``"logits"`` or ``"probabilities"``.
+        outputs: What the module returns: ``"logits"``, ``"probabilities"``, one ``"logit"`` of the second of two
+            classes, or ``"labels"``, a logit for each of several that may apply together; ``None`` for probabilities
+            of an estimator, and logits of all others.
+        lattice: The step of the inputs, ``"auto"`` or ``None``; see below.
+        measures: What is certified beside the class: ``"score"``, ``"margin"``, ``"lead"`` and measures of one's own.
+
+    Which noise: computers cannot draw Gaussian noise in floating point exactly, and an input that lies on a lattice
+    does not need them to. An 8-bit image scaled to ``[0, 1]`` has the step ``1/255``, and ``"auto"`` sees that: its
+    noise is exact, and its certificate says "no 8-bit image within this radius". For other data name their step, such
+    as ``1/32768`` for 16-bit audio; an input between the points is rounded first, and every radius shrinks by the
+    distance. With ``None``, and with ``"auto"`` for an input that is no 8-bit image, the noise is that of floating
+    point, and certificates take it for Gaussian. ``Samples.step`` says which it was.
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
@@ -72,7 +87,7 @@ class SmoothedClassifier:
 
     def __init__(
         self,
-        base_classifier: Callable[[Tensor], Tensor],
+        base_classifier: object,
         sigma: float,
         num_classes: int,
         *,
@@ -82,19 +97,24 @@ class SmoothedClassifier:
         batch_size: int | None = None,
         device: torch.device | str | None = None,
         precision: str = "float32",
-        outputs: str = "logits",
+        outputs: str | None = None,
+        lattice: LatticeChoice = "auto",
+        measures: Sequence[str | Measure] = DEFAULT_MEASURES,
     ) -> None:
         self.input_ndim = check_count("input_ndim", input_ndim)
+        module = as_module(base_classifier)
         self.sampler = Sampler(
-            base_classifier,
+            module,
             sigma=sigma,
             num_classes=num_classes,
             levels=levels,
             batch_size=batch_size,
             device=device,
             precision=precision,
-            outputs=outputs,
+            outputs=outputs or outputs_of(module) or "logits",
             input_range=input_range,
+            lattice=lattice,
+            measures=measures,
         )
 
     @property
@@ -115,6 +135,7 @@ class SmoothedClassifier:
         n: int = 95_000,
         alpha: float = 0.001,
         seed: int = 0,
+        label: int | Iterable[int] | None = None,
     ) -> Certificate | list[Certificate]:
         """Predict a class and certify its confidence within any radius.
 
@@ -124,6 +145,7 @@ class SmoothedClassifier:
             n: Number of estimation samples; the bounds are computed from them.
             alpha: Probability that a certificate is wrong, over the noise, in ``(0, 0.5]``.
             seed: Seed of the noise, a non-negative integer.
+            label: The true class, or one for each input; only measures of it need it.
 
         Returns:
             One certificate, or a list of them.
@@ -137,7 +159,7 @@ class SmoothedClassifier:
         """
         check_alpha(alpha)
         warn_if_too_few(n=n, alpha=alpha)
-        sampled = self.sample(x, n0=n0, n=n, seed=seed)
+        sampled = self.sample(x, n0=n0, n=n, seed=seed, label=label)
         if isinstance(sampled, Samples):
             return Certificate.from_samples(sampled, alpha=alpha)
         return [Certificate.from_samples(samples, alpha=alpha) for samples in sampled]
@@ -256,18 +278,25 @@ class SmoothedClassifier:
             Fithian (2019).
         """
         check_alpha(alpha)
-        votes = self._each(x, lambda one: self.sampler.voting(one, n=n, seed=seed))
-        if isinstance(votes, list):
-            return np.array([most_voted(own, alpha=alpha) for own in votes], dtype=np.int64)
-        return most_voted(votes, alpha=alpha)
+        labels = self._each(x, lambda one: self.sampler.predicting(one, n=n, alpha=alpha, seed=seed))
+        return np.array(labels, dtype=np.int64) if isinstance(labels, list) else labels
 
-    def sample(self, x: Inputs, *, n0: int = 5_000, n: int = 95_000, seed: int = 0) -> Samples | list[Samples]:
+    def sample(
+        self,
+        x: Inputs,
+        *,
+        n0: int = 5_000,
+        n: int = 95_000,
+        seed: int = 0,
+        label: int | Iterable[int] | None = None,
+    ) -> Samples | list[Samples]:
         """What :meth:`certify` computes its certificates from, to be kept and asked later; the same arguments.
 
         Returns:
             Samples of one input, or a list of them.
         """
-        return self._each(x, lambda one: self.sampler.sampling(one, n0=n0, n=n, seed=seed))
+        labels = repeat(label) if label is None or isinstance(label, (int, np.integer)) else map(int, label)
+        return self._each(x, lambda one: self.sampler.sampling(one, n0=n0, n=n, seed=seed, label=next(labels, None)))
 
     def _each(self, x: Inputs, job: Callable[[Tensor], Job[Result]]) -> Result | list[Result]:
         """Run a job on a single input, or on several together, with the position of an input in any error."""

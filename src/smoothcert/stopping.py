@@ -5,7 +5,7 @@ Both are jobs (:data:`smoothcert.sampling.Job`): many inputs run together, each 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,13 +13,12 @@ import numpy.typing as npt
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_radii
 from smoothcert.bounds import BOUNDS
-from smoothcert.bounds.decide import UNDECIDED, SequentialTest
-from smoothcert.certificate import Certificate
-from smoothcert.decision import Decision, Question, doubling_looks, looks
+from smoothcert.bounds.sequential import UNDECIDED, SequentialTest
+from smoothcert.certificate import Certificate, stages_of
+from smoothcert.decision import Decision, Question, check_within, doubling_looks, looks
 from smoothcert.errors import InvalidArgumentError
-from smoothcert.histogram import ScoreHistogram
 from smoothcert.samples import Samples
-from smoothcert.scores import MEASURES
+from smoothcert.scores import LEAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,19 +62,26 @@ class UntilDecided:
         decision, _ = yield from self.job(sampler, x, seed=seed)
         return decision
 
-    def job(self, sampler: Sampler, x: Tensor | npt.ArrayLike, *, seed: int) -> Job[tuple[Decision, Samples]]:
+    def job(
+        self, sampler: Sampler, x: Tensor | npt.ArrayLike, *, seed: int, label: int | None = None
+    ) -> Job[tuple[Decision, Samples]]:
         """The answer about one input, and everything that was sampled for it."""
-        growing = sampler.begin(x, seed=seed)
+        growing = sampler.begin(x, seed=seed, label=label)
         yield from growing.pilot(self.n0)
-        pilot = growing.samples().measure(self.question.measure).pilot
+        begun = growing.samples()
+        pilot = stages_of(begun, self.question.measure).pilot
+        check_within(self.question.measure, self.question.threshold, pilot.lower, pilot.upper)
         test = SequentialTest(
-            threshold=self.question.threshold, r=self.question.radius / sampler.sigma, alpha=self.alpha, pilot=pilot
+            threshold=self.question.threshold,
+            r=(self.question.radius + begun.offset) / sampler.sigma,
+            alpha=check_alpha(self.alpha - growing.price(self.n0 + self.max_n)),
+            pilot=pilot,
         )
-        seen = ScoreHistogram.empty(lower=pilot.lower, upper=pilot.upper, levels=pilot.levels)
+        seen = stages_of(begun, self.question.measure).sample
         for n in looks(self.max_n):
             yield from growing.grow(n)
-            now = growing.samples().measure(self.question.measure).sample
-            test.update(ScoreHistogram(now.counts - seen.counts, now.lower, now.upper))
+            now = stages_of(growing.samples(), self.question.measure).sample
+            test.update(replace(now, counts=now.counts - seen.counts))
             seen = now
             if test.answer != UNDECIDED:
                 break
@@ -100,7 +106,7 @@ class UntilStable:
     Args:
         radii: L2 radii in input units, one or a flat list.
         tolerance: Sampling stops when no bound moved by as much since the look before; above 0.
-        measure: ``"score"`` or ``"margin"``.
+        measure: Name of a measure that is sampled, ``"vote"``, or ``"lead"`` where it is.
         bound: One of :data:`smoothcert.bounds.BOUNDS`.
         n0: Number of pilot samples.
         first_n: Number of estimation samples at the first look.
@@ -125,7 +131,6 @@ class UntilStable:
         check_radii(self.radii)
         if isinstance(self.tolerance, bool) or not isinstance(self.tolerance, (int, float)) or not self.tolerance > 0:
             raise InvalidArgumentError(f"tolerance must be a number above 0, such as 0.005; got {self.tolerance!r}")
-        check_choice("measure", self.measure, tuple(MEASURES))
         check_choice("bound", self.bound, BOUNDS)
         check_count("n0", self.n0)
         check_alpha(self.alpha)
@@ -136,6 +141,8 @@ class UntilStable:
         counts = doubling_looks(self.first_n, self.max_n)
         growing = sampler.begin(x, seed=seed)
         yield from growing.pilot(self.n0)
+        if self.measure != LEAD:
+            stages_of(growing.samples(), self.measure)  # raises if it is not sampled, before there is more to sample
         earlier = np.asarray(np.inf)
         for n in counts:
             yield from growing.grow(n)

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
 from smoothcert.analysis import (
@@ -13,14 +14,15 @@ from smoothcert.analysis import (
     Inputs,
     bounds_table,
     certified_accuracy,
-    certified_fraction,
     class_certified_accuracy,
+    population_lower,
     proportion_interval,
 )
+from smoothcert.analysis.imported_bounds import ImportedBounds
+from smoothcert.bounds import clopper_pearson_lower
 from smoothcert.certificate import Certificate
 from smoothcert.errors import DataError, InvalidArgumentError
-from smoothcert.typing import FloatArray
-from synthetic_runs import mixed_run, synthetic_run
+from synthetic_runs import SyntheticRun, mixed_run, synthetic_run
 
 
 @pytest.fixture(scope="module")
@@ -28,31 +30,7 @@ def run():
     return mixed_run(25, skipped=[("broken.png", "not an image")])
 
 
-class StoredBounds(BoundsTable):
-    """What an imported log will be: bounds at some radii, one alpha, nothing else."""
-
-    def __init__(self, inputs: Inputs, radii: list[float], lower: FloatArray) -> None:
-        super().__init__(inputs, alpha=0.001, sigma=0.25)
-        self._stored = (radii, lower)
-
-    def class_radius(self) -> FloatArray:
-        raise DataError("the log holds no class radii")
-
-    def smoothed(self, measure: str) -> FloatArray:
-        raise DataError("the log holds no smoothed scores")
-
-    def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
-        held, lower = self._stored
-        missing = [radius for radius in radii if radius not in held]
-        if missing or side != "lower":
-            raise DataError(f"the log holds lower bounds at the radii {held}; asked for {missing}")
-        return np.stack([lower[:, [held.index(radius) for radius in radii]] for _ in bounds])
-
-    def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
-        raise DataError("the log holds no radii of thresholds")
-
-
-def stored(lower: list[list[float]], *, radii: list[float], labels: list[int], predictions: list[int]) -> StoredBounds:
+def stored(lower: list[list[float]], *, radii: list[float], labels: list[int], predictions: list[int]) -> BoundsTable:
     count = len(labels)
     inputs = Inputs(
         indices=np.arange(count),
@@ -61,7 +39,10 @@ def stored(lower: list[list[float]], *, radii: list[float], labels: list[int], p
         predictions=np.array(predictions),
         abstained=np.array([prediction < 0 for prediction in predictions]),
     )
-    return StoredBounds(inputs, radii, np.array(lower))
+    at = dict(zip(radii, np.array(lower).T, strict=True))
+    return ImportedBounds(
+        inputs, lower={("score", "cdf"): at, ("margin", "cdf"): at}, class_radius=None, alpha=0.001, sigma=0.25
+    )
 
 
 def test_equals_a_slow_direct_loop(run):
@@ -131,12 +112,13 @@ def test_skipped_inputs_are_not_in_the_denominator(run):
     assert row.inputs == 25
 
 
-def test_no_labels_is_refused_with_a_way_out():
-    run = synthetic_run([(20.0, 1.0)] * 3, labels=[None] * 3)
-    with pytest.raises(DataError, match=r"needs labels, and none of the 3 inputs .* query RUN --input"):
-        certified_accuracy(run, radii=[0.0], thresholds=[0.5])
-    (share,) = certified_fraction(run, measure="score", bound="cdf", radii=[0.1], thresholds=[0.5])
-    assert share.count == 3
+def test_without_labels_fractions_are_of_inputs_certified():
+    run = synthetic_run([(20.0, 1.0)] * 3 + [(1.0, 9.0)], labels=[None] * 4)
+    (row,) = certified_accuracy(run, measures=["score"], bounds=["cdf"], radii=[0.1], thresholds=[0.5])
+    assert (row.certified_accuracy, row.inputs, row.labelled) == (0.75, 4, False)
+    (low,) = certified_accuracy(run, measures=["score"], bounds=["cdf"], radii=[0.1], thresholds=[0.0])
+    assert low.certified_accuracy == 0.75  # what is abstained on is not certified, however low the threshold
+    assert [share.count for share in class_certified_accuracy(run, radii=[0.0, 9.0])] == [3, 0]
 
 
 def test_empty_run_is_refused():
@@ -179,7 +161,6 @@ def test_bounds_are_computed_once(run, monkeypatch):
     monkeypatch.setattr(table, "_bounds", lambda *a: calls.append(a[:3]) or compute(*a))
     for threshold in (0.1, 0.5):
         certified_accuracy(table, bounds=["cdf"], measures=["score"], radii=[0.0, 0.5], thresholds=[threshold])
-    certified_fraction(table, bound="cdf", measure="score", radii=[0.0, 0.5], thresholds=[0.5])
     assert calls == [("lower", "score", ["cdf"])]
 
 
@@ -196,12 +177,41 @@ def test_several_bounds_take_one_pass_over_the_run(run, monkeypatch):
     assert len(passes) == 1  # kept, each by its name
 
 
-def test_fraction_is_at_least_the_accuracy(run):
-    asked = {"radii": [0.0, 0.25], "thresholds": [0.3, 0.6]}
-    accuracy = certified_accuracy(run, measures=["score"], bounds=["dual"], **asked)
-    fraction = certified_fraction(run, measure="score", bound="dual", **asked)
-    assert all(f.value >= a.certified_accuracy for f, a in zip(fraction, accuracy, strict=True))
-    assert any(f.value > a.certified_accuracy for f, a in zip(fraction, accuracy, strict=True))
+def test_fraction_certified_is_at_least_the_accuracy(run):
+    asked = {"measures": ["score"], "bounds": ["dual"], "radii": [0.0, 0.25], "thresholds": [0.3, 0.6]}
+    accuracy = certified_accuracy(run, **asked)
+    unlabelled = SyntheticRun(run.config, [replace(row, label=None) for row in run.rows])
+    fraction = certified_accuracy(unlabelled, **asked)
+    assert all(f.certified_accuracy >= a.certified_accuracy for f, a in zip(fraction, accuracy, strict=True))
+    assert any(f.certified_accuracy > a.certified_accuracy for f, a in zip(fraction, accuracy, strict=True))
+
+
+def test_the_statement_about_the_population_is_true_as_often_as_it_says():
+    """Inputs of four kinds; each certificate that is not deserved is given as often as it may be."""
+    generator = np.random.default_rng(0)
+    for alpha, deserving, inputs in ((0.05, 0.6, 60), (0.2, 0.0, 40), (0.001, 0.95, 300), (0.5, 0.3, 25)):
+        truly = generator.uniform(size=(3_000, inputs)) < deserving
+        wrong = generator.uniform(size=truly.shape) < alpha
+        found = population_lower((truly | wrong).sum(axis=1), inputs, alpha)
+        missed = int(np.sum(found > deserving))
+        assert stats.binomtest(missed, 3_000, 0.05, alternative="greater").pvalue > 0.001, (alpha, deserving, inputs)
+        # With the wrong ones taken as deserved it would be missed far more often.
+        if alpha >= 0.05:
+            naive = clopper_pearson_lower((truly | wrong).sum(axis=1), n=inputs, alpha=0.05)
+            assert np.mean(naive > deserving) > 0.06
+        assert np.mean(found) > deserving - 6.0 * np.sqrt(0.25 / inputs)
+
+
+def test_the_statement_about_the_population_in_rows_and_at_the_edges(run):
+    (row,) = certified_accuracy(run, measures=["score"], bounds=["cdf"], radii=[0.1], thresholds=[0.5])
+    count = round(row.certified_accuracy * row.inputs)
+    low = stats.beta.ppf(0.05, count, row.inputs - count + 1)
+    assert row.population_lower == pytest.approx((low - row.alpha) / (1.0 - row.alpha))
+    assert row.population_lower < row.certified_accuracy
+    assert population_lower([0, 10], 10, 0.5).tolist() == pytest.approx([0.0, 2 * (0.05**0.1 - 0.5)])
+    for bad in ({"alpha": 0.0}, {"alpha": 0.1, "confidence": 1.0}, {"alpha": 0.1, "inputs": 0}):
+        with pytest.raises(InvalidArgumentError):
+            population_lower(0, **({"inputs": 5} | bad))
 
 
 def test_class_certified_accuracy_equals_a_direct_loop(run):
@@ -242,7 +252,7 @@ def test_radius_is_the_certificates(run):
 
 def test_a_stored_table_refuses_what_it_does_not_hold():
     table = stored([[0.9, 0.6]], radii=[0.0, 0.25], labels=[1], predictions=[1])
-    with pytest.raises(DataError, match=r"radii \[0.0, 0.25\].*0.3"):
+    with pytest.raises(DataError, match=r"does not hold radius 0.3; it holds .* radii 0, 0.25"):
         certified_accuracy(table, measures=["score"], bounds=["cdf"], radii=[0.3], thresholds=[0.5])
     with pytest.raises(DataError, match=r"alpha=0.001 and cannot answer alpha=0.1"):
         certified_accuracy(table, radii=[0.0], thresholds=[0.5], alpha=0.1)
@@ -266,3 +276,39 @@ def test_bad_arguments_are_named(run, changed, message):
     asked = {"measures": ["score"], "bounds": ["cdf"], "radii": [0.0], "thresholds": [0.5]} | changed
     with pytest.raises(InvalidArgumentError, match=message):
         certified_accuracy(run, **asked)
+
+
+@pytest.fixture(scope="module")
+def more():
+    return synthetic_run([(60.0, 1.0), (20.0, 3.0), (3.0, 2.0), (1.0, 4.0)], more=True)
+
+
+def test_every_stored_measure_and_the_lead_can_be_asked(more):
+    table = bounds_table(more)
+    assert table.answers.measures == ("score", "margin", "swing", "lead")
+    assert [table.ends(measure) for measure in ("swing", "lead")] == [(-2.0, 3.0), (-1.0, 1.0)]
+    certificates = [Certificate.from_samples(record.samples, alpha=0.001) for record in more.records()]
+    radii = [0.0, 0.2]
+    for measure in table.answers.measures:
+        for bound in ("dual", "cdf"):
+            lower, upper = (side(measure=measure, bound=bound, radii=radii) for side in (table.lower, table.upper))
+            own = [certificate.measure(measure) for certificate in certificates]
+            assert np.allclose(lower, [c.lower(radii, bound=bound) for c in own], atol=1e-12)
+            assert np.allclose(upper, [c.upper(radii, bound=bound) for c in own], atol=1e-12)
+            radius = table.radius(measure=measure, bound=bound, threshold=0.2)
+            assert np.allclose(radius, [c.radius(0.2, bound=bound) for c in own], atol=1e-9)
+        assert np.allclose(table.smoothed(measure), [c.mean for c in own])
+    assert {row.measure for row in certified_accuracy(more, bounds=["cdf"], radii=0.1, thresholds=0.2)} == set(
+        table.answers.measures
+    )
+
+
+def test_the_lead_is_never_below_the_margin_by_much(more):
+    table = bounds_table(more)
+    lead, margin = (table.lower(measure=measure, bound="dual", radii=[0.0, 0.25]) for measure in ("lead", "margin"))
+    assert np.all(lead >= margin - 0.01)
+
+
+def test_a_measure_the_run_lacks_is_named_with_those_it_has(run):
+    with pytest.raises(InvalidArgumentError, match="measure must be one of score, margin; got 'lead'"):
+        certified_accuracy(run, measures=["lead"], radii=0.0, thresholds=0.5)

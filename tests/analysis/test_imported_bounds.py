@@ -10,6 +10,7 @@ from smoothcert.analysis import bounds_table, certified_accuracy, class_certifie
 from smoothcert.errors import DataError, InvalidArgumentError, RunError
 from smoothcert.report import write_report
 from smoothcert.runs import Run, RunConfig, RunStore, import_log
+from smoothcert.spec import RunSpec
 
 SHARED = (
     "cohen2019/cifar10-resnet110-sigma_0.25",
@@ -147,7 +148,7 @@ def test_a_report_of_both_kinds(kumar, tmp_path):
 
 
 def test_sampled_tables_answer_everything(tmp_path):
-    config = RunConfig(model="m", data="d", sigma=0.25, n0=1, n=1, alpha=0.001, num_classes=2)
+    config = RunConfig(spec=RunSpec.of(sigma=0.25, n0=1, n=1), model="m", data="d", num_classes=2)
     with RunStore(tmp_path / "run", config):
         pass
     answers = bounds_table(Run.open(tmp_path / "run")).answers

@@ -9,6 +9,7 @@ from sklearn.calibration import calibration_curve
 
 from smoothcert.analysis import bounds_table, calibration, radius_correlation, summary
 from smoothcert.analysis.bootstrap import bootstrap_estimate
+from smoothcert.analysis.calibration import _cells, _gaps, calibration_error
 from smoothcert.certificate import Certificate
 from smoothcert.errors import DataError, InvalidArgumentError
 from synthetic_runs import mixed_run, synthetic_run
@@ -57,10 +58,9 @@ def test_summary_follows_alpha(run):
 def test_bootstrap_interval_of_a_mean_is_the_normal_one():
     values = np.random.default_rng(3).normal(size=400)
     wanted = 1.96 * values.std() / 20
-    for interval in ("percentile", "standard"):
-        found = bootstrap_estimate(lambda i: float(values[i].mean()), inputs=400, interval=interval)
-        assert found.ci_high - found.ci_low == pytest.approx(2 * wanted, rel=0.1)
-        assert found == bootstrap_estimate(lambda i: float(values[i].mean()), inputs=400, interval=interval)
+    found = bootstrap_estimate(lambda i: float(values[i].mean()), inputs=400)
+    assert found.ci_high - found.ci_low == pytest.approx(2 * wanted, rel=0.1)
+    assert found == bootstrap_estimate(lambda i: float(values[i].mean()), inputs=400)
 
 
 def test_bootstrap_of_the_undefined():
@@ -96,7 +96,7 @@ def test_reliability_bins_are_scikit_learns(run, binning, strategy):
     assert [held.mean_score for held in found.bins] == pytest.approx(score)
     weights = np.array([held.accuracy.inputs for held in found.bins])
     assert weights.sum() == found.inputs == 80
-    assert found.error.value == pytest.approx(weights @ np.abs(right - score) / 80)
+    assert found.observed == pytest.approx(weights @ np.abs(right - score) / 80)
     assert found.error.ci_low <= found.error.value <= found.error.ci_high
 
 
@@ -106,9 +106,48 @@ def test_a_calibrated_score_looks_calibrated_and_a_sure_wrong_one_does_not():
     shapes = [(60 * m, 60 * (1 - m)) for m in means]
     drawn = [i % 10 if generator.uniform() < m else (i + 1) % 10 for i, m in enumerate(means)]
     honest = calibration(synthetic_run(shapes, labels=drawn, n=300))
-    assert honest.error.value < 2 * honest.calibrated_error
+    assert honest.error.value < honest.observed
+    assert honest.error.ci_low == 0.0
     wrong = calibration(synthetic_run([(60.0, 1.0)] * 30, labels=[(i + 1) % 10 for i in range(30)]))
-    assert wrong.error.value > 0.95 > 10 * wrong.calibrated_error
+    assert wrong.error.value > 0.95
+    assert wrong.error.ci_low > 0.9
+
+
+CALIBRATED = [  # inputs, shape of the scores, how far right falls behind: true errors from 0 to .3
+    (100, (6.0, 1.0), 0.0),
+    (100, (60.0, 0.5), 0.0015),
+    (500, (60.0, 0.5), 0.0015),
+    (500, (6.0, 1.0), 0.01),
+    (100, (2.0, 1.0), 0.05),
+    (500, (60.0, 0.5), 0.05),
+    (50, (60.0, 0.5), 0.3),
+]
+
+
+@pytest.mark.parametrize("binning", ["equal_width", "equal_mass"])
+@pytest.mark.parametrize(("inputs", "shape", "behind"), CALIBRATED)
+def test_the_interval_of_the_calibration_error_covers_it(inputs, shape, behind, binning):
+    generator = np.random.default_rng(0)
+
+    def rate(scores):
+        return np.clip(scores - behind, 0.0, 1.0)
+
+    many = generator.beta(*shape, size=400_000)
+    cells, _ = _cells(many, binning, 10)
+    true = np.abs(np.bincount(cells, weights=many - rate(many), minlength=10)).sum() / many.size
+    rounds, covered, corrected, usual = 200, 0, 0.0, 0.0
+    for _ in range(rounds):
+        scores = generator.beta(*shape, size=inputs)
+        right = generator.uniform(size=inputs) < rate(scores)
+        gaps, deviations = _gaps(scores, right, _cells(scores, binning, 10)[0], 10)
+        found = calibration_error(gaps, deviations)
+        assert 0.0 <= found.ci_low <= found.value <= found.ci_high <= 1.0
+        covered += found.ci_low <= true <= found.ci_high
+        corrected += found.value / rounds
+        usual += np.abs(gaps).sum() / rounds
+    assert stats.binomtest(covered, rounds, 0.95, alternative="less").pvalue > 0.01
+    if behind <= 0.01:  # what chance adds, and the correction takes away in part
+        assert abs(corrected - true) < usual - true
 
 
 def test_calibration_needs_labels_and_known_bins():

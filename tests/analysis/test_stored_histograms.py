@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from smoothcert.analysis import bounds_table, sampled_bounds, stored_histograms
+from smoothcert.analysis import bounds_table, stored_histograms
+from smoothcert.analysis import table as table_module
 from smoothcert.analysis.stored_histograms import in_chunks, lists, stacks
-from smoothcert.bounds import BOUNDS, lower_bounds
+from smoothcert.bounds import BOUNDS, lower_bounds, upper_bounds
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.certificate import Certificate
 from smoothcert.errors import DataError
@@ -34,7 +35,7 @@ def certified(run):
 def test_chunks_hold_the_histograms_of_the_records(run, measure, chunk, monkeypatch):
     monkeypatch.setattr(stored_histograms, "CHUNK", chunk)
     indices = np.array([record.index for record in certified(run)])
-    found = list(stacks(run, measure, indices=indices))
+    found = list(stacks(run, measure, ends=run.ranges[measure], indices=indices))
     assert {len(pilot) for pilot, _ in found[:-1]} <= {chunk}
     stages = [record.samples.measure(measure) for record in certified(run)]
     assert [h for pilot, _ in found for h in pilot.each()] == [stage.pilot for stage in stages]
@@ -66,13 +67,17 @@ def test_no_more_than_a_chunk_is_ever_in_memory(run, bound, monkeypatch):
     monkeypatch.setattr(stored_histograms, "CHUNK", 4)
     seen: list[weakref.ref[HistogramStack]] = []
 
-    def watched(pilots, samples, **options):
-        assert len(samples) <= 4
-        assert not any(ref() for ref in seen)
-        seen.extend(weakref.ref(stack) for stack in (pilots, samples))
-        return lower_bounds(pilots, samples, **options)
+    def watched(function):
+        def bounds(pilots, samples, **options):
+            assert len(samples) <= 4
+            assert not any(ref() for ref in seen)
+            seen.extend(weakref.ref(stack) for stack in (pilots, samples))
+            return function(pilots, samples, **options)
 
-    monkeypatch.setattr(sampled_bounds, "lower_bounds", watched)
+        return bounds
+
+    for function in (lower_bounds, upper_bounds):
+        monkeypatch.setattr(table_module, function.__name__, watched(function))
     table = bounds_table(run)
     for side in (table.lower, table.upper):
         assert side(measure="score", bound=bound, radii=[0.1]).shape == (16, 1)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from smoothcert.analysis import bounds_table, set_workers, stored_histograms, workers
-from smoothcert.errors import InvalidArgumentError
+from smoothcert.errors import DataError, InvalidArgumentError
 from synthetic_runs import mixed_run
 
 
@@ -20,9 +24,7 @@ def two_workers(monkeypatch):
     set_workers(2)
     yield
     set_workers(1)
-    if workers._pool.cache_info().currsize:
-        workers._pool(2).shutdown()
-    workers._pool.cache_clear()
+    get_reusable_executor().shutdown(kill_workers=True)
 
 
 def which_process(_: object) -> int:
@@ -30,7 +32,7 @@ def which_process(_: object) -> int:
 
 
 def killed_at_three(value: int) -> int:
-    if value == 3 and multiprocessing.parent_process() is not None:
+    if value == 3 and os.getpid() != int(os.environ["THE_TEST"]):
         os._exit(1)
     return -value
 
@@ -54,20 +56,19 @@ def test_ctrl_c_is_for_the_process_that_waits(two_workers) -> None:
 
 def test_a_few_chunks_start_no_process(two_workers) -> None:
     assert set(workers.spread(which_process, [1])) == {os.getpid()}
-    assert workers._pool.cache_info().currsize == 0
 
 
 def test_chunks_are_not_read_far_ahead(two_workers) -> None:
     read: list[int] = []
     results = workers.spread(abs, (read.append(i) or i for i in range(100)))
     assert next(results) == 0
-    assert len(read) <= 2 * 2 + 1
+    assert len(read) <= 2 * 2 + 2
     assert list(results) == list(range(1, 100))
 
 
-def test_a_killed_process_costs_no_result(two_workers) -> None:
+def test_a_killed_process_costs_no_result(two_workers, monkeypatch) -> None:
+    monkeypatch.setenv("THE_TEST", str(os.getpid()))
     assert list(workers.spread(killed_at_three, range(12))) == [-i for i in range(12)]
-    assert workers._pool.cache_info().currsize == 0  # and the rest was done here
     assert set(workers.spread(which_process, range(4))) == {os.getpid()}
 
 
@@ -86,11 +87,77 @@ def test_bounds_and_radii_do_not_depend_on_the_workers(two_workers, monkeypatch)
         ]
 
     spread = everything()
-    assert workers._pool.cache_info().currsize == 1
     set_workers(1)
     for several, alone in zip(spread, everything(), strict=True):
         np.testing.assert_array_equal(several, alone)
     assert [len(values) for values in spread] == [30, 30, 30, 11]
+
+
+def test_a_damaged_part_met_on_the_way_is_told(two_workers) -> None:
+    def chunks():
+        yield from range(10)
+        raise DataError("a part is damaged")
+
+    with pytest.raises(DataError, match="a part is damaged"):
+        list(workers.spread(abs, chunks()))
+    assert list(workers.spread(abs, range(12))) == list(range(12))
+
+
+LONG = """
+import os, sys, time
+from smoothcert.analysis import set_workers, workers
+
+def slow(value):
+    time.sleep(0.2)
+    return os.getpid()
+
+set_workers(2)
+for pid in workers.spread(slow, range(10_000)):
+    print(pid, flush=True)
+"""
+
+
+def descendants(pid: int) -> set[int]:
+    children: dict[int, set[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue  # it ended meanwhile
+        if fields[0] != "Z":
+            children.setdefault(int(fields[1]), set()).add(int(stat.parent.name))
+    found, todo = set(), [pid]
+    while todo:
+        own = children.get(todo.pop(), set())
+        found |= own
+        todo += own
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="reads /proc, which only Linux has")
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_no_process_outlives_the_one_it_works_for(ended_by, tmp_path) -> None:
+    script = tmp_path / "long.py"
+    script.write_text(LONG)
+    with subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as parent:
+        assert parent.stdout is not None
+        for _ in range(6):  # both work by then
+            assert int(parent.stdout.readline()) != parent.pid
+        started = descendants(parent.pid)
+        assert len(started) >= 2
+        parent.send_signal(ended_by)
+        parent.wait()
+        deadline = time.monotonic() + 20.0
+        while any(alive(pid) for pid in started) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert not [pid for pid in started if alive(pid)]
 
 
 def test_no_worker_at_all_is_refused() -> None:

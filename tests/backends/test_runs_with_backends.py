@@ -6,12 +6,13 @@ import json
 
 import pytest
 
-from smoothcert.certify import certify_run
+from smoothcert.certify import RunSpec, certify_run
 from smoothcert.cli import main
 from smoothcert.errors import InvalidArgumentError, RunError
 from smoothcert.runs import Run
 
-FEW = {"split": "test", "limit": 3, "sigma": 0.25, "n0": 20, "n": 60, "device": "cpu"}
+DIGITS = {"model": "digits", "data": "digits", "split": "test"}
+FEW = RunSpec.of(**DIGITS, limit=3, sigma=0.25, n0=20, n=60, device="cpu")
 
 
 def command(out, *more: str) -> list[str]:
@@ -32,13 +33,13 @@ def onnx_run(tmp_path_factory):
 
 def test_the_command_records_the_backend_and_its_version(onnx_run) -> None:
     config = json.loads((onnx_run.path / "config.json").read_text())
-    assert config["backend"] == "onnxruntime"
+    assert config["spec"]["backend"] == "onnxruntime"
     assert "onnxruntime" in config["versions"]
 
 
 def test_it_samples_what_torch_samples(onnx_run, tmp_path) -> None:
-    eager = certify_run("digits", "digits", out=tmp_path / "eager", **FEW)
-    assert eager.config.backend is None
+    eager = certify_run(FEW, out=tmp_path / "eager")
+    assert eager.config.spec.sampling.backend == "torch"
     assert eager.config.fingerprint != onnx_run.config.fingerprint
     for one, other in zip(eager.records(), onnx_run.records(), strict=True):
         assert one.samples.prediction == other.samples.prediction
@@ -54,7 +55,7 @@ def test_how_far_scores_move_is_kept_with_the_run(onnx_run) -> None:
 
 
 def test_half_precision_moves_scores_more(tmp_path) -> None:
-    run = certify_run("digits", "digits", out=tmp_path, precision="bfloat16", verify_precision=True, **FEW)
+    run = certify_run(FEW.vary(precision="bfloat16", verify_precision=True), out=tmp_path)
     [note] = run.config.notes
     assert note.startswith("torch in bfloat16")
     assert 1e-4 < float(note.split("move by ")[1].split()[0]) < 0.2
@@ -62,7 +63,7 @@ def test_half_precision_moves_scores_more(tmp_path) -> None:
 
 def test_a_run_is_not_continued_with_another_backend(onnx_run) -> None:
     with pytest.raises(RunError, match="backend is"):
-        certify_run("digits", "digits", out=onnx_run.path, **FEW)
+        certify_run(FEW, out=onnx_run.path)
 
 
 @pytest.mark.parametrize(
@@ -74,5 +75,5 @@ def test_a_run_is_not_continued_with_another_backend(onnx_run) -> None:
 )
 def test_a_wrong_backend_is_an_error_before_anything_is_written(tmp_path, more, message) -> None:
     with pytest.raises(InvalidArgumentError, match=message):
-        certify_run("digits", "digits", out=tmp_path / "run", **FEW, **more)
+        certify_run(FEW.vary(**more), out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

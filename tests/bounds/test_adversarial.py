@@ -1,72 +1,19 @@
 """Distributions and pilots chosen to break the bounds: the worst that a search over atoms, pilots, n, alpha, r found.
 
 The pilot may be anything that does not depend on the estimation samples: none, one that saw no tail, or one of another
-distribution altogether. With two atoms the probability of a wrong bound is a finite sum for each deal of the samples to
-groups, so it is computed and not simulated, and the search for the worst distribution is part of the test.
+distribution altogether. Distributions of two atoms, where the probability of a wrong bound is computed and not
+simulated, are in ``test_deal.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from scipy.stats import binom
 
 from bounds.truth import Atoms, Beta, Law, Mixture
-from bounds.validity import ROUNDING, drawn, lower_of, too_often, upper_of, wrong_lower, wrong_upper
-from smoothcert.bounds.dual import dual_lower_many
-
-DEALS = 24  # the dual bound deals samples to groups by a hash; the grid is part of it, so each grid is another deal
-
-
-def worst_two_atom_rate(
-    pilot: Sequence[int], *, n: int, alpha: float, r: float, low: float = 0.0, high: float = 1.0
-) -> float:
-    """Largest probability of a wrong dual bound over all two-atom laws on ``low`` and ``high``, over alpha.
-
-    The probability is over samples and deals: a histogram has one deal, and where only a few histograms are likely a
-    single deal may favour the truth or not.
-    """
-    seen = np.arange(min(n, 14) + 1)  # samples at the low atom; with more the bound is below every other one
-    q = np.concatenate((np.linspace(0.05, min(n, 14.0), 400), np.geomspace(1e-3, 0.05, 30))) / n
-    q = q[q < 0.95]
-    truth = np.array([Atoms((low, high), (x, 1.0 - x)).theta(r) for x in q])
-    chances = binom.pmf(seen, n, q[:, None])
-    rates = []
-    for deal in range(DEALS):
-        atoms, levels = Atoms((low, high), (0.5, 0.5)), 100 * (deal + 1)
-        samples = [atoms.counted((k, n - k), levels) for k in seen]
-        pilots = [atoms.counted(pilot, levels)] * seen.size
-        bounds = dual_lower_many(pilots, samples, r=np.array([r]), alpha=alpha)[:, 0]
-        rates.append(np.sum(chances * (bounds > truth[:, None] + ROUNDING), axis=1))
-    return float(np.mean(rates, axis=0).max()) / alpha
-
-
-@pytest.mark.parametrize(
-    ("n", "alpha", "r", "pilot"),
-    [
-        (3, 0.5, 0.0, (4, 292)),
-        (8, 0.5, 0.0, (1, 19)),
-        (20, 0.2, 0.0, (0, 156)),
-        (30, 0.05, 1.0, (0, 35)),
-        (40, 0.1, 0.0, (6, 371)),
-        (20, 0.1, 0.0, (20, 0)),  # a pilot of the opposite distribution
-        (20, 0.1, 0.0, (0, 0)),  # no pilot
-        (300, 0.1, 1.0, (0, 1000)),  # a pilot that saw no tail
-        (1000, 0.05, 0.0, (2, 198)),
-    ],
-)
-def test_no_two_atom_law_makes_the_dual_bound_wrong_more_often_than_alpha(
-    n: int, alpha: float, r: float, pilot: tuple[int, int]
-) -> None:
-    assert worst_two_atom_rate(pilot, n=n, alpha=alpha, r=r) <= 1.0
-
-
-@pytest.mark.parametrize(("low", "high"), [(0.0, 0.9), (0.36, 0.42), (0.99, 1.0)])
-def test_wherever_the_two_atoms_are(low: float, high: float) -> None:
-    assert worst_two_atom_rate((1, 49), n=20, alpha=0.1, r=0.5, low=low, high=high) <= 1.0
+from bounds.validity import drawn, lower_of, too_often, upper_of, wrong_lower, wrong_upper
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from bounds.truth import Atoms, Beta
-from smoothcert.bounds import BOUNDS, ScoreCertificate, bulk, dual, lower_bounds
-from smoothcert.bounds._knots import KNOTS, choose_knots, project
-from smoothcert.bounds._reactive import FOURTH
-from smoothcert.bounds._shift import shifted_probability
-from smoothcert.bounds._tangent import QUANTILES, tangent_at, tilt
-from smoothcert.bounds._wager import BOLDEST
+from smoothcert.bounds import BOUNDS, TABLE, Bound, ScoreCertificate, dual, lower_bounds, table
+from smoothcert.bounds.capital import BOLDEST, FOURTH
+from smoothcert.bounds.deal import KNOTS, choose_knots, project
+from smoothcert.bounds.plan import tilt
+from smoothcert.bounds.shift import QUANTILES, shifted_probability, tangent_at
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
@@ -47,6 +48,11 @@ def test_a_stack_mirrors_each_histogram() -> None:
     given = [ends, nothing, top, ends, nothing]
     assert list(HistogramStack.of(given).mirrored().each()) == [h.mirrored() for h in given]
     assert list(HistogramStack.of([nothing]).mirrored().each()) == [nothing.mirrored()]
+    votes = ScoreHistogram(np.array([3, 7]), 0.0, 1.0, exact=True)
+    assert votes.mirrored() == ScoreHistogram(np.array([7, 3]), 0.0, 1.0, exact=True)
+    assert votes.merge(votes).exact
+    assert not votes.merge(empty(1)).exact
+    assert list(HistogramStack.of([votes, votes])[1:].mirrored().each()) == [votes.mirrored()]
 
 
 @pytest.mark.parametrize(
@@ -88,8 +94,8 @@ def test_other_grids_and_steps_are_refused() -> None:
 @pytest.mark.parametrize("bound", BOUNDS)
 @pytest.mark.parametrize("chunk", [1, 3, 64])
 def test_company_and_chunks_change_nothing(bound: str, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk, "CHUNK", chunk)
-    monkeypatch.setattr(bulk, "LARGE_CHUNK", chunk)
+    chunked = {name: dataclasses.replace(entry, chunk=chunk) for name, entry in TABLE.items()}
+    monkeypatch.setattr(table, "TABLE", chunked)
     pilots = [*histograms(40, copies=2)[:-1], empty()]  # an input without a pilot among others
     samples = histograms(400, seed=1, copies=2)
     radii, sigma, alpha = [0.0, 0.1, 0.5, 1.0], 0.25, 0.01
@@ -151,7 +157,7 @@ def test_the_tangent_is_below_the_shift_function_wherever_it_touches(r: float, i
     weights = rng.gamma(0.1, size=(inputs, 1, KNOTS))
     widths = rng.random((inputs, 1, KNOTS - 1))
     widths /= widths.sum(axis=-1, keepdims=True)
-    tangent = tangent_at(weights, widths, np.full((1, 1), r), 0.0)
+    tangent = tangent_at(weights, widths, np.full((1, 1), r))
     others = rng.gamma(rng.choice([0.05, 1.0, 20.0], size=(50, inputs, 1)), size=(50, inputs, KNOTS))
     others /= others.sum(axis=-1, keepdims=True)
     survival = np.clip(others[..., ::-1].cumsum(axis=-1)[..., ::-1][..., 1:], 0.0, 1.0)
@@ -167,7 +173,7 @@ def test_the_tangent_touches_at_its_own_distribution_but_for_the_step_of_the_tab
     widths = np.full((1, 1, KNOTS - 1), 1.0 / (KNOTS - 1))
     survival = weights[0, 0, ::-1].cumsum()[::-1][1:]
     for r in (0.5, 1.0, 3.0):
-        tangent = tangent_at(weights, widths, np.full((1, 1), r), 0.0)
+        tangent = tangent_at(weights, widths, np.full((1, 1), r))
         own = float(tangent.ceiling[0, 0] - tangent.scale[0, 0] * (weights * tangent.deficit).sum())
         truth = float((shifted_probability(survival, r) * widths[0, 0]).sum())
         assert truth - 1e-5 < own <= truth + 1e-12
@@ -211,3 +217,37 @@ def test_radii_tested_in_lots_are_the_same_sequence(monkeypatch: pytest.MonkeyPa
             patch.setattr(dual, "LOT", 10_000)
             assert found == [certificate.radius(threshold) for threshold in (0.1, 0.5, 0.9)]
         assert found[0] > 0.0
+
+
+def test_a_bound_is_one_entry_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bulk, one certificate, upper bounds, intervals and radii all read it there."""
+
+    def constant(pilots: HistogramStack, samples: HistogramStack, *, r: np.ndarray, **_: object) -> np.ndarray:
+        return np.tile(0.75 - 0.25 * r, (len(samples), 1))
+
+    entry = Bound(
+        name="mine",
+        label="mine",
+        lower_of_many=constant,
+        simultaneous_over=("radii", "thresholds"),
+        needs_pilot=False,
+        chunk=2,
+    )
+    monkeypatch.setattr(table, "TABLE", {**TABLE, "mine": entry})
+    pilots, samples = histograms(5), histograms(50)
+    found = lower_bounds(pilots, samples, radii=[0.0, 1.0], sigma=1.0, alpha=0.01, bound="mine")
+    np.testing.assert_array_equal(found, [[0.75, 0.5]] * len(LAWS))
+    certificate = ScoreCertificate(pilots[0], samples[0], 1.0, 0.01)
+    assert certificate.radius(0.25, "mine") == pytest.approx(2.0)
+    assert [side.tolist() for side in certificate.interval([1.0], "mine", joint=True)] == [[0.5], [0.5]]
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_what_a_bound_holds_over_is_what_joint_statements_cost(bound: str) -> None:
+    """Bounds at several radii jointly are those at alpha over their number, or the same where all hold together."""
+    pilot, sample = histograms(40)[0], histograms(400, seed=1)[0]
+    joint = ScoreCertificate(pilot, sample, 0.25, 0.01).lower([0.0, 0.1, 0.2], bound, joint=True)
+    price = TABLE[bound].statements(3)
+    assert price == (1 if "radii" in TABLE[bound].simultaneous_over else 3)
+    each = ScoreCertificate(pilot, sample, 0.25, 0.01 / price).lower([0.0, 0.1, 0.2], bound)
+    np.testing.assert_array_equal(joint, each)

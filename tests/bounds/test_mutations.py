@@ -20,11 +20,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-import smoothcert.bounds._plan
+import smoothcert.bounds.plan
 from bounds.truth import Atoms, Beta
 from bounds.validity import drawn, lower_of, too_often, wrong_lower
 from smoothcert.bounds import clopper_pearson_lower, clopper_pearson_survival_lower, dkw_survival_lower
-from smoothcert.bounds._tangent import Tangent, tangent_at
+from smoothcert.bounds.shift import Tangent, tangent_at
 
 ALPHA = 0.05
 LAW = Atoms((0.0, 1.0), (0.1, 0.9))
@@ -64,14 +64,14 @@ def test_a_class_selected_on_the_samples_that_certify_it() -> None:
 def test_a_tangent_that_is_no_tangent(monkeypatch: pytest.MonkeyPatch) -> None:
     """``g(p0) + beta p0`` where theory has ``g(p0) - beta p0``."""
 
-    def wrong(weights: np.ndarray, widths: np.ndarray, r: np.ndarray, base: float) -> Tangent:
-        tangent = tangent_at(weights, widths, r, base)
+    def wrong(weights: np.ndarray, widths: np.ndarray, r: np.ndarray) -> Tangent:
+        tangent = tangent_at(weights, widths, r)
         rises = -np.diff(tangent.deficit, axis=-1) * tangent.scale[..., None]
         above = np.cumsum(weights[..., ::-1], axis=-1)[..., ::-1]
         p0 = above[..., 1:] / above[..., :1]
         return dataclasses.replace(tangent, ceiling=tangent.ceiling + 2.0 * np.sum(rises * p0, axis=-1))
 
-    monkeypatch.setattr(smoothcert.bounds._plan, "tangent_at", wrong)
+    monkeypatch.setattr(smoothcert.bounds.plan, "tangent_at", wrong)
     assert dual_is_caught()
 
 

@@ -22,7 +22,7 @@ from smoothcert.bounds import (
     hoeffding_lower,
     lower_bounds,
 )
-from smoothcert.bounds.thresholds import place_thresholds
+from smoothcert.bounds.cdf import place_thresholds
 from smoothcert.histogram import ScoreHistogram
 
 LEVELS = 10_000

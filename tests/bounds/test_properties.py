@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from smoothcert.bounds import BOUNDS, ScoreCertificate
+from smoothcert.bounds import BOUNDS, ScoreCertificate, mirrored_seed
 from smoothcert.histogram import ScoreHistogram
 
 QUICK = settings(
@@ -88,7 +88,8 @@ def test_dual_bounds_rise_neither_with_the_radius_nor_with_a_smaller_alpha_by_mo
 @given(certificate=certificates())
 def test_upper_bounds_are_the_lower_bounds_of_the_mirrored_scores(bound: str, certificate: ScoreCertificate) -> None:
     a, b = certificate.sample.lower, certificate.sample.upper
-    mirror = ScoreCertificate(certificate.pilot.mirrored(), certificate.sample.mirrored(), 1.0, certificate.alpha)
+    pilot, sample = certificate.pilot.mirrored(), certificate.sample.mirrored()
+    mirror = ScoreCertificate(pilot, sample, 1.0, certificate.alpha, seed=mirrored_seed(certificate.seed))
     np.testing.assert_array_equal(certificate.upper(RADII, bound), a + b - mirror.lower(RADII, bound))
 
 

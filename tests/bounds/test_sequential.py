@@ -7,7 +7,7 @@ import pytest
 
 from bounds.truth import Atoms, Beta, Law, Probit
 from bounds.validity import too_often
-from smoothcert.bounds.decide import SequentialTest
+from smoothcert.bounds import BOUNDS, ScoreCertificate, SequentialTest
 
 LEVELS = 400
 
@@ -108,3 +108,89 @@ def test_a_batch_without_samples_changes_nothing() -> None:
     for _ in range(10):
         test.update(Beta(20, 1).histogram(np.random.default_rng(17), 0, LEVELS))
     assert (test.answer, test.n) == ("undecided", 0)
+
+
+# --- thresholds at and near the ends of the range, radii far out: what is certified must not come from rounding
+
+LOW = Atoms((-1.0, 1.0), (1.0, 0.0), lower=-1.0)  # its certificate is -1 at every radius
+EVEN = Atoms((-1.0, 1.0), (0.5, 0.5), lower=-1.0)
+HIGH = Atoms((0.0, 1.0), (0.0, 1.0))
+FAR = [0.0, 1.0, 6.0, 9.0, 20.0, 40.0, 300.0, 1e6, 1e200]
+
+
+@pytest.mark.parametrize("pilot", [0, 100])
+@pytest.mark.parametrize("r", FAR)
+@pytest.mark.parametrize(
+    ("law", "threshold"),
+    [
+        (LOW, -1.0),
+        (LOW, float(np.nextafter(-1.0, 0.0))),
+        (LOW, -0.5),
+        (Atoms((0.0, 1.0), (1.0, 0.0)), 0.0),
+        (Atoms((0.0, 1.0), (1.0, 0.0)), 1e-300),
+        (HIGH, 1.0),
+        (HIGH, 1e300),
+        (Atoms((-1.0, 1.0), (0.0, 1.0), lower=-1.0), 1.0),
+    ],
+)
+def test_nothing_is_certified_at_the_end_of_the_range_by_rounding(
+    law: Law, threshold: float, r: float, pilot: int
+) -> None:
+    rng = np.random.default_rng(18)
+    test = SequentialTest(threshold=threshold, r=r, alpha=0.2, pilot=law.histogram(rng, pilot, LEVELS))
+    while test.answer == "undecided" and test.n < 50_000:
+        test.update(law.histogram(rng, 1_000 + test.n, LEVELS))
+    assert test.answer != "certified"
+
+
+@pytest.mark.parametrize(
+    ("law", "threshold", "r"),
+    [
+        (EVEN, -1.0 + 1e-8, 6.0),  # the certificate is 2e-9 above -1
+        (EVEN, -1.0 + 1e-12, 8.0),
+        (Atoms((0.0, 1.0), (0.5, 0.5)), 1e-290, 40.0),  # the certificate is below every float64
+        (Atoms((0.0, 1.0), (0.001, 0.999)), 1e-300, 1e3),
+        (Beta(5, 1), 1e-280, 1e6),
+    ],
+)
+def test_what_float64_cannot_tell_from_the_end_is_not_certified(law: Law, threshold: float, r: float) -> None:
+    rng, alpha, repeats = np.random.default_rng(19), 0.2, 30
+    answers = [
+        decide(law, threshold=threshold, r=r, alpha=alpha, n0=50, batch=500, cap=4_000, rng=rng)[0]
+        for _ in range(repeats)
+    ]
+    assert not too_often(answers.count("certified"), repeats, alpha)
+
+
+@pytest.mark.parametrize("r", FAR)
+@pytest.mark.parametrize("threshold", [-1.0, -1.0 - 1e-16, -1.5, -1e300])
+def test_what_is_true_at_every_radius_is_not_refuted(threshold: float, r: float) -> None:
+    rng = np.random.default_rng(20)
+    answer, _ = decide(EVEN, threshold=threshold, r=r, alpha=0.2, n0=50, batch=500, cap=20_000, rng=rng)
+    assert answer != "refuted"
+    if threshold < -1.2:
+        assert answer == "certified"
+
+
+@pytest.mark.parametrize("r", [20.0, 300.0, 1e6])
+def test_what_is_far_out_is_refuted_soon(r: float) -> None:
+    rng = np.random.default_rng(21)
+    for law, threshold in ((EVEN, 0.0), (Beta(2, 2), 0.5), (EVEN, -0.9)):
+        answer, n = decide(law, threshold=threshold, r=r, alpha=0.001, n0=50, batch=100, cap=20_000, rng=rng)
+        assert answer == "refuted"
+        assert n <= 5_000
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_the_radius_of_the_lowest_value_is_not_made_of_rounding(bound: str) -> None:
+    rng = np.random.default_rng(22)
+    for law in (LOW, Atoms((0.0, 1.0), (1.0, 0.0))):
+        pilot, sample = law.histogram(rng, 100, LEVELS), law.histogram(rng, 5_000, LEVELS)
+        certificate = ScoreCertificate(pilot, sample, 1.0, 0.2)
+        for threshold in (law.lower, float(np.nextafter(law.lower, 1.0)), law.lower + 1e-9):
+            assert certificate.radius(threshold, bound) == 0.0
+        assert certificate.lower([0.0, 6.0, 40.0, 1e6], bound).tolist() == [law.lower] * 4
+    even = ScoreCertificate(EVEN.histogram(rng, 100, LEVELS), EVEN.histogram(rng, 5_000, LEVELS), 1.0, 0.2)
+    for r in (6.0, 8.0):
+        radius = even.radius(float(EVEN.theta(r)), bound)
+        assert radius <= r

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bounds.truth import Atoms, Beta, Law, Mixture, Probit, survival_integral
-from smoothcert.bounds._shift import shifted_probability
+from smoothcert.bounds.shift import shifted_probability
 
 SHIFTS = (-3.0, -1.0, 0.0, 0.5, 1.0, 2.0, 4.0)
 

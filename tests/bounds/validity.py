@@ -8,8 +8,7 @@ import numpy as np
 from scipy.stats import binom
 
 from bounds.truth import Law
-from smoothcert.bounds import ScoreCertificate
-from smoothcert.bounds.dual import dual_lower_many
+from smoothcert.bounds import lower_bounds, upper_bounds
 from smoothcert.histogram import ScoreHistogram
 
 SHIFTS = (0.0, 0.5, 1.0, 2.0, 3.0)
@@ -35,11 +34,9 @@ def drawn(
 def lower_of(
     bound: str, pilots: Histograms, samples: Histograms, alpha: float, shifts: Sequence[float] = SHIFTS
 ) -> np.ndarray:
-    """Lower bounds, shape ``(inputs, radii)``, through the fast path for the dual bound."""
-    if bound == "dual":
-        return dual_lower_many(pilots, samples, r=np.asarray(shifts), alpha=alpha)
-    rows = [ScoreCertificate(p, s, 1.0, alpha).lower(shifts, bound) for p, s in zip(pilots, samples, strict=True)]
-    return np.stack(rows)
+    """Lower bounds, shape ``(inputs, radii)``; each input has a deal of its own."""
+    seeds = range(len(samples))
+    return lower_bounds(pilots, samples, radii=np.asarray(shifts), sigma=1.0, alpha=alpha, bound=bound, seeds=seeds)
 
 
 def wrong_lower(law: Law, bounds: np.ndarray, shifts: Sequence[float] = SHIFTS) -> np.ndarray:
@@ -57,7 +54,6 @@ def wrong_upper(law: Law, bounds: np.ndarray, shifts: Sequence[float] = SHIFTS) 
 def upper_of(
     bound: str, pilots: Histograms, samples: Histograms, alpha: float, shifts: Sequence[float] = SHIFTS
 ) -> np.ndarray:
-    """Upper bounds, shape ``(inputs, radii)``."""
-    total = samples[0].lower + samples[0].upper
-    mirrored = [p.mirrored() for p in pilots], [s.mirrored() for s in samples]
-    return total - lower_of(bound, *mirrored, alpha, shifts)
+    """Upper bounds, shape ``(inputs, radii)``; each input has a deal of its own."""
+    seeds = range(len(samples))
+    return upper_bounds(pilots, samples, radii=np.asarray(shifts), sigma=1.0, alpha=alpha, bound=bound, seeds=seeds)

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from certify.tiny_model import tiny_model
 from runs.synthetic import ArraySource
-from smoothcert.certify import certify_run
+from smoothcert.certify import RunSpec, certify_run
 from smoothcert.data import Dataset
 
 ASKED = {"sigma": 0.25, "decide": "score:0.95@0.2", "n0": 50, "max_n": 2_000, "levels": 500, "device": "cpu"}
@@ -17,7 +17,7 @@ ASKED = {"sigma": 0.25, "decide": "score:0.95@0.2", "n0": 50, "max_n": 2_000, "l
 
 def decide_tiny(out: Path | str) -> None:
     """The run: long enough to be killed; small batches, so that few inputs are in flight."""
-    certify_run(tiny_model(), Dataset(ArraySource(40)), out=out, batch_size=64, **ASKED)
+    certify_run(RunSpec.of(batch_size=64, **ASKED), out=out, model=tiny_model(), data=Dataset(ArraySource(40)))
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from certify.tiny_model import tiny_model
 from runs.synthetic import ArraySource
-from smoothcert.certify import certify_run
+from smoothcert.certify import RunSpec, certify_run
 from smoothcert.data import Dataset
 
 
 def certify_tiny(out: Path | str) -> None:
     """The run: long enough to be killed."""
-    data = Dataset(ArraySource(60))
-    certify_run(tiny_model(), data, out=out, sigma=0.25, n0=100, n=5_000, device="cpu")
+    spec = RunSpec.of(sigma=0.25, n0=100, n=5_000, device="cpu")
+    certify_run(spec, out=out, model=tiny_model(), data=Dataset(ArraySource(60)))
 
 
 if __name__ == "__main__":

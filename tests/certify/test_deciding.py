@@ -15,7 +15,7 @@ import smoothcert as sc
 from runs.synthetic import ArraySource, assert_same_run
 from smoothcert.analysis import bounds_table
 from smoothcert.analysis.decided import decided_summary
-from smoothcert.certify import certify_run
+from smoothcert.certify import RunSpec, certify_run
 from smoothcert.cli import main
 from smoothcert.data import Dataset
 from smoothcert.decision import Question
@@ -32,7 +32,9 @@ from .tiny_model import tiny_model
 
 
 def decide(out, *, source=None, **options):
-    return certify_run(tiny_model(), Dataset(source or ArraySource()), out=out, **ASKED | options)
+    settings = ASKED | options
+    reporter, data = settings.pop("reporter", None), Dataset(source or ArraySource())
+    return certify_run(RunSpec.of(**settings), out=out, model=tiny_model(), data=data, reporter=reporter)
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +56,10 @@ def test_a_decided_run_holds_what_decide_answers(stored):
     assert [r.index for r in records] == list(range(12))
     assert (records[3].answer, records[3].samples) == (None, None)
     for record in records[:3] + records[4:]:
-        alone = g.decide(source.image(record.index), threshold=0.95, radius=0.2, n0=50, max_n=2_000)
+        alone = g.decide(source.read(record.index), threshold=0.95, radius=0.2, n0=50, max_n=2_000)
         assert (record.answer, record.samples.prediction) == (alone.answer, alone.prediction)
         assert (record.samples.n0, record.samples.n) == (50, alone.n)
-        whole = g.sample(source.image(record.index), n0=50, n=alone.n)
+        whole = g.sample(source.read(record.index), n0=50, n=alone.n)
         assert (record.samples.score, record.samples.margin) == (whole.score, whole.margin)
     assert len({r.samples.n for r in records if r.samples}) > 1
     assert {r.answer for r in records} == {"certified", "undecided", None}
@@ -85,7 +87,7 @@ def test_a_killed_decision_resumed_equals_one_go(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "name"), [({"decide": "score:0.9@0.2"}, "question"), ({"max_n": 999}, "n"), ({"n0": 51}, "n0")]
+    ("change", "name"), [({"decide": "score:0.9@0.2"}, "decide"), ({"max_n": 999}, "max_n"), ({"n0": 51}, "n0")]
 )
 def test_another_question_in_the_folder_is_refused_by_name(stored, change, name):
     with pytest.raises(RunError, match=f"holds another run: {name} is"):
@@ -96,7 +98,7 @@ def test_another_question_in_the_folder_is_refused_by_name(stored, change, name)
     ("options", "message"),
     [
         ({"n": 100}, "limit its samples by max_n; got n=100"),
-        ({"max_n": 0}, "max_n must be an integer, at least 1; got 0"),
+        ({"max_n": 0}, "max_n must be an integer, at least 1 .* got 0"),
         ({"decide": None}, "max_n is for a run that decides a question; got 2000"),
         ({"decide": "score:2@0.1"}, r"threshold must lie in \[0, 1\)"),
         ({"decide": "confidently"}, "measure:threshold@radius"),
@@ -185,7 +187,8 @@ def test_query_prints_the_answer_about_one_input(capsys, stored):
 
 
 def test_report_has_a_section_about_the_one_question(capsys, stored, tmp_path):
-    other = certify_run(tiny_model(), Dataset(ArraySource()), out=tmp_path / "run", sigma=0.25, n=100, n0=10)
+    spec = RunSpec.of(sigma=0.25, n=100, n0=10)
+    other = certify_run(spec, out=tmp_path / "run", model=tiny_model(), data=Dataset(ArraySource()))
     found, page = decided_summary(stored), tmp_path / "page.html"
     accuracy, share = proportion_words(found.certified_accuracy), proportion_words(found.certified)
     for runs in ([stored.path], [other.path, stored.path]):
@@ -208,7 +211,7 @@ def test_report_has_a_section_about_the_one_question(capsys, stored, tmp_path):
 def test_the_samples_of_every_answer_are_drawn(stored):
     found = decided_summary(stored)
     axes = Figure().subplots()
-    draw_samples(axes, found.samples)
+    draw_samples(axes, samples=found.samples)
     heights = sum(bar.get_height() for bars in axes.containers for bar in bars)
     assert heights == sum(samples.size for samples in found.samples.values()) == found.inputs
     answers = {record.index: record.answer for record in stored.records() if record.samples}

@@ -6,13 +6,14 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from runs.synthetic import ArraySource, assert_same_run
-from smoothcert.certify import certify_run
+from smoothcert.certify import RunSpec, SamplingSpec, certify_run
 from smoothcert.data import Dataset
 from smoothcert.data.preprocess import Preprocess
-from smoothcert.errors import DataError, InvalidArgumentError, ModelError, RunError, SmoothcertError
+from smoothcert.errors import DataError, InvalidArgumentError, ModelError, RunError
 from smoothcert.progress import Reporter
 from smoothcert.runs import Run
 from smoothcert.sampling import ConfidenceWarning, content_hash
@@ -55,15 +56,17 @@ class Interrupting(Listening):
 
 def certify(out, *, model=None, data=None, **options):
     settings = {"sigma": 0.25, "n": 200, "n0": 20, "device": "cpu", **options}
-    return certify_run(model or tiny_model(), data or Dataset(ArraySource()), out=out, **settings)
+    reporter = settings.pop("reporter", None)
+    loaded = data or Dataset(ArraySource())
+    return certify_run(RunSpec.of(**settings), out=out, model=model or tiny_model(), data=loaded, reporter=reporter)
 
 
 def test_a_run_holds_what_was_asked(tmp_path):
     listening = Listening()
     source = ArraySource()
-    run = certify(tmp_path, data=Dataset(source, limit=5, stride=2), limit=5, stride=2, seed=3, reporter=listening)
+    run = certify(tmp_path, data=Dataset(source, limit=5, stride=2), seed=3, reporter=listening)
     config = run.config
-    assert (config.sigma, config.n, config.n0, config.seed, config.limit, config.stride) == (0.25, 200, 20, 3, 5, 2)
+    assert (config.sigma, config.n, config.n0, config.seed) == (0.25, 200, 20, 3)
     assert (config.num_classes, config.device, config.inputs, config.kind) == (3, "cpu", 5, "sampled")
     assert config.weights_hash == "cd" * 32
     assert config.versions["torch"] == version("torch")
@@ -72,7 +75,7 @@ def test_a_run_holds_what_was_asked(tmp_path):
     assert [r.label for r in records] == [0, 2, 1, 0, 2]
     assert [r.samples.prediction for r in records] == [0, 2, 1, 0, 2]
     assert all((r.samples.n0, r.samples.n, r.samples.seed) == (20, 200, 3) for r in records)
-    assert records[1].samples.content_hash == content_hash(source.image(2))
+    assert records[1].samples.content_hash == content_hash(source.read(2))
     assert all(r.seconds > 0.0 for r in records)
     assert (listening.drawn, listening.finished) == (5 * 220, 5)
     assert "5 inputs x 220 samples on cpu" in listening.notes[-1]
@@ -201,9 +204,9 @@ def test_a_model_with_outputs_of_another_shape_is_an_error(tmp_path):
 
 def test_an_input_outside_the_domain_is_named(tmp_path):
     source = ArraySource()
-    image = source.image
-    source.image = lambda index: np.full((1, 4, 4), np.nan, np.float32) if index == 7 else image(index)
-    with pytest.raises(SmoothcertError, match=r"input 7 \(array 7\): x must be finite"):
+    read = source.read
+    source.read = lambda index: np.full((1, 4, 4), np.nan, np.float32) if index == 7 else read(index)
+    with pytest.raises(DataError, match=r"array 7 .* not finite"):
         certify(tmp_path, data=Dataset(source), model=replace(tiny_model(), num_classes=3))
 
 
@@ -228,24 +231,104 @@ def test_own_code_is_announced(tmp_path, monkeypatch):
 
     monkeypatch.setattr(smoothcert.models, "resolve_model", lambda name, weights: tiny_model())
     listening = Listening()
-    certify(tmp_path, model="python:mine:make", reporter=listening)
+    spec = RunSpec.of(model="python:mine:make", sigma=0.25, n=200, n0=20, device="cpu")
+    certify_run(spec, out=tmp_path, data=Dataset(ArraySource()), reporter=listening)
     assert "python:mine:make runs code of your own" in listening.notes
 
 
 @pytest.mark.parametrize(
     ("recommended", "asked", "used"),
-    [("bicubic", None, "bicubic"), ("bicubic", "bilinear", None), (None, "nearest", "nearest"), (None, None, None)],
+    [
+        ("bicubic", None, "bicubic"),
+        ("bicubic", "bilinear", "bilinear"),
+        (None, "nearest", "nearest"),
+        (None, None, "bilinear"),
+    ],
 )
 def test_the_filter_is_the_one_asked_for_else_the_models_own(tmp_path, recommended, asked, used):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 17, 3), dtype=np.uint8)
     (tmp_path / "images" / "0").mkdir(parents=True)
     image = tmp_path / "images" / "0" / "x.png"
     Image.fromarray(pixels).save(image)
-    model = replace(tiny_model(), input_size=(3, 8, 8), resize=10, interpolation=recommended)
-    run = certify(tmp_path / "run", model=model, data=f"imagefolder:{image.parent.parent}", interpolation=asked)
-    assert (run.config.image_size, run.config.resize, run.config.interpolation) == (8, 10, used)
-    prepared = Preprocess(image_size=8, resize=10, interpolation=used or "bilinear")(image, name="x")
+    names = {"num_classes": 3, "class_names": ("0", "1", "2")}
+    model = replace(tiny_model(), **names, input_size=(3, 8, 8), resize=10, interpolation=recommended)
+    spec = RunSpec.of(data=f"imagefolder:{image.parent.parent}", sigma=0.25, n=200, n0=20, interpolation=asked)
+    run = certify_run(spec, out=tmp_path / "run", model=model)
+    data = run.config.spec.data
+    assert (data.image_size, data.resize, data.interpolation) == (8, 10, used)
+    prepared = Preprocess(image_size=8, resize=10, interpolation=used)(image, name="x")
     assert run.record(0).samples.content_hash == content_hash(prepared)
     other = "hamming" if asked is None else None if recommended else "box"
     with pytest.raises(RunError, match="interpolation is"):
-        certify(tmp_path / "run", model=model, data=f"imagefolder:{image.parent.parent}", interpolation=other)
+        certify_run(spec.vary(interpolation=other), out=tmp_path / "run", model=model)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"limit": 5}, "limit must not be given beside loaded data"),
+        ({"data": "digits", "stride": 2}, "data, stride must not be given"),
+        ({"model": "digits"}, "model must not be given beside loaded model"),
+        ({"weights": "w.safetensors"}, "weights must not be given"),
+        ({"split": "test", "image_size": 8}, "split, image_size must not be given"),
+    ],
+)
+def test_what_means_nothing_beside_what_is_loaded_is_refused(tmp_path, change, message):
+    spec = RunSpec.of(sigma=0.25, n=200, n0=20, device="cpu").vary(**change)
+    with pytest.raises(InvalidArgumentError, match=message):
+        certify_run(spec, out=tmp_path / "run", model=tiny_model(), data=Dataset(ArraySource()))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("loaded", "message"),
+    [
+        ({"model": "digits"}, "model must be loaded; its name belongs into the spec; got 'digits'"),
+        ({"model": 3}, "base_classifier must be a torch module, a function"),
+        ({"model": tiny_model(), "data": "digits"}, "data must be loaded; its name belongs into the spec"),
+    ],
+)
+def test_what_is_nothing_loaded_is_refused(tmp_path, loaded, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        certify_run(SamplingSpec(sigma=0.25), out=tmp_path / "run", **loaded)
+
+
+def test_a_module_and_arrays_are_certified_as_they_come(tmp_path):
+    source = ArraySource()
+    arrays = np.stack([source.read(index) for index in source.indices]), [source.label(i) for i in source.indices]
+    spec = RunSpec.of(sigma=0.25, n=200, n0=20, device="cpu")
+    run = certify_run(spec, out=tmp_path / "run", model=Brightness(), data=arrays)
+    assert (run.config.model, run.config.spec.model.name) == ("Brightness", None)
+    assert run.config.identity["code tiny_model.py"]
+    assert run.config.weights_hash
+    for one, other in zip(run.records(), certify(tmp_path / "other").records(), strict=True):
+        assert one.samples.score == other.samples.score
+    with pytest.raises(RunError, match=r"weights_hash is"):
+        certify_run(spec, out=tmp_path / "run", model=Brightness(41.0), data=arrays)
+    with pytest.raises(RunError, match="data_fingerprint is"):
+        certify_run(spec, out=tmp_path / "run", model=Brightness(), data=(arrays[0][:6], arrays[1][:6]))
+
+
+def test_a_function_is_a_classifier(tmp_path):
+    def dark_or_bright(batch):
+        return torch.stack([1.0 - batch.mean(dim=(1, 2, 3)), batch.mean(dim=(1, 2, 3))], dim=1) * 20.0
+
+    x = np.linspace(0.0, 1.0, 12, dtype=np.float32).reshape(12, 1, 1, 1) * np.ones((1, 1, 4, 4), np.float32)
+    run = certify_run(SamplingSpec(sigma=0.1, n=200, n0=20), out=tmp_path, model=dark_or_bright, data=x)
+    assert [record.samples.prediction for record in run.records()] == [0] * 6 + [1] * 6
+
+
+def test_what_is_neither_named_nor_loaded_is_asked_for(tmp_path):
+    with pytest.raises(InvalidArgumentError, match="model must be given"):
+        certify_run(SamplingSpec(sigma=0.25), out=tmp_path / "run", data=Dataset(ArraySource()))
+    with pytest.raises(InvalidArgumentError, match="data must be given"):
+        certify_run(SamplingSpec(sigma=0.25), out=tmp_path / "run", model=tiny_model())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("other", [{"limit": 5}, {"stride": 2}, {"limit": 6, "stride": 2}])
+def test_two_selections_never_share_a_folder(tmp_path, other):
+    source = ArraySource()
+    certify(tmp_path, data=Dataset(source, limit=6))
+    with pytest.raises(RunError, match="data_fingerprint is"):
+        certify(tmp_path, data=Dataset(source, **other))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from runs.synthetic import ArraySource
-from smoothcert.certify import certify_run
+from smoothcert.certify import RunSpec, certify_run
 from smoothcert.certify.provenance import training_notes
 from smoothcert.data import Dataset
 from smoothcert.runs import Run
@@ -86,9 +86,8 @@ def test_images_of_another_size_are_said():
 
 def test_the_run_keeps_what_is_said(tmp_path):
     model = replace(tiny_model(), metadata={**SAME, "sigma": "0.5"})
-    certify_run(
-        model, Dataset(SOURCE, limit=2), out=tmp_path, sigma=0.25, n=50, n0=10, device="cpu", verify_precision=True
-    )
+    spec = RunSpec.of(sigma=0.25, n=50, n0=10, device="cpu", verify_precision=True)
+    certify_run(spec, out=tmp_path, model=model, data=Dataset(SOURCE, limit=2))
     kept = Run.open(tmp_path).config.notes
     assert kept[0] == "tiny was trained under noise of sigma 0.5, not 0.25"
     assert kept[1].startswith("all inputs are among the images tiny was trained on")
@@ -100,8 +99,7 @@ def test_behind_a_denoiser_the_images_still_count(tmp_path):
     (tmp_path / "mine.py").write_text("import torch\n\n\ndef make(sigma):\n    return torch.nn.Identity()\n")
     model = replace(tiny_model(), metadata={**SAME, "sigma": "0.5"})
     denoiser = f"python:{tmp_path / 'mine.py'}:make"
-    run = certify_run(
-        model, Dataset(SOURCE, limit=2), out=tmp_path / "run", sigma=0.25, n=50, n0=10, device="cpu", denoiser=denoiser
-    )
+    spec = RunSpec.of(sigma=0.25, n=50, n0=10, device="cpu", denoiser=denoiser)
+    run = certify_run(spec, out=tmp_path / "run", model=model, data=Dataset(SOURCE, limit=2))
     (note,) = run.config.notes
     assert note.startswith("all inputs are among the images tiny was trained on")

@@ -41,7 +41,8 @@ def test_stride_comes_before_limit_and_neither_changes_index_or_id():
         assert (a.index, a.id, a.label) == (b.index, b.id, b.label)
         assert (chosen.id(position), chosen.label(position)) == (a.id, a.label)
         np.testing.assert_array_equal(a.x, b.x)
-    assert chosen.fingerprint == whole.fingerprint  # of the source
+    assert chosen.source_fingerprint == whole.source_fingerprint
+    assert chosen.fingerprint != whole.fingerprint
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_changing_a_loaded_image_does_not_change_the_data():
         ({"split": "validation"}, "split must be one of train, test; got 'validation'"),
         ({"image_size": 32}, "image_size and resize must be 8 or absent"),
         ({"resize": 16}, "image_size and resize must be 8 or absent"),
-        ({"label_column": "digit"}, "label_column mean nothing"),
+        ({"label_column": "digit"}, "label_column means nothing"),
     ],
 )
 def test_bad_arguments(arguments, message):
@@ -90,7 +91,7 @@ class Labelled:
     def label(self, index):
         return self.labels[index]
 
-    def image(self, index):
+    def read(self, index):
         raise AssertionError("checking labels reads no image")
 
 
@@ -99,7 +100,7 @@ def test_empty_source_is_named():
         Dataset(Labelled([]))
 
 
-@pytest.mark.parametrize("label", [-1, 3, 999])
+@pytest.mark.parametrize("label", [-2, 3, 999])
 def test_labels_outside_the_classes_name_the_input(label):
     with pytest.raises(DataError, match=rf"made-up:2 in made up must be in 0 to 2.*got {label}"):
         Dataset(Labelled([0, 2, label], ("a", "b", "c")))
@@ -111,3 +112,27 @@ def test_labels_outside_the_classes_name_the_input(label):
 
 def test_labels_that_were_not_chosen_do_not_matter():
     assert len(Dataset(Labelled([0, 99], ("a",)), limit=1)) == 1
+
+
+KINDS = ("imagefolder", "audiofolder", "parquet", "npz", "csv", "hf", "python")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("path", ["x" * 300, "~nosuchuser/x", "/a\0b", "x/" * 3000])
+def test_paths_that_cannot_be_are_a_sentence(kind, path):
+    with pytest.raises(DataError, match=r"cannot be (used|read|loaded)|does not exist|importing"):
+        load_data(f"{kind}:{path}{':make.py' if kind == 'python' else ''}")
+
+
+@pytest.mark.parametrize("split", ["../images", "a/b", "x" * 300, "", ".hidden", "_part", "/etc"])
+def test_split_of_a_folder_is_the_name_of_one(tmp_path, split):
+    with pytest.raises((InvalidArgumentError, DataError), match=r"split must be the name of a folder|cannot be used"):
+        load_data(f"imagefolder:{tmp_path}", split=split)
+
+
+def test_grey_digits_for_a_colour_model():
+    grey, colour = load_data("digits", limit=3), load_data("digits", limit=3, channels=3)
+    assert (grey.lattice, grey.input_range, colour.load(0).x.shape) == (1 / 16, (0, 1), (3, 8, 8))
+    assert (colour.load(1).x == grey.load(1).x).all()
+    assert grey.fingerprint != colour.fingerprint
+    assert grey.source_fingerprint == colour.source_fingerprint

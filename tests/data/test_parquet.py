@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import numpy as np
@@ -106,7 +107,7 @@ def test_class_label_is_found_by_its_metadata(write):
     data = load_data(f"parquet:{path}")
     assert (data.class_names, data.label(0)) == (("x", "y"), 1)
     path = write("b.parquet", images=cells(1), fine=[0], coarse=[1], metadata=features(coarse=names, fine=names))
-    with pytest.raises(DataError, match=r"several label columns \(coarse, fine\).*label_column"):
+    with pytest.raises(DataError, match=r"several label columns \(fine, coarse\).*label_column"):
         load_data(f"parquet:{path}")
 
 
@@ -124,10 +125,11 @@ def test_missing_label_of_a_row_is_none(write):
 @pytest.mark.parametrize(
     ("columns", "arguments", "message"),
     [
-        ({"label": ["cat"]}, {}, "column 'label' of .* must hold integer labels; it is string"),
-        ({"label": [0.5]}, {}, "must hold integer labels; it is double"),
+        ({"label": ["cow"]}, {}, "label 'cow' is none of the classes cat, dog"),
+        ({"label": [0.5]}, {}, "'label' of .* must hold whole numbers or names of classes; row 0 is 0.5"),
+        ({"label": [[0]]}, {}, "must hold labels: whole numbers, or names of classes; it is list"),
         ({"label": [2]}, {}, r"label of a\.parquet:0 .* must be in 0 to 1, the classes; got 2"),
-        ({"label": [-1]}, {}, r"label of a\.parquet:0 .* must be in 0 to 1, the classes; got -1"),
+        ({"label": [-2]}, {}, r"label of a\.parquet:0 .* must be in 0 to 1, the classes; got -2"),
         ({"label": [0]}, {"image_column": "img"}, "image_column 'img' is not in .*; its columns are image, label"),
         ({"label": [0]}, {"label_column": "y"}, "label_column 'y' is not in"),
         ({"label": [0]}, {"image_column": "label"}, "column 'label' of .* must hold encoded images"),
@@ -141,7 +143,7 @@ def test_bad_columns_are_named(write, columns, arguments, message):
 
 def test_table_without_images(tmp_path):
     pq.write_table(pa.table({"label": [1], "text": ["x"]}), tmp_path / "t.parquet")
-    with pytest.raises(DataError, match=r"no image column.*label, text"):
+    with pytest.raises(DataError, match=r"no image column.*must have numbers in all .* 'text' is string"):
         load_data(f"parquet:{tmp_path / 't.parquet'}")
 
 
@@ -209,7 +211,7 @@ def test_fifty_thousand_rows_open_quickly(write):
 
 @pytest.mark.shared
 def test_real_files(shared):
-    cifar = load_data(f"parquet:{shared / 'data' / 'cifar10'}", split="test", limit=2)
+    cifar = load_data(f"parquet:{shared / 'data' / 'cifar10' / 'test.parquet'}", limit=2)
     assert cifar.class_names[7] == "horse"
     first = cifar.load(0)
     assert (first.label, first.x.shape, first.id) == (7, (3, 32, 32), "test.parquet:0")
@@ -220,3 +222,143 @@ def test_real_files(shared):
     assert "zebra" in imagenet.class_names[340]
     assert 0.0 <= last.x.min() < last.x.max() <= 1.0
     assert last.x.dtype == np.float32
+
+
+def test_hidden_and_unfinished_files_are_left_out(write, tmp_path):
+    write("set/a.parquet", images=cells(1), label=[0])
+    write("set/.ipynb_checkpoints/a-checkpoint.parquet", images=cells(2), label=[0])
+    write("set/_temporary/0/part-0.parquet", images=cells(3), label=[0])
+    (tmp_path / "set" / "_SUCCESS").touch()
+    (tmp_path / "set" / "README.md").touch()
+    data = load_data(f"parquet:{tmp_path / 'set'}")
+    assert [data.id(position) for position in range(len(data))] == ["a.parquet:0"]
+    root = tmp_path / "set"
+    assert data.notes == (
+        f"3 hidden or system files or folders in {root} left out (.ipynb_checkpoints, _SUCCESS, _temporary)",
+        f"1 file of other kinds in {root} left out (README.md)",
+    )
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["set/default/{}/0000.parquet", "set/data/{}-00000-of-00001.parquet", "set/{}_0.parquet", "set/{}0.parquet"],
+)
+def test_splits_are_not_mixed(write, tmp_path, layout):
+    for number, split in enumerate(("train", "test")):
+        write(layout.format(split), images=cells(number), label=[0])
+    with pytest.raises(DataError, match=r"several splits \(test, train\)"):
+        load_data(f"parquet:{tmp_path / 'set'}")
+    data = load_data(f"parquet:{tmp_path / 'set'}", split="test")
+    assert (len(data), value(data.load(0))) == (1, 1)
+    with pytest.raises(DataError, match="of split 'val', only of test, train"):
+        load_data(f"parquet:{tmp_path / 'set'}", split="val")
+
+
+def test_configurations_and_other_files_are_not_mixed(write, tmp_path):
+    for configuration in ("small", "large"):
+        write(f"set/{configuration}/test/0000.parquet", images=cells(1), label=[0])
+    for split in (None, "test"):
+        with pytest.raises(DataError, match=r"several configurations \(large, small\)"):
+            load_data(f"parquet:{tmp_path / 'set'}", split=split)
+    assert len(load_data(f"parquet:{tmp_path / 'set' / 'small'}", split="test")) == 1
+    write("odd/test.parquet", images=cells(1), label=[0])
+    write("odd/more.parquet", images=cells(1), label=[0])
+    with pytest.raises(DataError, match=r"several splits \(others, test\)"):
+        load_data(f"parquet:{tmp_path / 'odd'}")
+
+
+@pytest.mark.parametrize("column", ["labels", "target", "targets", "class", "y", "Label"])
+def test_labels_are_found_by_their_usual_names(write, column):
+    data = load_data(f"parquet:{write(images=cells(1, 2), **{column: [1, 0]})}")
+    assert [data.label(0), data.label(1)] == [1, 0]
+
+
+def test_what_may_be_labels_is_not_guessed_about(write):
+    path = write(images=cells(1), labels=[1], target=[2])
+    with pytest.raises(DataError, match=r"several label columns \(labels, target\).*--label-column"):
+        load_data(f"parquet:{path}")
+    assert load_data(f"parquet:{path}", label_column="target").label(0) == 2
+    data = load_data(f"parquet:{write(images=cells(1), digit=[1], source=['x'])}")
+    assert data.notes[0] == "unlabelled: no column (digit, source) is known to hold labels; --label-column names one"
+
+
+@pytest.mark.parametrize(
+    ("column", "names", "expected"),
+    [
+        (pa.array(["b", None, "a", " "]), ("a", "b"), [1, None, 0, None]),
+        (pa.array(["b", "a", "b", None]).dictionary_encode(), ("a", "b"), [1, 0, 1, None]),
+        (pa.array([1.0, float("nan"), None, 0.0]), None, [1, None, None, 0]),
+        (pa.array([True, False, None, True]), None, [1, 0, None, 1]),
+        (pa.array(["3", "-1", None, "12"]), None, [3, None, None, 12]),
+        (pa.array([None] * 4, pa.null()), None, [None] * 4),
+        (pa.array([7, 2**63, 0, 0], pa.uint64()), None, None),
+    ],
+)
+def test_labels_of_many_kinds(write, column, names, expected):
+    path = write(images=cells(1, 2, 3, 4), label=column)
+    if expected is None:
+        with pytest.raises(DataError, match="whole numbers or names of classes; row 1 is"):
+            load_data(f"parquet:{path}")
+        return
+    data = load_data(f"parquet:{path}")
+    assert (data.class_names, [data.label(position) for position in range(4)]) == (names, expected)
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "../secret.png", "sub/../../secret.png", "link.png"])
+def test_files_outside_the_data_are_not_opened(write, tmp_path, path):
+    (tmp_path / "secret.png").write_bytes(solid(99))
+    file = write("set/a.parquet", images=[{"bytes": None, "path": path}])
+    (tmp_path / "set" / "sub").mkdir()
+    (tmp_path / "set" / "link.png").symlink_to(tmp_path / "secret.png")
+    for name in (f"parquet:{file}", f"parquet:{tmp_path / 'set'}"):
+        data = load_data(name)
+        with pytest.raises(DataError, match=r"outside the data's own folder .*set; .* allow_outside"):
+            data.load(0)
+        assert len(data.fingerprint) == 64
+    if path != "/etc/hostname":
+        assert value(load_data(f"parquet:{file}", allow_outside=True).load(0)) == 99
+
+
+@pytest.mark.parametrize("path", ["https://example.org/a.png", "pipe", "folder", "gone.png"])
+def test_what_is_no_file_is_named(write, tmp_path, path):
+    file = write(images=[{"bytes": None, "path": path}])
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(DataError, match=r"must be the path of a file|no regular file|No such file"):
+        load_data(f"parquet:{file}").load(0)
+
+
+def test_inside_a_snapshot_of_the_hub(write, tmp_path):
+    blob = tmp_path / "repo" / "blobs" / "0a1b"
+    blob.parent.mkdir(parents=True)
+    blob.write_bytes(solid(5))
+    file = write("repo/snapshots/abc/a.parquet", images=[{"bytes": None, "path": "x.png"}])
+    file.with_name("x.png").symlink_to("../../blobs/0a1b")
+    assert value(load_data(f"parquet:{file.parent}").load(0)) == 5
+
+
+def test_more_rows_than_could_be_meant_are_refused(write, monkeypatch):
+    monkeypatch.setattr("smoothcert.data.parquet._MAX_ROWS", 4)
+    path = write(images=cells(1, 2, 3, 4))
+    assert len(load_data(f"parquet:{path}")) == 4
+    path = write(images=cells(1, 2, 3, 4, 5))
+    with pytest.raises(DataError, match="must have at most 4 rows; it says 5"):
+        load_data(f"parquet:{path}")
+
+
+def test_pipes_are_refused_and_do_not_wait(tmp_path):
+    (tmp_path / "set").mkdir()
+    os.mkfifo(tmp_path / "set" / "a.parquet")
+    for path in (tmp_path / "set", tmp_path / "set" / "a.parquet"):
+        with pytest.raises(DataError, match=r"a\.parquet cannot be read: it is no regular file"):
+            load_data(f"parquet:{path}")
+
+
+def test_content_and_preprocessing_are_in_the_fingerprint(write):
+    path = write(images=cells(1, 2, 3), label=[0, 0, 0])
+    before = load_data(f"parquet:{path}").fingerprint
+    half = load_data(f"parquet:{path}", limit=2).fingerprint
+    assert len({before, half, *(load_data(f"parquet:{path}", image_size=size).fingerprint for size in (2, 3))}) == 4
+    write(images=cells(1, 2, 4), label=[0, 0, 0])
+    assert load_data(f"parquet:{path}").fingerprint != before
+    assert load_data(f"parquet:{path}", limit=2).fingerprint == half

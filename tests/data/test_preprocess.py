@@ -85,10 +85,10 @@ def test_every_mode_becomes_rgb(mode):
     )
 
 
-def test_sixteen_bits_are_refused_rather_than_clipped():
-    deep = Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16))
-    with pytest.raises(DataError, match=r"deep\.png must have 8 bits a channel"):
-        Preprocess()(encoded(deep), name="deep.png")
+def test_sixteen_bits_keep_their_brightness():
+    levels = np.array([[0, 128, 129], [40_000, 65_406, 65_535]], dtype=np.uint16)
+    got = Preprocess(channels=1)(encoded(Image.fromarray(levels)), name="deep.png")
+    np.testing.assert_array_equal(np.rint(got[0] * 255), [[0, 0, 1], [156, 254, 255]])
 
 
 @pytest.mark.parametrize(

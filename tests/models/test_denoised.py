@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from smoothcert.certify import certify_run
+from smoothcert.certify import RunSpec, certify_run
 from smoothcert.errors import InvalidArgumentError, MissingDependencyError, ModelError
 from smoothcert.models import LoadedModel
 from smoothcert.models.denoised import Denoised, behind_denoiser, resolve_denoiser
@@ -219,13 +219,14 @@ def test_both_are_named_and_hashed(tmp_path):
 def test_a_run_behind_a_denoiser(tmp_path):
     (tmp_path / "mine.py").write_text(MINE)
     target = f"python:{tmp_path / 'mine.py'}:make"
-    options = {"sigma": 0.25, "n": 50, "n0": 10, "limit": 2, "split": "test", "device": "cpu"}
-    run = certify_run("digits", "digits", out=tmp_path / "run", denoiser=target, **options)
+    digits = {"model": "digits", "data": "digits", "split": "test"}
+    spec = RunSpec.of(**digits, sigma=0.25, n=50, n0=10, limit=2, device="cpu")
+    run = certify_run(spec.vary(denoiser=target), out=tmp_path / "run")
     assert run.config.model == f"digits behind {target}"
-    bare = certify_run("digits", "digits", out=tmp_path / "bare", **options)
+    bare = certify_run(spec, out=tmp_path / "bare")
     assert bare.config.weights_hash != run.config.weights_hash
     assert not np.array_equal(
         bare.records()[0].samples.score.sample.counts, run.records()[0].samples.score.sample.counts
     )
     with pytest.raises(InvalidArgumentError, match="denoiser_weights needs a denoiser"):
-        certify_run("digits", "digits", out=tmp_path / "x", denoiser_weights="w", **options)
+        certify_run(spec.vary(denoiser_weights="w"), out=tmp_path / "x")

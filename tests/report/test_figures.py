@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import inspect
+
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
+from smoothcert import report
 from smoothcert.analysis import bounds_table, certified_accuracy
-from smoothcert.errors import DataError, InvalidArgumentError
+from smoothcert.errors import DataError, InvalidArgumentError, RunError
 from smoothcert.report import (
     accuracy_over_radius_figure,
     accuracy_over_threshold_figure,
@@ -24,13 +28,15 @@ RUNS = {
     "all the same": synthetic_run([(20.0, 1e-3)] * 3),
 }
 FIGURES = {
-    "threshold": lambda run: accuracy_over_threshold_figure(run, radii=[0.0, 0.25], bounds=["cdf", "hoeffding"]),
-    "radius": lambda run: accuracy_over_radius_figure(
-        run, thresholds=[0.5], radii=np.linspace(0.0, 1.0, 5), bounds=["cdf"]
+    "threshold": lambda run, **more: accuracy_over_threshold_figure(
+        run, radii=[0.0, 0.25], bounds=["cdf", "hoeffding"], **more
+    ),
+    "radius": lambda run, **more: accuracy_over_radius_figure(
+        run, thresholds=[0.5], radii=np.linspace(0.0, 1.0, 5), bounds=["cdf"], **more
     ),
     "correlation": correlation_figure,
     "calibration": calibration_figure,
-    "distribution": lambda run: distribution_figure(run, radii=np.array([0.0, 0.5]), bound="cdf"),
+    "distribution": lambda run, **more: distribution_figure(run, radii=np.array([0.0, 0.5]), bound="cdf", **more),
 }
 MAGIC = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 
@@ -57,7 +63,7 @@ def test_curves_are_the_certified_accuracies(tables):
         tables["mixed"], radii=[0.0, 0.25], measures=["margin"], bounds=["cdf", "hoeffding"], thresholds=thresholds
     )
     lines = [line for line in figure.axes[0].lines if str(line.get_gid()).startswith("curve-")]
-    asked = [(radius, bound) for radius in (0.0, 0.25) for bound in ("cdf", "hoeffding")]
+    asked = [(radius, bound) for bound in ("cdf", "hoeffding") for radius in (0.0, 0.25)]
     assert len(lines) == len(asked)
     for line, (radius, bound) in zip(lines, asked, strict=True):
         rows = certified_accuracy(
@@ -66,6 +72,61 @@ def test_curves_are_the_certified_accuracies(tables):
         assert line.get_ydata().tolist() == [row.certified_accuracy for row in rows]
         assert line.get_color() == RADIUS_COLORS[[0.0, 0.25].index(radius)]
         assert line.is_dashed() == (bound == "hoeffding")
+
+
+@pytest.mark.parametrize("figure", FIGURES)
+def test_every_figure_is_drawn_on_axes_of_the_callers(tables, figure):
+    own = FIGURES[figure](tables["mixed"])
+    theirs = Figure(figsize=(9.0, 3.0))
+    axes = theirs.subplots(1, len(own.axes))
+    assert FIGURES[figure](tables["mixed"], ax=axes) is theirs
+    for mine, given in zip(own.axes, axes, strict=True):
+        assert mine.get_xlabel() == given.get_xlabel()
+        assert len(mine.lines) == len(given.lines)
+    assert any(ax.get_legend() for ax in axes) == bool(own.legends or any(ax.get_legend() for ax in own.axes))
+    with pytest.raises(InvalidArgumentError, match=f"as many axes as the figure has panels, {len(axes)}; got 1"):
+        FIGURES[figure](tables["mixed"], ax=axes[0])
+
+
+def test_one_panel_takes_one_axes(tables):
+    theirs = Figure().subplots()
+    distribution_figure(tables["mixed"], radii=np.array([0.0, 0.5]), bound="cdf", measures=["score"], ax=theirs)
+    assert theirs.get_title() == "score"
+
+
+def test_every_public_figure_takes_axes():
+    for name in report.__all__:
+        if name.endswith("_figure") and name != "save_figure":
+            assert "ax" in inspect.signature(getattr(report, name)).parameters, name
+
+
+def test_two_runs_over_one_another(tables):
+    other = bounds_table(mixed_run(15, seed=3, sigma=0.5))
+    asked = {"radii": np.linspace(0.0, 1.0, 5), "thresholds": [0.5], "bounds": ["cdf", "hoeffding"]}
+    both = accuracy_over_radius_figure([tables["mixed"], other], names=["one", "two"], measures=["score"], **asked)
+    drawn = [line for line in both.axes[0].lines if str(line.get_gid()).startswith("curve-")]
+    assert [line.get_color() for line in drawn] == [drawn[0].get_color()] * 2  # the same threshold
+    assert [line.is_dashed() for line in drawn] == [False, True]  # another run
+    for line, table in zip(drawn, (tables["mixed"], other), strict=True):
+        rows = certified_accuracy(table, measures=["score"], bounds=["cdf"], radii=asked["radii"], thresholds=[0.5])
+        assert line.get_ydata().tolist() == [row.certified_accuracy for row in rows]
+    assert {"one", "two"} <= {text.get_text() for text in both.legends[0].get_texts()}
+    for figure in FIGURES:
+        FIGURES[figure]([tables["mixed"], other], names=["one", "two"])
+    by_class = accuracy_over_radius_figure([tables["mixed"], other], measures=[], **asked)
+    assert len(by_class.axes[0].lines) == 2
+
+
+def test_runs_in_one_figure_are_few_and_have_names(tables):
+    with pytest.raises(InvalidArgumentError, match="at most 4; got 5"):
+        FIGURES["threshold"]([tables["mixed"]] * 5, names="abcde")
+    for names in (["a"], ["a", "a"]):
+        with pytest.raises(InvalidArgumentError, match="names must be one for each run"):
+            FIGURES["threshold"]([tables["mixed"]] * 2, names=names)
+
+
+def test_a_notebook_shows_a_figure(tables):
+    assert FIGURES["calibration"](tables["mixed"])._repr_png_().startswith(b"\x89PNG")
 
 
 def test_lines_tell_the_bounds_apart():
@@ -98,8 +159,18 @@ def test_unknown_format_is_refused(tables, tmp_path):
         save_figure(FIGURES["calibration"](tables["mixed"]), tmp_path / "figure.jpg")
 
 
+def test_what_cannot_be_written_is_one_sentence_and_harms_nothing(tables, tmp_path):
+    drawn = FIGURES["calibration"](tables["mixed"])
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError, match="cannot write"):
+        save_figure(drawn, tmp_path / "file" / "figure.png")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
 def test_figures_of_unlabelled_runs():
     run = synthetic_run([(20.0, 1.0), (4.0, 1.0)], labels=[None, None])
     correlation_figure(run)
+    for figure in ("threshold", "radius"):
+        assert FIGURES[figure](run).axes[0].get_ylabel() == "fraction certified"
     with pytest.raises(DataError, match="calibration needs labels"):
         calibration_figure(run)

@@ -2,17 +2,19 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
 from smoothcert.analysis import certified_accuracy
 from smoothcert.bounds import ceil_decimals, floor_decimals
 from smoothcert.certificate import Certificate
-from smoothcert.errors import DataError, InvalidArgumentError
+from smoothcert.errors import DataError, InvalidArgumentError, RunError
 from smoothcert.report import write_report
-from smoothcert.report.wording import accuracy_words, percent, percent_interval
-from synthetic_runs import mixed_run, synthetic_run
+from smoothcert.report.wording import accuracy_words, percent, percent_below, percent_interval
+from synthetic_runs import SyntheticRun, mixed_run, synthetic_run
 
 FULL = {"bounds": ["cdf", "hoeffding"], "radii": [0.0, 0.25, 0.5]}
 QUICK = {"bounds": ["cdf"], "radii": [0.0, 0.25], "measures": ["score"]}
@@ -77,11 +79,12 @@ def test_first_sentence_is_the_answer_of_a_query(run, page):
 
 def test_every_row_of_a_query_is_there(run, page):
     rows = certified_accuracy(run, bounds=["cdf", "hoeffding"], radii=[0.0, 0.25, 0.5], thresholds=[0.5])
-    cells = re.findall(r"<tr>" + r"<td[^>]*>([^<]*)</td>" * 6 + "</tr>", page)
+    cells = re.findall(r"<tr>" + r"<td[^>]*>([^<]*)</td>" * 7 + "</tr>", page)
     for row in rows:
         if row.measure == "score":
             value, interval = accuracy_words(row)
-            assert (row.measure, row.bound, "0.5", f"{row.radius:g}", value, interval) in cells
+            least = percent_below(row.population_lower)
+            assert (row.measure, row.bound, "0.5", f"{row.radius:g}", value, interval, least) in cells
 
 
 def test_every_input_is_there_with_its_certificate(run, page):
@@ -100,9 +103,11 @@ def test_every_input_is_there_with_its_certificate(run, page):
 def test_answers_behind_the_fields_are_certified_accuracies(run, page):
     known = json.loads(re.search(r'id="run0-answers">(.*?)</script>', page, re.DOTALL).group(1))
     rows = certified_accuracy(
-        run, measures=["margin"], bounds=["hoeffding"], radii=known["radii"], thresholds=known["thresholds"]
+        run, measures=["margin"], bounds=["hoeffding"], radii=known["radii"], thresholds=known["thresholds"]["margin"]
     )
-    assert known["answers"]["margin|hoeffding"] == [list(accuracy_words(row)) for row in rows]
+    assert known["answers"]["margin|hoeffding"] == [
+        [*accuracy_words(row), percent_below(row.population_lower)] for row in rows
+    ]
 
 
 def test_guarantee_limits_and_provenance_are_stated(run, page):
@@ -196,6 +201,70 @@ def test_run_without_labels_says_so_and_claims_no_accuracy(tmp_path):
     assert "No input of this run has a label" in text
     assert "are right" not in text
     assert "2 inputs. At radius 0.25 , 100.0%" in text
+
+
+def test_every_measure_of_the_run_is_shown(tmp_path):
+    run = synthetic_run([(20.0, 1.0), (6.0, 1.0), (2.0, 3.0)], more=True)
+    text = write_report([run], tmp_path / "r.html", bounds=["cdf"], radii=[0.0, 0.25]).read_text()
+    page = Page(text)
+    assert not page.unbalanced
+    for words in ("Lead, by the cdf bound", "lead > 0", "Swing, by the cdf bound", "swing > 0.5", "swing > 2.5"):
+        assert words in page.text, words
+    known = json.loads(re.search(r'id="run0-answers">(.*?)</script>', text, re.DOTALL).group(1))
+    assert known["thresholds"]["swing"][0] == -2.0
+    assert len(known["answers"]["swing|cdf"]) == 2 * len(known["thresholds"]["swing"])
+    (row,) = certified_accuracy(run, measures=["lead"], bounds=["cdf"], radii=[0.25], thresholds=[0.0])
+    place = known["thresholds"]["lead"].index(0.0) * 2 + 1
+    assert known["answers"]["lead|cdf"][place] == [*accuracy_words(row), percent_below(row.population_lower)]
+
+
+def test_what_was_certified_is_said_before_any_number(page):
+    text = Page(page).text
+    facts = text[: text.index("At radius")]
+    for words in (
+        "model beta",
+        "data beta, 20 inputs",
+        "sigma 0.25",
+        "100 pilot + 1,000 estimation",
+        "noise in floating",
+    ):
+        assert words in facts, words
+    assert "Voráček and Hein" in text
+
+
+def test_exact_noise_is_named_with_its_step(run, tmp_path):
+    rows = [
+        replace(row, samples=None if row.samples is None else replace(row.samples, step=1 / 255, price=1e-6))
+        for row in run.rows
+    ]
+    text = Page(write_report([SyntheticRun(run.config, rows)], tmp_path / "r.html", **QUICK).read_text()).text
+    assert "noise exact, on the lattice of step 1/255" in text
+    assert "Floating point." not in text
+    assert "changed inputs on that lattice" in text
+
+
+def test_the_page_says_what_is_true_of_all_such_inputs(run, page):
+    (row,) = certified_accuracy(run, measures=["score"], bounds=["cdf"], radii=[0.25], thresholds=[0.5])
+    least = percent_below(row.population_lower)
+    assert f"Of all such inputs at least {least} are right and keep theirs, with 95% confidence" in Page(page).text
+    assert "that is an option of the report" not in page
+
+
+def test_runs_of_a_page_are_drawn_over_one_another(tmp_path):
+    runs = [synthetic_run([(20.0, 1.0)] * 3, path=f"runs/{name}", sigma=s) for name, s in (("a", 0.25), ("b", 0.5))]
+    text = write_report(runs, tmp_path / "r.html", bounds=["cdf"], measures=["score"]).read_text()
+    (data,) = re.findall(r'id="all-radius".*?class="curves">(.*?)</script>', text, re.DOTALL)
+    assert [curve["line"] for curve in json.loads(data)["curves"]] == ["a", "b"]
+    assert 'id="all-radius"' not in write_report(runs[:1], tmp_path / "one.html", **QUICK).read_text()
+
+
+def test_a_page_that_cannot_be_written_harms_nothing(run, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for target in (tmp_path / "file" / "r.html", Path("/dev/null")):
+        with pytest.raises(RunError, match="cannot write"):
+            write_report([run], target, **QUICK)
+    assert (tmp_path / "file").read_text() == "mine"
+    assert Path("/dev/null").is_char_device()
 
 
 def test_several_runs_share_one_page(tmp_path):

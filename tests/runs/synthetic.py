@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,20 +15,23 @@ from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import MARGIN, SCORE, Measure
+from smoothcert.spec import RunSpec
 
 CONFIG = RunConfig(
+    spec=RunSpec.of(model="tiny", data="arrays", sigma=0.25, n0=20, n=200, seed=7, levels=100),
     model="tiny",
     data="arrays",
     data_fingerprint="ab" * 32,
-    sigma=0.25,
-    n0=20,
-    n=200,
-    alpha=0.001,
     num_classes=3,
-    levels=100,
     inputs=40,
+    indices=(0, 40, 1),
     created="2024-01-01T00:00:00+00:00",
 )
+
+
+def varied(config: RunConfig, **options: Any) -> RunConfig:
+    """The same run with other options."""
+    return replace(config, spec=config.spec.vary(**options))
 
 
 def make_samples(
@@ -110,7 +114,7 @@ class ArraySource:
     def label(self, index: int) -> int | None:
         return self._labels[index]
 
-    def image(self, index: int) -> npt.NDArray[np.float32]:
+    def read(self, index: int) -> npt.NDArray[np.float32]:
         if index in self._unreadable:
             raise DataError(f"image array {index} cannot be read: it is broken")
         image = np.random.default_rng(index).uniform(0.0, 0.1, size=(1, 4, 4))

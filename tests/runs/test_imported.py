@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from published_logs import COHEN, KUMAR, MARGIN, write
@@ -20,7 +22,15 @@ from smoothcert.runs.imported_log import read_log
         (COHEN.replace("0.378", "x"), r"log.tsv, line 2: radius must be a finite number; got 'x'"),
         (COHEN.replace("0.378", "nan"), "line 2: radius must be a finite number"),
         (COHEN.replace("0.378", "-0.1"), "line 2: radius must be at least 0"),
-        (COHEN.replace("\n40\t8\t8", "\n40\teight\t8"), "line 4: label must be an integer; got 'eight'"),
+        (
+            COHEN.replace("\n40\t8\t8", "\n40\teight\t8"),
+            "line 4: label must be an integer of at most 9 digits; got 'eight'",
+        ),
+        (COHEN.replace("\n40\t8\t8", "\n40\t1_0\t1_0"), "line 4: label must be an integer .* got '1_0'"),
+        (COHEN.replace("\n40\t", f"\n1{'0' * 30}\t"), "line 4: idx must be an integer of at most 9 digits; got '1000"),
+        (COHEN.replace("0.378", "0_1.378"), "line 2: radius must be a finite number; got '0_1.378'"),
+        (COHEN.replace("0.378", "9e999"), "line 2: radius must be a finite number; got '9e999'"),
+        (KUMAR.replace("exp_cdf_25", "exp_cdf_000"), "line 1: exp_cdf_00 and exp_cdf_000 are both radius 0"),
         (COHEN.replace("\n40\t8\t8", "\n40\t8\t-2"), "line 4: label must be at least 0 and predict at least -1"),
         (COHEN.replace("\n40\t", "\n20\t"), "line 4: input 20 is already in line 3"),
         (COHEN.replace("\n40\t", "\n-40\t"), "line 4: idx must be at least 0"),
@@ -33,6 +43,23 @@ from smoothcert.runs.imported_log import read_log
 def test_malformed_logs_are_named_by_file_and_line(tmp_path, text, message):
     with pytest.raises(DataError, match=message):
         read_log(write(tmp_path, "log.tsv", text))
+
+
+def test_a_log_about_other_data_is_refused(tmp_path):
+    for text, words in (
+        (COHEN.replace("\n40\t8\t8", "\n40\t11\t11"), "input 40 has label 11 .* cifar10 has the classes 0 to 9"),
+        (COHEN.replace("\n60\t", "\n60000\t"), "input 60000 is in the log; cifar10 has 10,000"),
+    ):
+        log = write(tmp_path, "cifar10-sigma_0.25.tsv", text)
+        with pytest.raises(DataError, match=words):
+            import_log(log, out=tmp_path / "run")
+    assert import_log(log, out=tmp_path / "run", data="mine").config.data == "mine"
+
+
+def test_a_pipe_is_no_log(tmp_path):
+    os.mkfifo(tmp_path / "log.tsv")
+    with pytest.raises(DataError, match=r"cannot be read as a log: .*pipe"):
+        read_log(tmp_path / "log.tsv")
 
 
 def test_a_missing_log(tmp_path):
@@ -84,7 +111,7 @@ def test_what_a_name_says(tmp_path, name, text, config):
         return
     found = import_log(log, out=tmp_path / "run").config
     assert (found.model, found.data, found.sigma, found.num_classes, found.inputs) == config
-    assert (found.kind, found.stride) == ("imported", 20)
+    assert (found.kind, found.spec.data.stride) == ("imported", 20)
 
 
 def test_options_overrule_the_name(tmp_path):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from smoothcert.errors import RunError
 from smoothcert.runs import Run, RunStore
 from smoothcert.runs import parts as parts_module
-from smoothcert.runs.parts import list_parts, read_parts
+from smoothcert.runs.parts import Parts
 
 from .synthetic import CONFIG, make_record, same
 
@@ -39,7 +40,7 @@ def test_only_the_named_columns_are_read(folder):
 
 
 def test_parts_that_do_not_interleave_are_read_one_by_one(folder):
-    assert [table.num_rows for table in read_parts(folder / "parts")] == [4, 4, 2]
+    assert [table.num_rows for table in Parts(folder / "parts", CONFIG).read()] == [4, 4, 2]
 
 
 def test_an_unknown_input_is_an_error(folder):
@@ -68,21 +69,21 @@ def test_reading_goes_on_in_the_merged_part_when_singles_vanish(tmp_path):
 
 
 def test_a_listing_that_misses_a_merge_is_repeated(folder, monkeypatch):
-    real = type(folder).glob
-    stale = [[folder / "parts" / "part-00000099.parquet"]]  # vanishes; what replaced it was not listed
+    real = os.listdir
+    stale = [["part-00000099.parquet"]]  # vanishes; what replaced it was not listed
 
-    def glob(path, pattern):
-        return iter(stale.pop()) if stale else real(path, pattern)
+    def listdir(path):
+        return stale.pop() if stale else real(path)
 
-    monkeypatch.setattr(type(folder), "glob", glob)
-    assert len(list_parts(folder / "parts")) == 3
+    monkeypatch.setattr(os, "listdir", listdir)
+    assert len(Parts(folder / "parts", CONFIG).paths()) == 3
 
 
 def test_reading_gives_up_when_parts_never_settle(folder, monkeypatch):
     def gone(*_):
         raise FileNotFoundError
 
-    monkeypatch.setattr(parts_module, "read_part", gone)
+    monkeypatch.setattr(parts_module, "read_file", gone)
     with pytest.raises(RunError, match="keep changing"):
         Run.open(folder).records()
 

@@ -3,12 +3,14 @@ from __future__ import annotations
 import errno
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from smoothcert.errors import RunError
 from smoothcert.runs import Run, RunStore
 from smoothcert.runs import store as store_module
+from smoothcert.runs.store import check_folder
 
 from .synthetic import CONFIG, make_record, same
 
@@ -65,7 +67,7 @@ def test_inputs_in_any_order_are_read_in_order(tmp_path):
 
 def test_a_run_is_continued_and_keeps_its_first_config(tmp_path):
     fill(tmp_path, range(5))
-    with RunStore(tmp_path, replace(CONFIG, created="later", weights="elsewhere")) as store:
+    with RunStore(tmp_path, replace(CONFIG, created="later", notes=("odd",))) as store:
         assert store.present == set(range(5))
         assert store.config == CONFIG
         store.append(make_record(5))
@@ -80,9 +82,9 @@ def test_an_input_is_stored_once(tmp_path):
 
 def test_another_run_is_refused_by_naming_what_differs(tmp_path):
     fill(tmp_path, range(3))
-    message = "holds another run: sigma is 0.25 there and 0.5 here, seed is 0 there and 3 here"
+    message = "holds another run: sigma is 0.25 there and 0.5 here, seed is 7 there and 3 here"
     with pytest.raises(RunError, match=message):
-        RunStore(tmp_path, replace(CONFIG, sigma=0.5, seed=3))
+        RunStore(tmp_path, replace(CONFIG, spec=CONFIG.spec.vary(sigma=0.5, seed=3)))
     assert_holds(tmp_path, range(3))
     fill(tmp_path, [3])  # and the refusal left no lock
 
@@ -121,8 +123,8 @@ def test_only_one_writer_at_a_time(tmp_path):
 
 def test_what_a_kill_leaves_half_written_is_ignored_and_removed(tmp_path):
     fill(tmp_path, range(3))
-    (tmp_path / "parts" / ".part-00000003.parquet.99.tmp").write_bytes(b"PAR1 half")
-    (tmp_path / ".config.json.99.tmp").write_bytes(b"{")
+    (tmp_path / "parts" / ".part-00000003.parquet.smoothcert-99-0123abcd.tmp").write_bytes(b"PAR1 half")
+    (tmp_path / ".config.json.smoothcert-99-0123abcd.tmp").write_bytes(b"{")
     assert_holds(tmp_path, range(3))
     fill(tmp_path, [3])
     assert_holds(tmp_path, range(4))
@@ -131,7 +133,7 @@ def test_what_a_kill_leaves_half_written_is_ignored_and_removed(tmp_path):
 
 def test_a_kill_before_the_config_is_written_leaves_a_usable_folder(tmp_path):
     (tmp_path / ".lock").touch()
-    (tmp_path / ".config.json.99.tmp").write_bytes(b"{")
+    (tmp_path / ".config.json.smoothcert-99-0123abcd.tmp").write_bytes(b"{")
     fill(tmp_path, range(2))
     assert_holds(tmp_path, range(2))
 
@@ -208,3 +210,62 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(type(tmp_path), "mkdir", denied)
     with pytest.raises(RunError, match=r"cannot write to .*run: Permission denied"):
         RunStore(tmp_path / "run", CONFIG)
+
+
+def odd_names():
+    return [
+        "run-14:30",
+        "s3:",
+        "ünïcode",
+        b"\xff\xfe".decode("utf-8", "surrogateescape"),
+        "a b\nc",
+        "file:%41",
+        "x" * 255,
+    ]
+
+
+@pytest.mark.parametrize("name", odd_names())
+@pytest.mark.parametrize("relative", [True, False])
+def test_any_name_of_a_folder_works(tmp_path, monkeypatch, name, relative):
+    monkeypatch.chdir(tmp_path)
+    path = Path(name) if relative else tmp_path / name
+    check_folder(path)
+    fill(path, range(6))
+    assert_holds(path, range(6))
+    assert os.listdir(tmp_path) == [name]
+
+
+def test_a_name_the_file_system_refuses_is_a_sentence_before_anything_is_sampled(tmp_path):
+    with pytest.raises(RunError, match=r"cannot write to .*File name too long"):
+        check_folder(tmp_path / ("x" * 300))
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize("name", ["config.json", ".lock", "parts"])
+def test_what_is_no_file_in_a_run_is_an_error_and_not_waited_for(tmp_path, make, name):
+    if (name, make) in (("parts", Path.mkdir), (".lock", os.mkfifo)):
+        return  # the one is as it should be, the other can be locked
+    make(tmp_path / name)
+    with pytest.raises(RunError, match=name.replace(".", r"\.") + r"|cannot lock|cannot write"):
+        RunStore(tmp_path, CONFIG)
+    with pytest.raises(RunError):
+        Run.open(tmp_path)
+
+
+def test_a_users_own_hidden_files_stay(tmp_path):
+    fill(tmp_path, range(2))
+    mine = [tmp_path / ".notes.tmp", tmp_path / "parts" / ".x.123.tmp", tmp_path / "README"]
+    for path in mine:
+        path.write_text("mine")
+    fill(tmp_path, [2])
+    assert all(path.read_text() == "mine" for path in mine)
+    assert_holds(tmp_path, range(3))
+
+
+def test_large_records_are_merged_before_they_are_many(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "MERGE_BYTES", 20_000)
+    with RunStore(tmp_path, CONFIG, merge_every=1_000) as store:
+        for index in range(10):
+            store.append(make_record(index))
+        assert any(path.name.count("-") == 2 for path in (tmp_path / "parts").iterdir())
+    assert_holds(tmp_path, range(10))

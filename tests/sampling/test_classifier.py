@@ -56,6 +56,28 @@ def test_probabilities_are_used_as_they_are():
     hard.probe(BATCH[:4])
 
 
+@pytest.mark.parametrize("shape", [(8,), (8, 1)])
+def test_one_logit_is_that_of_the_second_class(shape):
+    logit = torch.linspace(-90, 90, 8)
+    classifier = BaseClassifier(lambda batch: logit.reshape(shape), num_classes=2, outputs="logit")
+    classifier.probe(BATCH)
+    scores, valid = classifier.scores(BATCH)
+    assert torch.allclose(scores, torch.stack([torch.zeros(8), logit], dim=1).softmax(dim=1), atol=1e-6)
+    assert bool(valid.all())
+    with pytest.raises(ModelError, match=r"logit of shape \(batch, 1\) = \(8, 1\); got shape \(8, 2\), torch.float32$"):
+        BaseClassifier(lambda batch: torch.rand(8, 2), num_classes=2, outputs="logit").probe(BATCH)
+
+
+def test_labels_that_apply_together_have_scores_of_their_own():
+    logits = torch.randn(8, 5, generator=torch.Generator().manual_seed(0)) * 4
+    classifier = BaseClassifier(lambda batch: logits, num_classes=5, outputs="labels")
+    classifier.probe(BATCH)
+    assert torch.equal(classifier.scores(BATCH)[0], logits.sigmoid())
+    broken = BaseClassifier(lambda batch: logits * torch.nan, num_classes=5, outputs="labels")
+    with pytest.raises(ModelError, match="finite logits"):
+        broken.probe(BATCH)
+
+
 @pytest.mark.parametrize("outputs", ["logits", "probabilities"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_invalid_rows_are_told_apart_and_reported_with_their_stage(outputs, value):
@@ -120,7 +142,8 @@ def test_device_is_where_the_parameters_are():
         ({"module": 3}, "base_classifier must be a torch module or a function of a batch; got int"),
         ({"num_classes": 1}, "num_classes must be an integer, at least 2; got 1"),
         ({"num_classes": 2.0}, "num_classes must be"),
-        ({"outputs": "scores"}, "outputs must be one of logits, probabilities; got 'scores'"),
+        ({"outputs": "scores"}, "outputs must be one of logits, probabilities, logit, labels; got 'scores'"),
+        ({"outputs": "logit", "num_classes": 3}, "one logit tells two classes apart; got num_classes=3"),
         ({"precision": "half"}, "precision must be one of float32, bfloat16, float16; got 'half'"),
         ({"device": "toaster"}, "device must be one that PyTorch can use here; got 'toaster'"),
         ({"device": "cuda:99"}, "device must be"),

@@ -10,7 +10,9 @@ from scipy import stats
 
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.sampling import noise
-from smoothcert.sampling.noise import STAGES, NoisyInput, Seeds, chunk_size, content_hash
+from smoothcert.sampling.chunks import STAGES, chunk_size, content_hash
+from smoothcert.sampling.float_noise import Seeds
+from smoothcert.sampling.noise import NoisyInput
 
 
 def noisy(shape=(3, 8, 8), *, sigma=0.25, seed=0, value=0.5):

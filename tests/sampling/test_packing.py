@@ -24,7 +24,7 @@ def recorded(own, x, portions):
     for count in portions:
         yield from draw_checked(noisy, own.classifier, "estimation", at, count, [kept])
         at += count
-    return kept.scores
+    return torch.cat(kept.portions)
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 64, 1_000])
@@ -105,7 +105,7 @@ def test_memory_that_runs_out_changes_nothing():
 def test_an_error_reaches_the_job_of_its_input_only():
     # Failing returns NaN for noisy copies far above 0.2 in the first value; the zeros never get there.
     inputs = [torch.zeros(12), torch.full((12,), 1.0), torch.zeros(12) + 0.01]
-    own = sampler(Failing(4), batch_size=1_000)
+    own = sampler(Failing(4), batch_size=1_000, sigma=0.05)
     ended = []
 
     def named(position, job):

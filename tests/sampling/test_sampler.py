@@ -11,7 +11,7 @@ from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.sampling import BatchSizeWarning, Sampler, content_hash
 from smoothcert.sampling.noise import NoisyInput
-from smoothcert.scores import MARGIN
+from smoothcert.scores import MARGIN, SCORE, Measure
 
 X = torch.linspace(0.2, 0.8, 12)
 
@@ -25,7 +25,8 @@ def same(one, other):
         one.prediction == other.prediction
         and np.array_equal(one.votes, other.votes)
         and np.array_equal(one.pilot_votes, other.pilot_votes)
-        and (one.score, one.margin) == (other.score, other.margin)
+        and one.measures == other.measures
+        and (one.rivals, one.lead) == (other.rivals, other.lead)
     )
 
 
@@ -105,14 +106,16 @@ class Largest(TorchDispatchMode):
         return out
 
 
-def test_memory_is_bounded_by_the_batch():
+def test_memory_is_bounded_by_the_batch(monkeypatch):
+    monkeypatch.setattr("smoothcert.sampling.growing.LARGEST_KEPT_BYTES", 0)
+    monkeypatch.setattr("smoothcert.sampling.reducer._GATHERED_VALUES", 500)
     largest = []
     for n in (500, 2_000):
         module = Corners(4)
         with Largest() as mode:
             sampler(module, batch_size=32, levels=100).sample(X, n0=n, n=n, seed=0)
         assert max(module.sizes) == 32
-        assert sum(module.sizes) == 2 * n + 8  # and the probe
+        assert sum(module.sizes) == 3 * n + 8  # the pilot twice, and the probe
         largest.append(mode.numel)
     assert largest[0] == largest[1] == 256 * 12  # one chunk of noise
 
@@ -158,32 +161,71 @@ def test_a_sample_that_does_not_fit_is_an_error():
         sampler(module).sample(X, n0=10, n=10, seed=0)
 
 
-class Latecomer(nn.Module):
-    """Class 19 has the highest mean over 1,000 pilot samples, and the lowest score in the first chunk."""
-
-    def __init__(self, noisy: NoisyInput) -> None:
-        super().__init__()
-        self.keys, self.order = noisy.copies("pilot", 0, 1_000)[:, 0].sort()
-        self.rows = 0
-
-    def forward(self, x):
-        self.rows += len(x)
-        number = self.order[torch.searchsorted(self.keys, x[:, 0].contiguous()).clamp(max=999)]
-        logits = torch.zeros(len(x), 20)
-        logits[:, :10] = torch.where(number < 256, 3.0, 0.0)[:, None]
-        logits[:, 19] = torch.where(number < 256, -3.0, 2.0 + number / 1_000)
-        return logits
-
-
 @pytest.mark.parametrize("batch_size", [50, 1_000])
-def test_a_winner_outside_the_first_candidates_is_sampled_again(batch_size):
-    noisy = NoisyInput(X, sigma=0.25, seed=0, content_hash=content_hash(X))
-    module = Latecomer(noisy)
-    samples = sampler(module, num_classes=20, batch_size=batch_size).sample(X, n0=1_000, n=10, seed=0)
-    scores = module(noisy.copies("pilot", 0, 1_000)).softmax(dim=1)
-    assert samples.prediction == 19 == scores.mean(dim=0).argmax()
-    assert samples.score.pilot == ScoreHistogram.from_samples(scores[:, 19], lower=0, upper=1)
-    assert module.rows == 8 + 2 * 1_000 + 10 + 1_000  # probe, pilot twice, estimation, and here
+def test_a_pilot_too_large_to_keep_is_run_again(monkeypatch, batch_size):
+    module = Corners(20)
+    x = torch.linspace(0.2, 0.8, 20)
+    kept = sampler(module, num_classes=20, batch_size=batch_size).sample(x, n0=1_000, n=10, seed=0)
+    assert sum(module.sizes) == 8 + 1_000 + 10
+    module.sizes.clear()
+    monkeypatch.setattr("smoothcert.sampling.growing.LARGEST_KEPT_BYTES", 4 * 1_000 * 20 - 1)
+    again = sampler(module, num_classes=20, batch_size=batch_size).sample(x, n0=1_000, n=10, seed=0)
+    assert sum(module.sizes) == 8 + 2 * 1_000 + 10
+    assert same(kept, again)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3, 4, 5, 9])
+def test_rivals_are_the_strongest_of_the_pilot_and_each_is_counted(num_classes):
+    x = torch.linspace(0.2, 0.8, 12)
+    module = Corners(num_classes)
+    samples = sampler(module, num_classes=num_classes).sample(x, n0=300, n=700, seed=5)
+    noisy = NoisyInput(x, sigma=0.25, seed=5, content_hash=content_hash(x))
+    pilot, estimation = (
+        module(noisy.copies(stage, 0, count)).softmax(dim=1) for stage, count in (("pilot", 300), ("estimation", 700))
+    )
+    order = pilot.double().mean(dim=0).argsort(descending=True).tolist()
+    assert (samples.prediction, samples.rivals) == (order[0], tuple(order[1:4]))
+    groups = [[rival] for rival in samples.rivals] + ([order[4:]] if order[4:] else [])
+    assert len(samples.lead) == len(groups)
+    for stages, group in zip(samples.lead, groups, strict=True):
+        for histogram, scores in ((stages.pilot, pilot), (stages.sample, estimation)):
+            values = scores[:, order[0]] - scores[:, group].amax(dim=1)
+            assert histogram == ScoreHistogram.from_samples(values, lower=-1, upper=1)
+
+
+def test_measures_are_counted_as_they_are_named():
+    rest = Measure("rest", 0.0, 1.0, lambda scores, classes: 1 - scores[:, classes])
+    third = Measure("third", 0.0, 1.0, SCORE.compute, of=3)
+    truth = Measure("truth", 0.0, 1.0, SCORE.compute, of="label")
+    own = sampler(measures=["score", rest, third, truth])
+    samples = own.sample(X, n0=50, n=100, seed=0, label=1)
+    assert list(samples.measures) == ["score", "rest", "third", "truth"]
+    assert (samples.lead, samples.rivals) == ((), ())
+    scores = Corners(4)(own.noisy(X, seed=0).copies("estimation", 0, 100)).softmax(dim=1)
+    for name, label in (("score", samples.prediction), ("third", 3), ("truth", 1)):
+        expected = ScoreHistogram.from_samples(scores[:, label], lower=0, upper=1)
+        assert samples.measure(name).sample == expected
+    assert samples.measure("rest").sample.mean == pytest.approx(1 - samples.score.sample.mean, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("of", "label", "message"),
+    [
+        ("label", None, "measure own is of the true label, which must be given; got none"),
+        ("label", 4, "measure own must be of one of the 4 classes; got 4"),
+        (4, None, "measure own must be of one of the 4 classes; got 4"),
+    ],
+)
+def test_a_measure_of_a_class_that_is_not_there(of, label, message):
+    own = sampler(measures=[Measure("own", 0.0, 1.0, SCORE.compute, of=of)])
+    with pytest.raises(InvalidArgumentError, match=message):
+        own.sample(X, n0=5, n=5, seed=0, label=label)
+
+
+def test_a_measure_that_leaves_its_range_stops_the_input():
+    own = sampler(measures=[Measure("double", 0.0, 1.0, lambda scores, classes: 2 * scores[:, classes])])
+    with pytest.raises(InvalidArgumentError, match=r"measure double must return values in .* during the pilot samples"):
+        own.sample(X, n0=50, n=5, seed=0)
 
 
 @pytest.mark.parametrize("num_classes", [2, 21_841])
@@ -291,3 +333,45 @@ def test_arguments_of_sample(arguments, message):
 def test_options_of_the_sampler(option, message):
     with pytest.raises(InvalidArgumentError, match=message):
         sampler(**option)
+
+
+PIXELS = torch.arange(12) * 20 / 255
+
+
+@pytest.mark.parametrize(
+    ("x", "option", "step"),
+    [
+        (PIXELS, {}, 1 / 255),
+        (X, {}, None),
+        (PIXELS, {"lattice": None}, None),
+        (X, {"lattice": 1 / 32_768}, 1 / 32_768),
+        (PIXELS + 1, {"input_range": None}, None),
+        (PIXELS, {"sigma": 1e-3}, None),  # the image's own step would be no noise at all
+    ],
+)
+def test_noise_is_on_the_lattice_that_is_named_or_seen(x, option, step):
+    samples = sampler(**option).sample(x, n0=20, n=80, seed=0)
+    assert samples.step == step
+    assert (samples.price > 0) is (step is not None)
+    assert (samples.offset > 0) is (x is X and step is not None)
+    assert samples.offset < 1e-3
+
+
+def test_the_price_counts_every_sample():
+    samples = sampler().sample(PIXELS, n0=20, n=80, seed=0)
+    assert samples.price == pytest.approx(100 * 12 * 1_163 / 2**64)
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (0.0, "lattice must be a finite step above 0"),
+        (float("nan"), "lattice must be"),
+        ("image", "lattice must be"),
+        (0.5, "must not be larger than sigma; got a step of 0.5 and sigma=0.25"),
+        (1e-6, "at least sigma / 65,536"),
+    ],
+)
+def test_lattices_that_are_none(step, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        sampler(lattice=step)

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from smoothcert.sampling import Sampler
 from smoothcert.sampling._threads import FEW_VALUES, one_thread
-from smoothcert.sampling.noise import NoisyInput, content_hash
+from smoothcert.sampling.chunks import content_hash
+from smoothcert.sampling.noise import NoisyInput
 from smoothcert.sampling.packing import Draw
 
 FEW = torch.empty(FEW_VALUES)

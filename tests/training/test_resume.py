@@ -227,8 +227,16 @@ def test_two_processes_do_not_train_into_the_same_file(tmp_path, data):
 
 def test_what_a_killed_process_left_half_written_is_deleted_and_nothing_else(tmp_path):
     out = tmp_path / "w[1].safetensors"
-    left = [tmp_path / f".{path.name}.1.tmp" for path in (out, checkpoint_path(out))]
-    others = [tmp_path / ".w1.safetensors.1.tmp", tmp_path / ".other.safetensors.checkpoint.1.tmp"]
+    left = [tmp_path / f".{path.name}.smoothcert-1-0123abcd.tmp" for path in (out, checkpoint_path(out))]
+    others = [
+        tmp_path / name
+        for name in (
+            ".w1.safetensors.smoothcert-1-0123abcd.tmp",
+            ".other.safetensors.checkpoint.smoothcert-1-0123abcd.tmp",
+            f".{out.name}.1.tmp",
+            f".{out.name}.smoothcert-mine.tmp",
+        )
+    ]
     for path in left + others:
         path.write_bytes(b"half")
     with checkpoints.sole_writer(out):

@@ -7,19 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
-from smoothcert._check import check_choice, check_count
+from smoothcert._check import check_count
 from smoothcert.analysis.proportion import CONFIDENCE
 from smoothcert.typing import IntArray
 
 RESAMPLES = 1_000
-INTERVALS = ("percentile", "standard")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A statistic of the inputs and its 95% bootstrap interval.
+    """A statistic of the inputs and its 95% interval over the draw of the inputs.
 
     Args:
         value: The statistic over all inputs.
@@ -36,7 +34,6 @@ def bootstrap_estimate(
     statistic: Callable[[IntArray], float],
     *,
     inputs: int,
-    interval: str = "percentile",
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Estimate | None:
@@ -49,8 +46,6 @@ def bootstrap_estimate(
         statistic: From the indices of the inputs, shape ``(inputs,)`` with repeats, to the statistic; NaN where it is
             not defined, for example a correlation of constants.
         inputs: Number of inputs, at least 1.
-        interval: ``"percentile"``, or ``"standard"``: the value and 1.96 bootstrap standard errors to both sides, for
-            statistics that resampling inflates, whose percentiles need not even hold the value.
         resamples: Number of resamples, at least 1.
         seed: Seed of the resampling, so that a report is the same twice.
 
@@ -58,10 +53,10 @@ def bootstrap_estimate(
         The estimate, or ``None`` where the statistic over all inputs is not defined.
 
     Raises:
-        InvalidArgumentError: If ``inputs`` or ``resamples`` is below 1, or the interval is unknown.
+        InvalidArgumentError: If ``inputs`` or ``resamples`` is below 1.
 
     References:
-        Efron and Tibshirani (1993), An Introduction to the Bootstrap, Sections 13.3 and 12.5.
+        Efron and Tibshirani (1993), An Introduction to the Bootstrap, Section 13.3.
 
     Example:
         >>> values = np.arange(100.0)
@@ -69,7 +64,6 @@ def bootstrap_estimate(
         >>> estimate.ci_low < estimate.value < estimate.ci_high
         True
     """
-    check_choice("interval", interval, INTERVALS)
     total = check_count("inputs", inputs)
     rounds = check_count("resamples", resamples)
     value = statistic(np.arange(total))
@@ -82,8 +76,5 @@ def bootstrap_estimate(
     defined = draws[~np.isnan(draws)]
     if defined.size == 0:
         return Estimate(value, None, None)
-    if interval == "standard":
-        reach = float(ndtri((1.0 + CONFIDENCE) / 2.0) * defined.std())
-        return Estimate(value, value - reach, value + reach)
     low, high = np.quantile(defined, [(1.0 - CONFIDENCE) / 2.0, (1.0 + CONFIDENCE) / 2.0])
     return Estimate(value, float(low), float(high))

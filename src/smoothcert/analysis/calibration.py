@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from scipy.special import ndtr, ndtri
 
 from smoothcert._check import check_choice, check_count
-from smoothcert.analysis.bootstrap import Estimate, bootstrap_estimate
-from smoothcert.analysis.bounds_table import BoolArray
-from smoothcert.analysis.proportion import Proportion, proportion
-from smoothcert.analysis.sampled_bounds import Source, bounds_table
+from smoothcert.analysis.bootstrap import Estimate
+from smoothcert.analysis.inputs import BoolArray
+from smoothcert.analysis.proportion import CONFIDENCE, Proportion, proportion
+from smoothcert.analysis.source import Source, bounds_table
 from smoothcert.errors import DataError
 from smoothcert.typing import FloatArray, IntArray
 
-DRAWS = 200
+DRAWS = 20_000
 BINNINGS = ("equal_width", "equal_mass")
+_EXTRA = 2.0  # inputs added to a bin, half of them right: few inputs that are all right do not prove certainty
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,18 @@ class Calibration:
     Args:
         binning: ``"equal_width"`` or ``"equal_mass"``.
         bins: The bins that hold inputs, by increasing score.
-        error: Expected calibration error: mean over inputs of the distance between their bin's mean score and its
-            accuracy. Chance alone makes it positive; compare it with ``calibrated_error``.
-        calibrated_error: Mean of the same number over draws of labels for which the scores were exact probabilities.
+        error: Expected calibration error: mean over all such inputs of the distance between their bin's mean score and
+            how often it is right. The estimate is corrected for what chance alone adds; the interval covers the true
+            one in at least 95% of samples of inputs.
+        observed: The same number of these inputs as it is usually reported, without the correction: chance alone makes
+            it positive.
         inputs: Labelled inputs.
     """
 
     binning: str
     bins: tuple[ReliabilityBin, ...]
     error: Estimate
-    calibrated_error: float
+    observed: float
     inputs: int
 
 
@@ -73,8 +78,8 @@ def calibration(
         DataError: If no input has a label.
 
     References:
-        Guo et al. (2017), Section 2, https://arxiv.org/abs/1706.04599; Broecker and Smith (2007), Weather and
-        Forecasting 22(3), for the comparison with exact probabilities.
+        Guo et al. (2017), Section 2, https://arxiv.org/abs/1706.04599; Kumar, Liang and Ma (2019), Section 5,
+        https://arxiv.org/abs/1909.10155, for the correction.
     """
     check_choice("binning", binning, BINNINGS)
     count = check_count("bins", bins)
@@ -82,6 +87,8 @@ def calibration(
     table.require_labels("calibration")
     kept = table.inputs.labelled
     scores, right = table.smoothed("score")[kept], table.inputs.predicted_right[kept]
+    if np.isnan(scores).any():
+        raise DataError("the smoothed scores are not numbers, so their calibration is not defined")
     cells, edges = _cells(scores, binning, count)
     held = []
     for cell in np.unique(cells):
@@ -89,23 +96,64 @@ def calibration(
         accuracy = proportion(int(right[inside].sum()), inputs=int(inside.sum()))
         low, high = float(edges[cell]), float(edges[cell + 1])
         held.append(ReliabilityBin(low, high, float(scores[inside].mean()), accuracy))
-
-    def error(chosen: IntArray) -> float:
-        return _error(scores[chosen], right[chosen], binning, count)
-
-    found = bootstrap_estimate(error, inputs=scores.size, interval="standard")
-    if found is None:
-        raise DataError("the smoothed scores are not numbers, so their calibration is not defined")
-    generator = np.random.default_rng(0)
-    ideal = [_error(scores, generator.uniform(size=scores.size) < scores, binning, count) for _ in range(DRAWS)]
-    return Calibration(binning, tuple(held), _within_unit(found), float(np.mean(ideal)), int(scores.size))
+    gaps, deviations = _gaps(scores, right, cells, count)
+    return Calibration(
+        binning, tuple(held), calibration_error(gaps, deviations), float(np.abs(gaps).sum()), int(scores.size)
+    )
 
 
-def _within_unit(found: Estimate) -> Estimate:
-    """The interval cut to ``[0, 1]``, where every calibration error lies."""
-    if found.ci_low is None or found.ci_high is None:
-        return found
-    return Estimate(found.value, max(found.ci_low, 0.0), min(found.ci_high, 1.0))
+def calibration_error(gaps: FloatArray, deviations: FloatArray) -> Estimate:
+    """Sum of the absolute true gaps of the bins, from gaps observed with normal errors, and its 95% interval.
+
+    The sum of the absolute observed gaps is above the true sum by at most the sum of the absolute errors, and it is
+    below it by at most the error of one signed sum. So the interval, from the first's 97.5% quantile below to 1.96
+    deviations of the second above, covers at least 95%, whatever the true gaps are: also where they are all 0, where a
+    bootstrap of the observed sum covers next to nothing.
+
+    Args:
+        gaps: Mean of score minus right in each bin times its share of the inputs, shape ``(bins,)``.
+        deviations: Standard deviation of each, shape ``(bins,)``.
+
+    Example:
+        >>> found = calibration_error(np.array([0.02, -0.03]), np.array([0.01, 0.01]))
+        >>> round(found.value, 3), round(found.ci_low, 3), round(found.ci_high, 3)
+        (0.05, 0.015, 0.078)
+    """
+    observed = float(np.abs(gaps).sum())
+    noise = _folded_draws(gaps.size) @ deviations
+    tail = (1.0 - CONFIDENCE) / 2.0
+    low = observed - float(np.quantile(noise, 1.0 - tail))
+    high = observed + float(ndtri(1.0 - tail)) * float(np.sqrt(np.sum(deviations**2)))
+    value = observed - (float(_folded_means(gaps, deviations).sum()) - observed)
+    return Estimate(max(value, low, 0.0), max(low, 0.0), min(high, 1.0))
+
+
+@lru_cache(maxsize=1)
+def _folded_draws(bins: int) -> FloatArray:
+    """Absolute values of standard normal variables, the same every time, shape ``(draws, bins)``."""
+    return np.abs(np.random.default_rng(0).standard_normal((DRAWS, bins)))
+
+
+def _folded_means(gaps: FloatArray, deviations: FloatArray) -> FloatArray:
+    """Mean of the absolute value of a normal variable with each mean and deviation."""
+    scale = np.where(deviations > 0.0, deviations, 1.0)
+    z = gaps / scale
+    means = scale * np.sqrt(2.0 / np.pi) * np.exp(-0.5 * z**2) + gaps * (1.0 - 2.0 * ndtr(-z))
+    return np.asarray(np.where(deviations > 0.0, means, np.abs(gaps)))
+
+
+def _gaps(scores: FloatArray, right: BoolArray, cells: IntArray, bins: int) -> tuple[FloatArray, FloatArray]:
+    """Gap of each bin times its share, and the standard deviation of that over the draw of the inputs."""
+    total = scores.size
+    inputs = np.bincount(cells, minlength=bins)
+    sums = np.bincount(cells, weights=scores - right, minlength=bins)
+    squares = np.bincount(cells, weights=(scores - right) ** 2, minlength=bins)
+    hits = np.bincount(cells, weights=right, minlength=bins)
+    rate = (hits + _EXTRA / 2.0) / (inputs + _EXTRA)
+    # As many as are in the bin: of the sample, or of a coin with the smoothed rate where that says more.
+    within = np.maximum(squares, inputs * rate * (1.0 - rate))
+    variance = np.maximum(within - sums**2 / total, 0.0) / total**2
+    return sums / total, np.sqrt(variance)
 
 
 def _cells(scores: FloatArray, binning: str, bins: int) -> tuple[IntArray, FloatArray]:
@@ -116,9 +164,3 @@ def _cells(scores: FloatArray, binning: str, bins: int) -> tuple[IntArray, Float
         edges = np.quantile(scores, np.linspace(0.0, 1.0, bins + 1))
     cells = np.searchsorted(edges, scores, side="right") - 1
     return np.clip(cells, 0, bins - 1), edges
-
-
-def _error(scores: FloatArray, right: BoolArray, binning: str, bins: int) -> float:
-    cells, _ = _cells(scores, binning, bins)
-    gaps = np.bincount(cells, weights=scores - right, minlength=bins)
-    return float(np.abs(gaps).sum() / scores.size)

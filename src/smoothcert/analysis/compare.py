@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from smoothcert._check import check_radii
-from smoothcert.analysis.bounds_table import BoolArray, BoundsTable, Inputs
-from smoothcert.analysis.certified_accuracy import check_thresholds
-from smoothcert.analysis.difference import Difference, paired_difference, unpaired_difference
+from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND, check_thresholds, kept_inputs
+from smoothcert.analysis.difference import FractionDifference
+from smoothcert.analysis.pairing import Pairing, difference, pair_inputs
 from smoothcert.analysis.proportion import Proportion, proportion
+from smoothcert.analysis.table import DEFAULT_BOUNDS, BoundsTable
 from smoothcert.bounds import BOUNDS
 from smoothcert.errors import DataError, InvalidArgumentError
-from smoothcert.typing import FloatArray, IntArray
-
-CLASS = "class"
-"""Measure of Cohen et al.: the class itself is kept, at no threshold, by the Clopper-Pearson bound on the votes."""
-CLASS_BOUND = "clopper_pearson"
-_FEWEST_SHARED = 10  # inputs whose labels agree in both runs, where the ids are not the same
+from smoothcert.typing import FloatArray
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class Comparison:
 
     Args:
         contender: Whose it is.
-        measure: ``"score"``, ``"margin"`` or ``"class"``.
+        measure: ``"class"`` or a measure of the runs.
         threshold: The confidence that must be kept; None for ``"class"``.
         radius: L2 radius in input units.
         accuracy: Certified accuracy over all its labelled inputs.
@@ -58,7 +52,7 @@ class Comparison:
     threshold: float | None
     radius: float
     accuracy: Proportion
-    difference: Difference | None
+    difference: FractionDifference | None
 
 
 @dataclass(frozen=True)
@@ -69,13 +63,15 @@ class Compared:
         measure: What had to be kept.
         contenders: The lines, the reference first.
         rows: One for each threshold, radius and contender, the contender changing fastest.
-        notes: What could not be compared and how inputs were paired, a sentence each.
+        notes: How inputs are paired and what could not be compared, a sentence each.
+        labelled: Whether the fractions are of inputs that are right; if not, of inputs certified, right or wrong.
     """
 
     measure: str
     contenders: tuple[Contender, ...]
     rows: tuple[Comparison, ...]
     notes: tuple[str, ...]
+    labelled: bool = True
 
 
 def compare(
@@ -89,14 +85,14 @@ def compare(
 ) -> Compared:
     """Compare certified accuracies; the first run by its first bound is what the others are compared with.
 
-    Two runs are about the same inputs if every index they share has the same label in both and, unless the ids are the
-    same too, at least ten are shared, so that it is no coincidence. Then the difference is over the shared inputs with
-    a paired interval, else over all inputs with an unpaired one.
+    Which inputs count is the rule of :mod:`smoothcert.analysis.certified_accuracy`, how those of two runs are paired
+    that of :mod:`smoothcert.analysis.pairing`; the notes say how many were. If the inputs of one run have no labels,
+    all fractions are of inputs certified, right or wrong.
 
     Args:
         tables: Bounds of the runs.
         names: Their names, each once.
-        measure: ``"score"``, ``"margin"`` or ``"class"``.
+        measure: ``"class"`` or a measure of the runs.
         bounds: Some of :data:`smoothcert.bounds.BOUNDS`; None for all of dual, cdf and hoeffding. A run is left out
             where it does not hold a bound, which the notes say.
         radii: Radii in input units, shape ``(radii,)`` or one number.
@@ -104,40 +100,44 @@ def compare(
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
-        DataError: If no run holds what is asked, a run has no labelled input, or an imported log not the radius.
+        DataError: If no run holds what is asked, a run has no certified input, or an imported log not the radius.
 
     References:
         Tango (1998) for paired and Newcombe (1998) for unpaired intervals; see :mod:`smoothcert.analysis.difference`.
     """
     if not tables or len(tables) != len(names) or len(set(names)) != len(names):
-        raise InvalidArgumentError(f"names must be one a run, each once; got {len(tables)} runs and {list(names)}")
+        raise InvalidArgumentError(f"names must be one per run, each once; got {len(tables)} runs and {list(names)}")
     distances = check_radii(radii)
     cuts: list[float | None] = [None] if measure == CLASS else [float(cut) for cut in check_thresholds(thresholds)]
     for bound in bounds or ():
         if bound not in BOUNDS:
             raise InvalidArgumentError(f"bounds must be some of {', '.join(BOUNDS)}; got {bound!r}")
     lines, notes = _lines(tables, names, measure, bounds)
-    for table in {id(table): table for _, table in lines}.values():
-        table.require_labels("a comparison of certified accuracies")
-    pairings = {id(table): _shared(lines[0][1].inputs, table.inputs) for _, table in lines}
-    notes += _pairing_notes(lines, pairings)
-    if len({table.alpha for _, table in lines}) > 1:
+    held = {id(table): table for _, table in lines}.values()
+    for table in held:
+        table.require_inputs()
+    labelled = all(table.inputs.has_labels for table in held)
+    pairings = {id(table): pair_inputs(lines[0][1].inputs, table.inputs, labelled=labelled) for table in held}
+    notes = [*_pairing_notes(lines, pairings), *notes]
+    if not labelled:
+        notes.append("a run has no labels, so every fraction is of inputs certified, right or wrong")
+    if len({table.alpha for table in held}) > 1:
         alphas = dict.fromkeys(f"{line.run} {table.alpha:g}" for line, table in lines)
         notes.append(f"the failure probabilities alpha differ: {', '.join(alphas)}")
     rows = []
     for cut in cuts:
-        kept = [_kept(table, measure, line.bound, cut, distances) for line, table in lines]
+        kept = [
+            kept_inputs(table, measure=measure, bound=line.bound, threshold=cut, radii=distances, labelled=labelled)
+            for line, table in lines
+        ]
         for column, radius in enumerate(distances):
             first = kept[0][:, column]
             for position, (line, table) in enumerate(lines):
-                own = kept[position][:, column]
-                labelled = int(table.inputs.labelled.sum())
-                difference = None
-                if position > 0:
-                    difference = _difference(first, lines[0][1].inputs, own, table.inputs, pairings[id(table)])
-                accuracy = proportion(int(own.sum()), inputs=labelled)
-                rows.append(Comparison(line, measure, cut, float(radius), accuracy, difference))
-    return Compared(measure, tuple(line for line, _ in lines), tuple(rows), tuple(notes))
+                own, pairing = kept[position][:, column], pairings[id(table)]
+                accuracy = proportion(int(own.sum()), inputs=pairing.counted[1])
+                apart = difference(first, own, pairing) if position > 0 else None
+                rows.append(Comparison(line, measure, cut, float(radius), accuracy, apart))
+    return Compared(measure, tuple(line for line, _ in lines), tuple(rows), tuple(notes), labelled)
 
 
 def _lines(
@@ -149,7 +149,7 @@ def _lines(
         if measure == CLASS:
             held = [CLASS_BOUND] if answers.class_radius else []
         elif measure in answers.measures:
-            held = [bound for bound in bounds or ("dual", "cdf", "hoeffding") if bound in answers.bounds]
+            held = [bound for bound in bounds or DEFAULT_BOUNDS if bound in answers.bounds]
         else:
             held = []
         missing = [bound for bound in bounds or () if bound not in held] if measure != CLASS else []
@@ -170,57 +170,7 @@ def _asked(measure: str, bounds: Sequence[str] | None) -> str:
     return f"{named} on the {measure}"
 
 
-def _shared(first: Inputs, second: Inputs) -> tuple[IntArray, IntArray] | None:
-    """Rows of the labelled inputs both hold, or None if the two are not about the same data."""
-    _, rows, other = np.intersect1d(first.indices, second.indices, assume_unique=True, return_indices=True)
-    if np.any(first.labels[rows] != second.labels[other]):
-        return None
-    same_ids = [first.ids[row] for row in rows] == [second.ids[row] for row in other]
-    if rows.size < _FEWEST_SHARED and not same_ids:
-        return None
-    both = first.labelled[rows]
-    return (rows[both], other[both]) if both.any() else None
-
-
-def _pairing_notes(
-    lines: Sequence[tuple[Contender, BoundsTable]], pairings: dict[int, tuple[IntArray, IntArray] | None]
-) -> list[str]:
-    (reference, table), notes = lines[0], {}
-    total = int(table.inputs.labelled.sum())
-    for line, other in lines[1:]:
-        if other is table:
-            continue
-        pairs = pairings[id(other)]
-        own = int(other.inputs.labelled.sum())
-        if pairs is None:
-            notes[line.run] = (
-                f"{line.run} is not about the inputs of {reference.run}: indices or labels differ, so its differences "
-                "are unpaired and may be due to the inputs"
-            )
-        elif not pairs[0].size == own == total:
-            notes[line.run] = (
-                f"{line.run} shares {pairs[0].size} inputs with {reference.run}, which has {total}, and has {own}: its "
-                "differences are over the shared ones"
-            )
-    return list(notes.values())
-
-
-def _kept(table: BoundsTable, measure: str, bound: str, cut: float | None, radii: FloatArray) -> BoolArray:
-    """Which inputs are right and keep what is asked, shape ``(inputs, radii)``."""
-    right = table.inputs.right[:, None]
-    if cut is None:
-        return np.asarray(right & (table.class_radius()[:, None] >= radii), dtype=np.bool_)
-    return np.asarray(right & (table.lower(measure=measure, bound=bound, radii=radii) > cut), dtype=np.bool_)
-
-
-def _difference(
-    first: BoolArray, inputs: Inputs, second: BoolArray, others: Inputs, pairs: tuple[IntArray, IntArray] | None
-) -> Difference:
-    if pairs is None:
-        return unpaired_difference(
-            int(first.sum()), int(inputs.labelled.sum()), int(second.sum()), int(others.labelled.sum())
-        )
-    one, other = first[pairs[0]], second[pairs[1]]
-    return paired_difference(
-        only_first=int(np.sum(one & ~other)), only_second=int(np.sum(other & ~one)), inputs=one.size
-    )
+def _pairing_notes(lines: Sequence[tuple[Contender, BoundsTable]], pairings: dict[int, Pairing]) -> list[str]:
+    reference, table = lines[0]
+    others = {line.run: pairings[id(other)] for line, other in lines[1:] if other is not table}
+    return [f"{run} and {reference.run} are {pairing.words}" for run, pairing in others.items()]

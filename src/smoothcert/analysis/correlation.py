@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
 from smoothcert.analysis.bootstrap import Estimate, bootstrap_estimate
-from smoothcert.analysis.bounds_table import BoolArray, BoundsTable
-from smoothcert.analysis.sampled_bounds import Source, bounds_table
-from smoothcert.analysis.sweep import common_bound
+from smoothcert.analysis.inputs import BoolArray
+from smoothcert.analysis.source import Source, bounds_table
+from smoothcert.analysis.table import BoundsTable, common_bound
 from smoothcert.errors import DataError
 from smoothcert.typing import FloatArray, IntArray
 
@@ -20,7 +19,7 @@ class RadiusCorrelation:
     """A measure against the class radius, over the inputs that have both and are not abstained on.
 
     Args:
-        measure: ``"score"`` or ``"margin"``.
+        measure: A measure of the run.
         bound: None where the values are the smoothed measure itself; else the bound whose certified value at radius 0
             they are, as a published log holds nothing else.
         values: The measure, shape ``(inputs,)``.
@@ -68,7 +67,7 @@ def radius_correlation(
 
     Args:
         run: A run, or a :class:`~smoothcert.analysis.BoundsTable` made from one.
-        measure: ``"score"`` or ``"margin"``.
+        measure: A measure of the run.
         bound: Take this bound at radius 0; None for the smoothed measure itself, or where it is not held for the first
             of dual, cdf, hoeffding that is.
         class_radii: Where the class radii come from, if not from the run: a run of the same classifier on the same
@@ -85,6 +84,8 @@ def radius_correlation(
     References:
         Kumar et al. (2020), Figure 4, https://arxiv.org/abs/2009.08061.
     """
+    from scipy.stats import rankdata  # not at the top: it would double the start of every command
+
     table = bounds_table(run, alpha=alpha)
     table.require_inputs()
     by = bound if bound is not None or table.answers.smoothed else common_bound([table])

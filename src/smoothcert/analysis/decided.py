@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from smoothcert.runs import Run
 
 REFERENCE = 100_000
-"""Samples an input that Cohen et al. and Kumar et al. take, whatever the question."""
+"""Samples per input that Cohen et al. and Kumar et al. take, whatever the question."""
 
 ANSWERS = (CERTIFIED, REFUTED, UNDECIDED)
 COLUMNS = ("index", "label", "prediction", "answer", "pilot_votes_counts", "votes_counts")
@@ -38,9 +38,9 @@ class DecidedSummary:
         certified: Fraction certified, right or not.
         refuted: Fraction refuted.
         undecided: Fraction without an answer.
-        n0: Pilot samples an input.
+        n0: Pilot samples per input.
         max_n: Most estimation samples an input might take.
-        mean_samples: Mean number of samples an input, pilot included.
+        mean_samples: Mean number of samples per input, pilot included.
         median_samples: Median of the same.
         samples: For each answer the numbers of samples its inputs took, each of shape ``(inputs,)``.
     """

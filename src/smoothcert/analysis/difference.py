@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scipy.optimize import brentq
 from scipy.special import ndtri
 
 from smoothcert._check import check_count
@@ -19,7 +18,7 @@ _TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True)
-class Difference:
+class FractionDifference:
     """A difference of two fractions and its two-sided 95% interval over the draw of the inputs.
 
     Both intervals are score intervals: approximate, with coverage close to 95% also for few inputs and for fractions at
@@ -40,7 +39,7 @@ class Difference:
     method: str
 
 
-def paired_difference(*, only_first: int, only_second: int, inputs: int) -> Difference:
+def paired_difference(*, only_first: int, only_second: int, inputs: int) -> FractionDifference:
     """Difference of two fractions of the same inputs, from the inputs that have only one of the two properties.
 
     Tango's interval: all differences that a score test of the multinomial model does not reject at 5%.
@@ -81,10 +80,10 @@ def paired_difference(*, only_first: int, only_second: int, inputs: int) -> Diff
             return 0.0
         return gap / math.sqrt(variance) if variance > 0.0 else math.copysign(math.inf, gap)
 
-    return Difference(value, *_interval(statistic, value), total, PAIRED)
+    return FractionDifference(value, *_interval(statistic, value), total, PAIRED)
 
 
-def unpaired_difference(first: int, first_inputs: int, second: int, second_inputs: int) -> Difference:
+def unpaired_difference(first: int, first_inputs: int, second: int, second_inputs: int) -> FractionDifference:
     """Difference of the fractions ``second / second_inputs - first / first_inputs`` of independent inputs.
 
     Newcombe's hybrid of the two Wilson intervals.
@@ -104,11 +103,13 @@ def unpaired_difference(first: int, first_inputs: int, second: int, second_input
     (p, p_low, p_high), (q, q_low, q_high) = _wilson(first, first_inputs), _wilson(second, second_inputs)
     low = q - p - math.hypot(q - q_low, p_high - p)
     high = q - p + math.hypot(q_high - q, p - p_low)
-    return Difference(q - p, max(low, -1.0), min(high, 1.0), int(second_inputs), UNPAIRED)
+    return FractionDifference(q - p, max(low, -1.0), min(high, 1.0), int(second_inputs), UNPAIRED)
 
 
 def _interval(statistic: Callable[[float], float], value: float) -> tuple[float, float]:
     """Ends of the differences whose statistic lies within 1.96 of 0; the statistic is 0 at ``value``."""
+    from scipy.optimize import brentq  # not at the top: it would double the start of every command
+
     low, high = -1.0 + _TOLERANCE, 1.0 - _TOLERANCE
     below, above = low, high
     if statistic(low) > _Z:
@@ -119,11 +120,11 @@ def _interval(statistic: Callable[[float], float], value: float) -> tuple[float,
 
 
 def _wilson(count: int, inputs: int) -> tuple[float, float, float]:
+    from scipy.stats import binomtest  # not at the top: it would double the start of every command
+
     total = check_count("inputs", inputs)
     successes = check_count("count", count, at_least=0)
     if successes > total:
         raise InvalidArgumentError(f"count must be at most inputs = {total}; got {successes}")
-    p = successes / total
-    center = (p + _Z**2 / (2 * total)) / (1 + _Z**2 / total)
-    reach = _Z / (1 + _Z**2 / total) * math.sqrt(p * (1 - p) / total + _Z**2 / (4 * total**2))
-    return p, max(center - reach, 0.0), min(center + reach, 1.0)
+    interval = binomtest(successes, total).proportion_ci(CONFIDENCE, method="wilson")
+    return successes / total, float(interval.low), float(interval.high)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import pyarrow as pa
 
-from smoothcert.analysis.bounds_table import Answers, BoundsTable, Inputs
+from smoothcert._check import check_choice
+from smoothcert.analysis.inputs import Inputs
+from smoothcert.analysis.table import Askable, BoundsTable
 from smoothcert.bounds import BOUNDS
 from smoothcert.errors import DataError
 from smoothcert.scores import MEASURES
@@ -60,11 +62,12 @@ class ImportedBounds(BoundsTable):
         seconds: float = 0.0,
         drawn: int = 0,
     ) -> None:
-        super().__init__(inputs, alpha=alpha, sigma=sigma, seconds=seconds, drawn=drawn)
+        super().__init__(
+            None, inputs, class_radius=class_radius, alpha=alpha, sigma=sigma, seconds=seconds, drawn=drawn
+        )
         self._lower = lower
-        self._class_radius = class_radius
         grids = [frozenset(at) for at in lower.values()]
-        self.answers = Answers(
+        self.answers = Askable(
             measures=tuple(m for m in MEASURES if any(measure == m for measure, _ in lower)),
             bounds=tuple(b for b in BOUNDS if any(bound == b for _, bound in lower)),
             radii=tuple(sorted(frozenset.intersection(*grids))) if grids else (),
@@ -74,7 +77,7 @@ class ImportedBounds(BoundsTable):
         )
 
     @classmethod
-    def from_run(cls, run: ImportedRun) -> ImportedBounds:
+    def from_log(cls, run: ImportedRun) -> ImportedBounds:
         """Read the rows of an imported run.
 
         Raises:
@@ -109,6 +112,10 @@ class ImportedBounds(BoundsTable):
             seconds=seconds,
             drawn=len(inputs) * (run.config.n0 + run.config.n) if seconds > 0.0 else 0,
         )
+
+    def ends(self, measure: str) -> tuple[float, float]:
+        """Smallest and largest value of a measure that a log may hold."""
+        return self._ranges[check_choice("measure", measure, tuple(self._ranges))]
 
     def class_radius(self) -> FloatArray:
         """Class radius of each input as printed; 0 where abstained.

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from smoothcert._check import check_alpha, check_choice, check_count, check_radii
-from smoothcert.bounds.cdf import cdf_lower
-from smoothcert.bounds.thresholds import DEFAULT_THRESHOLDS
+from smoothcert._check import check_alpha, check_count, check_radii
+from smoothcert.bounds.cdf import DEFAULT_THRESHOLDS, cdf_lower
 from smoothcert.errors import DataError
-from smoothcert.scores import MEASURES
 from smoothcert.typing import FloatArray
 
 if TYPE_CHECKING:
@@ -31,7 +29,7 @@ class Streamed(Protocol):
         """What defines the run."""
 
     def iter_records(self) -> Iterable[Record]:
-        """One record an input."""
+        """One record per input."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ class Placement:
     """The CDF bound with so many thresholds placed so, over the inputs of a run.
 
     Args:
-        measure: ``"score"`` or ``"margin"``.
+        measure: ``"score"``, ``"margin"`` or another stored measure; the lead is made of several.
         placement: ``"equal_mass"``, ``"uniform"`` or ``"all"``.
         thresholds: Number of thresholds at most; None for ``"all"``.
         radius: L2 radius in input units.
@@ -74,7 +72,7 @@ def threshold_placement(
 
     Args:
         run: A run sampled here.
-        measure: ``"score"`` or ``"margin"``.
+        measure: ``"score"``, ``"margin"`` or another stored measure; the lead is made of several.
         radii: Radii in input units, shape ``(radii,)`` or one number.
         thresholds: Numbers of thresholds.
         alpha: Instead of the run's own.
@@ -90,7 +88,6 @@ def threshold_placement(
     References:
         Kumar et al. (2020), Section 4.1, https://arxiv.org/abs/2009.08061.
     """
-    check_choice("measure", measure, tuple(MEASURES))
     distances = check_radii(radii)
     level = check_alpha(run.config.alpha if alpha is None else alpha)
     counts = [check_count("thresholds", count) for count in thresholds]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from smoothcert.bounds import deal_seed
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import DataError
-from smoothcert.scores import MEASURES, Measure
-from smoothcert.typing import IntArray
+from smoothcert.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from smoothcert.runs import RunConfig
@@ -28,18 +28,27 @@ class RunLike(Protocol):
     def config(self) -> RunConfig:
         """What defines the run."""
 
+    @property
+    def ranges(self) -> Mapping[str, tuple[float, float]]:
+        """Smallest and largest value of each measure it holds histograms of."""
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of the lead it holds histograms of; 0 where there are none."""
+
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The records by ascending index, with these columns of ``smoothcert.runs.records.SCHEMA``."""
+        """The records by ascending index, with these columns of ``smoothcert.runs.records``."""
 
 
 def stacks(
-    run: RunLike, measure: str, *, indices: IntArray, stages: Sequence[str] = STAGES
+    run: RunLike, measure: str, *, ends: tuple[float, float], indices: IntArray, stages: Sequence[str] = STAGES
 ) -> Iterator[tuple[HistogramStack, ...]]:
     """Histograms of some inputs, chunk by chunk in their order.
 
     Args:
         run: A run sampled here.
-        measure: ``"score"`` or ``"margin"``.
+        measure: Name of the columns: a stored measure, or a pair of the lead such as ``"lead_0"``.
+        ends: Smallest and largest value of it.
         indices: Inputs that the run holds samples of, ascending; it may hold more by now.
         stages: Some of ``"pilot"`` and ``"sample"``.
 
@@ -49,13 +58,51 @@ def stacks(
     Raises:
         DataError: If the run mixes grids.
     """
-    names = [f"{measure}_{stage}" for stage in stages]
-    columns = ["index", "levels", *(f"{name}_{side}" for name in names for side in ("cells", "counts"))]
-    for table in in_chunks((_rows(table, indices) for table in run.tables(columns)), CHUNK):
+    for table in _tables(run, measure, indices=indices, stages=stages):
+        yield tuple(_stack(table, measure, stage, ends) for stage in stages)
+
+
+class Certifiable(NamedTuple):
+    """Consecutive inputs and all that their bounds are computed from: the arguments of ``smoothcert.bounds``."""
+
+    pilots: HistogramStack
+    samples: HistogramStack
+    seeds: list[int]  # of the deal of the dual bound
+    offsets: FloatArray  # from the input to the point that was sampled around
+    prices: FloatArray  # of the noise, in alpha
+
+    def first(self, rows: int) -> Certifiable:
+        """The first so many inputs."""
+        pilots, samples, seeds, offsets, prices = self
+        return Certifiable(pilots[:rows], samples[:rows], seeds[:rows], offsets[:rows], prices[:rows])
+
+
+def certifiable(run: RunLike, measure: str, *, ends: tuple[float, float], indices: IntArray) -> Iterator[Certifiable]:
+    """Both stages of :func:`stacks`, with what the certificates of each input need beside them."""
+    more = ("seed", "content_hash", "offset", "price")
+    for table in _tables(run, measure, indices=indices, stages=STAGES, more=more):
+        noise = zip(table["seed"].to_pylist(), table["content_hash"].to_pylist(), strict=True)
+        offsets, prices = (table[name].fill_null(0.0).to_numpy() for name in ("offset", "price"))
+        yield Certifiable(
+            _stack(table, measure, "pilot", ends),
+            _stack(table, measure, "sample", ends),
+            [deal_seed(seed, content, measure) for seed, content in noise],
+            offsets,
+            prices,
+        )
+
+
+def _tables(
+    run: RunLike, measure: str, *, indices: IntArray, stages: Sequence[str], more: Sequence[str] = ()
+) -> Iterator[pa.Table]:
+    """Rows of at most ``CHUNK`` inputs at a time, on one grid."""
+    columns = [f"{measure}_{stage}_{side}" for stage in stages for side in ("cells", "counts")]
+    every = run.tables(["index", "levels", *more, *columns])
+    for table in in_chunks((_rows(table, indices) for table in every), CHUNK):
         levels = np.unique(table["levels"])
         if levels.size > 1:
             raise DataError(f"all inputs of a run must be on one grid of scores; got grids of {levels} levels")
-        yield tuple(_stack(table, name, levels=int(levels[0]), ends=MEASURES[measure]) for name in names)
+        yield table
 
 
 def _rows(table: pa.Table, indices: IntArray) -> pa.Table:
@@ -63,10 +110,14 @@ def _rows(table: pa.Table, indices: IntArray) -> pa.Table:
     return table if wanted.all() else table.filter(pa.array(wanted))
 
 
-def _stack(table: pa.Table, name: str, *, levels: int, ends: Measure) -> HistogramStack:
-    starts, cells = lists(table[f"{name}_cells"])
-    counts = lists(table[f"{name}_counts"])[1]
-    return HistogramStack.checked(starts, cells, counts, lower=ends.lower, upper=ends.upper, levels=levels)
+def _stack(table: pa.Table, measure: str, stage: str, ends: tuple[float, float]) -> HistogramStack:
+    starts, cells = lists(table[f"{measure}_{stage}_cells"])
+    counts = lists(table[f"{measure}_{stage}_counts"])[1]
+    if (empty := np.flatnonzero(np.diff(starts) == 0)).size and stage == "sample":
+        index = table["index"][int(empty[0])].as_py()
+        raise DataError(f"input {index} has no samples of {measure}, though others of the run have")
+    levels = table["levels"][0].as_py()
+    return HistogramStack.checked(starts, cells, counts, lower=ends[0], upper=ends[1], levels=levels)
 
 
 def lists(column: pa.ChunkedArray) -> tuple[IntArray, IntArray]:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from smoothcert.analysis.bootstrap import Estimate, bootstrap_estimate
-from smoothcert.analysis.bounds_table import BoundsTable, SkippedInput
+from smoothcert.analysis.inputs import SkippedInput
 from smoothcert.analysis.proportion import Proportion, proportion
-from smoothcert.analysis.sampled_bounds import bounds_table
+from smoothcert.analysis.source import bounds_table
 from smoothcert.analysis.stored_histograms import RunLike
+from smoothcert.analysis.table import BoundsTable
 from smoothcert.typing import AnyArray, FloatArray
 
 
@@ -25,8 +26,8 @@ class RunSummary:
         unlabelled: Certified inputs without a label; they count nowhere a label is needed.
         sigma: Standard deviation of the noise, in input units.
         alpha: Probability that a certificate is wrong, over the sampling noise.
-        n0: Pilot samples an input.
-        n: Estimation samples an input.
+        n0: Pilot samples per input.
+        n: Estimation samples per input.
         accuracy: Fraction of labelled inputs classified right, abstentions counted as wrong; ``None`` without labels.
         abstention: Fraction of inputs the smoothed classifier abstains on.
         mean_class_radius: Mean over inputs, 0 for abstentions; ``None`` where an imported log does not hold it.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
-from functools import lru_cache
+from concurrent.futures import BrokenExecutor
 from itertools import chain, islice
-from multiprocessing import get_context
-from threading import current_thread, main_thread
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from smoothcert._check import check_count
 
@@ -19,17 +18,18 @@ Chunk = TypeVar("Chunk")
 Result = TypeVar("Result")
 
 FEWEST = 8  # chunks worth starting processes for, which takes about a second
+_IDLE = 30.0  # seconds without work after which a process ends by itself
+_LOOK = 0.5  # seconds between a process's looks at whether the one it works for is still there
 _workers = 1
 
 
 def set_workers(count: int) -> None:
     """Compute bounds of many inputs by this many processes from now on; 1, the default, starts none.
 
-    Results do not depend on it. The command line uses one a processor. A script that asks for more than one needs
-    the usual ``if __name__ == "__main__":`` around what it does, since each process imports it.
+    Results do not depend on it, and the processes end with the one they work for, however that ends.
 
     Args:
-        count: Processes, at least 1.
+        count: Processes, at least 1; the command line takes :func:`smoothcert.cpus.usable_cpus`.
 
     Raises:
         InvalidArgumentError: If there is to be none.
@@ -52,55 +52,47 @@ def spread(function: Callable[[Chunk], Result], chunks: Iterable[Chunk]) -> Iter
     first = deque(islice(coming, FEWEST))
     enough = len(first) == FEWEST
     every = chain((first.popleft() for _ in range(len(first))), coming)
-    if not enough:
-        yield from map(function, every)
-        return
-    waiting: deque[tuple[Future[Result] | None, Chunk]] = deque()
+    yield from _by_processes(function, every) if enough else map(function, every)
+
+
+def _by_processes(function: Callable[[Chunk], Result], chunks: Iterator[Chunk]) -> Iterator[Result]:
+    import joblib  # not at the top: most commands start no process, and it takes a tenth of a second
+
+    sent: deque[Chunk] = deque()
+
+    def calls() -> Iterator[Any]:
+        for chunk in chunks:
+            sent.append(chunk)
+            yield joblib.delayed(function)(chunk)
+
+    pool = joblib.Parallel(
+        n_jobs=_workers,
+        batch_size=1,
+        return_as="generator",
+        max_nbytes=None,  # no files: a process killed would leave them
+        idle_worker_timeout=_IDLE,
+        initializer=_work_for,
+        initargs=(os.getpid(),),
+    )
     try:
-        for chunk in every:
-            waiting.append((_submit(function, chunk), chunk))
-            while len(waiting) > 2 * _workers or (waiting and _workers == 1):
-                yield _result(function, *waiting.popleft())
-        while waiting:
-            yield _result(function, *waiting.popleft())
-    finally:
-        for future, _ in waiting:
-            if future is not None:
-                future.cancel()
+        for result in pool(calls()):
+            sent.popleft()
+            yield result
+    except BrokenExecutor:  # a process was killed, for memory perhaps: go on without them
+        set_workers(1)
+        yield from map(function, chain(sent, chunks))
 
 
-def _submit(function: Callable[[Chunk], Result], chunk: Chunk) -> Future[Result] | None:
-    """Nothing if there are no processes any more."""
-    try:
-        with _interrupts_ignored():
-            return None if _workers == 1 else _pool(_workers).submit(function, chunk)
-    except BrokenExecutor:
-        return None
+def _work_for(parent: int) -> None:
+    """In a process that was started: leave Ctrl-C to the one it works for, and end when that is gone.
 
+    joblib ends its processes when this one exits, but not when it is killed or terminated.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-@contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    """Processes started inside ignore Ctrl-C: it is for this one, and they end with it."""
-    if current_thread() is not main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
 
-
-def _result(function: Callable[[Chunk], Result], future: Future[Result] | None, chunk: Chunk) -> Result:
-    if future is not None:
-        try:
-            return future.result()
-        except BrokenExecutor:  # a process was killed, for memory perhaps: go on without them
-            _pool.cache_clear()
-            set_workers(1)
-    return function(chunk)
-
-
-@lru_cache(maxsize=1)
-def _pool(workers: int) -> Executor:
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    threading.Thread(target=watch, daemon=True).start()

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from smoothcert.errors import InvalidArgumentError
+from smoothcert.outputs import as_scores
 
 Classifier = Callable[[Tensor], Tensor]
 
@@ -50,14 +51,14 @@ def class_scores(
         classifier: From a float32 batch to ``(batch, num_classes)``.
         batch: Shape ``(batch, *input_shape)``, float32.
         precision: ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast.
-        outputs: ``"logits"``, or ``"probabilities"``, which are taken as they are.
+        outputs: One of :data:`smoothcert.outputs.OUTPUTS`.
 
     Returns:
         Shape ``(batch, num_classes)``, float32.
     """
     with torch.autocast(batch.device.type, getattr(torch, precision), enabled=precision != "float32"):
         values = classifier(batch)
-    return values.float().softmax(dim=1) if outputs == "logits" else values.float()
+    return as_scores(values.float(), outputs)
 
 
 def compare_scores(reference: Iterable[Tensor], candidate: Iterable[Tensor]) -> ScoreDifference:

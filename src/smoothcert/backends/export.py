@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from smoothcert.backends.extras import import_runtime
 from smoothcert.errors import ModelError
+from smoothcert.extras import import_optional
 
 INPUT, OUTPUT = "x", "scores"
 _EXAMPLES = 2  # a batch of one would be taken for a constant
@@ -31,7 +31,7 @@ def to_onnx(module: nn.Module, example_shape: tuple[int, ...], *, backend: str, 
         ModelError: If the module cannot be exported with a dynamic batch.
     """
     for package in ("onnx", "onnxscript"):
-        import_runtime(package, backend=backend, extra=extra)
+        import_optional(package, what=f"backend {backend!r}", extra=extra)
     example = torch.rand((_EXAMPLES, *example_shape))
     try:
         program = torch.export.export(module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from smoothcert.backends.export import INPUT, to_onnx
-from smoothcert.backends.extras import import_runtime
 from smoothcert.errors import ModelError
+from smoothcert.extras import import_optional
 
 
 class OnnxRuntimeClassifier:
@@ -26,7 +26,7 @@ class OnnxRuntimeClassifier:
     """
 
     def __init__(self, module: nn.Module, example_shape: tuple[int, ...], *, num_threads: int) -> None:
-        runtime = import_runtime("onnxruntime", backend="onnxruntime", extra="onnx")
+        runtime = import_optional("onnxruntime", what="backend 'onnxruntime'", extra="onnx")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = num_threads
         options.inter_op_num_threads = 1
@@ -65,7 +65,7 @@ class OpenVinoClassifier:
     """
 
     def __init__(self, module: nn.Module, example_shape: tuple[int, ...], *, num_threads: int) -> None:
-        runtime = import_runtime("openvino", backend="openvino", extra="openvino")
+        runtime = import_optional("openvino", what="backend 'openvino'", extra="openvino")
         core = runtime.Core()
         graph = core.read_model(to_onnx(module, example_shape, backend="openvino", extra="openvino"), b"")
         settings: dict[str, Any] = {

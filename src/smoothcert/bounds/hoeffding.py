@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from smoothcert._check import check_alpha, check_radii
-from smoothcert.bounds._shift import shifted_probability
+from smoothcert.bounds.shift import shifted_probability
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from smoothcert._check import check_alpha, check_choice, check_radii, check_sigma, check_threshold
-from smoothcert.bounds._search import largest_shift_above
-from smoothcert.bounds.cdf import cdf_lower
-from smoothcert.bounds.dual import dual_lower, dual_shift_above
-from smoothcert.bounds.hoeffding import hoeffding_lower
+from smoothcert._check import check_alpha, check_count, check_offset, check_price, check_sigma
+from smoothcert.bounds.table import bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
-
-LARGEST_SHIFT = 1e6  # in units of sigma: far below, every bound is at the end of its range already
-BOUNDS = ("dual", "cdf", "hoeffding", "clopper_pearson")
 
 
 @dataclass(frozen=True)
@@ -40,10 +34,15 @@ class ScoreCertificate:
         sample: Scores of the estimation samples, at least one.
         sigma: Standard deviation of the noise, in input units.
         alpha: Failure probability in ``(0, 1/2]``.
+        seed: Of the deal of the dual bound, which must not depend on the samples: :func:`~smoothcert.bounds.deal_seed`.
+        offset: L2 distance from the input to the point that was sampled around, in input units. Radii are measured from
+            the input: bounds are asked at ``radius + offset``, and certified radii shrink by it, not below 0.
+        price: Part of ``alpha`` that is not left for the statements, such as how far the noise may be from Gaussian in
+            total variation.
 
     Raises:
-        InvalidArgumentError: If the histograms differ in range or levels, there is no estimation sample, or ``sigma``
-            or ``alpha`` is outside its domain.
+        InvalidArgumentError: If the histograms differ in range or levels, there is no estimation sample, or another
+            argument is outside its domain.
 
     References:
         Kumar et al. (2020), https://arxiv.org/abs/2009.08061, for ``hoeffding`` and ``cdf``.
@@ -53,11 +52,17 @@ class ScoreCertificate:
     sample: ScoreHistogram
     sigma: float
     alpha: float
+    seed: int = 0
+    offset: float = 0.0
+    price: float = 0.0
 
     def __post_init__(self) -> None:
         """Check the arguments."""
         check_sigma(self.sigma)
         check_alpha(self.alpha)
+        check_count("seed", self.seed, at_least=0)
+        check_offset(self.offset)
+        check_price(self.price, alpha=self.alpha)
         self.sample.merge(self.pilot)  # raises unless range and levels agree
         if self.sample.n == 0:
             raise InvalidArgumentError("sample must hold at least one estimation sample; it is empty")
@@ -84,7 +89,7 @@ class ScoreCertificate:
         Raises:
             InvalidArgumentError: If a radius is negative or not finite, or the bound is unknown.
         """
-        return _lower(self.pilot, self.sample, self._shifts(radii), self.alpha, bound, joint)
+        return self._bounds(lower_bounds, radii, bound, joint)
 
     def upper(
         self, radii: float | Sequence[float] | FloatArray, bound: str = "dual", *, joint: bool = False
@@ -93,9 +98,7 @@ class ScoreCertificate:
 
         The mirror of :meth:`lower`, with the same arguments.
         """
-        pilot, sample = self.pilot.mirrored(), self.sample.mirrored()
-        total = self.sample.lower + self.sample.upper
-        return total - _lower(pilot, sample, self._shifts(radii), self.alpha, bound, joint)
+        return self._bounds(upper_bounds, radii, bound, joint)
 
     def interval(
         self, radii: float | Sequence[float] | FloatArray, bound: str = "dual", *, joint: bool = False
@@ -105,7 +108,7 @@ class ScoreCertificate:
         Returns:
             Two arrays of shape ``(radii,)``: no shift within the radius brings the smoothed value outside them.
         """
-        half = self.with_alpha(self.alpha / 2)
+        half = replace(self, alpha=self._level / 2, price=0.0)
         return half.lower(radii, bound, joint=joint), half.upper(radii, bound, joint=joint)
 
     def radius(self, threshold: float, bound: str = "dual") -> float:
@@ -125,32 +128,42 @@ class ScoreCertificate:
         Raises:
             InvalidArgumentError: If the threshold is not finite or the bound is unknown.
         """
-        check_choice("bound", bound, BOUNDS)
-        level = check_threshold(threshold)
-        if level < self.sample.lower:
-            return float("inf")
-        if bound == "dual":
-            return self.sigma * dual_shift_above(level, pilot=self.pilot, sample=self.sample, alpha=self.alpha)
-        return self.sigma * largest_shift_above(
-            lambda r: _lower(self.pilot, self.sample, r, self.alpha, bound, False), level
+        [found] = certified_radii(
+            [self.pilot],
+            [self.sample],
+            threshold=threshold,
+            sigma=self.sigma,
+            alpha=self._level,
+            bound=bound,
+            seeds=[self.seed],
+            offsets=[self.offset],
         )
+        return float(found)
 
     def with_alpha(self, alpha: float) -> ScoreCertificate:
         """The same samples at another failure probability."""
-        return ScoreCertificate(self.pilot, self.sample, self.sigma, alpha)
+        return replace(self, alpha=alpha)
 
-    def _shifts(self, radii: float | Sequence[float] | FloatArray) -> FloatArray:
-        return np.minimum(check_radii(radii) / self.sigma, LARGEST_SHIFT)
+    @property
+    def _level(self) -> float:
+        """What is left of ``alpha`` for the statements."""
+        return self.alpha - self.price
 
-
-def _lower(
-    pilot: ScoreHistogram, sample: ScoreHistogram, r: FloatArray, alpha: float, bound: str, joint: bool
-) -> FloatArray:
-    check_choice("bound", bound, BOUNDS)
-    if bound == "hoeffding":
-        return hoeffding_lower(sample, r=r, alpha=alpha)
-    if bound == "cdf":
-        return cdf_lower(sample, r=r, alpha=alpha)
-    if bound == "clopper_pearson":
-        return cdf_lower(sample, r=r, alpha=alpha, band="clopper_pearson", placement="all")
-    return dual_lower(pilot, sample, r=r, alpha=alpha / r.size if joint else alpha)
+    def _bounds(
+        self,
+        function: Callable[..., FloatArray],
+        radii: float | Sequence[float] | FloatArray,
+        bound: str,
+        joint: bool,
+    ) -> FloatArray:
+        [bounds] = function(
+            [self.pilot],
+            [self.sample],
+            radii=radii,
+            sigma=self.sigma,
+            alpha=self._level / (bound_named(bound).statements(np.size(radii)) if joint else 1),
+            bound=bound,
+            seeds=[self.seed],
+            offsets=[self.offset],
+        )
+        return np.asarray(bounds)

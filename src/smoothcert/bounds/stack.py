@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
@@ -26,6 +26,7 @@ class HistogramStack:
         lower: Smallest value a score can take.
         upper: Largest value a score can take.
         levels: Number of equal steps of the range.
+        exact: Whether every sample lies on a grid point, so that rounding up changes nothing.
 
     Example:
         >>> h = ScoreHistogram.from_samples([0.1, 0.5, 0.5, 1.0], lower=0.0, upper=1.0, levels=4)
@@ -40,6 +41,7 @@ class HistogramStack:
     lower: float
     upper: float
     levels: int
+    exact: bool = False
 
     @classmethod
     def checked(
@@ -83,7 +85,8 @@ class HistogramStack:
         pairs = [histogram.to_sparse() for histogram in histograms]
         cells, counts = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
         starts = np.cumsum([0, *(pair[0].size for pair in pairs)])
-        return cls(starts, cells, counts, first.lower, first.upper, first.levels)
+        exact = all(histogram.exact for histogram in histograms)
+        return cls(starts, cells, counts, first.lower, first.upper, first.levels, exact)
 
     def __len__(self) -> int:
         """Number of inputs."""
@@ -96,9 +99,7 @@ class HistogramStack:
             raise InvalidArgumentError(f"inputs must be consecutive; got a step of {step}")
         starts = self.starts[first : max(last, first) + 1]
         entries = slice(int(starts[0]), int(starts[-1]))
-        return HistogramStack(
-            starts - starts[0], self.cells[entries], self.counts[entries], self.lower, self.upper, self.levels
-        )
+        return replace(self, starts=starts - starts[0], cells=self.cells[entries], counts=self.counts[entries])
 
     @property
     def n(self) -> IntArray:
@@ -135,13 +136,18 @@ class HistogramStack:
         """Every input as :meth:`~smoothcert.histogram.ScoreHistogram.mirrored`: lower bounds on it are upper bounds."""
         sizes = np.diff(self.starts)
         backwards = np.repeat(self.starts[:-1] + self.starts[1:] - 1, sizes) - np.arange(self.cells.size)
-        cells = self.levels - np.minimum(self.cells[backwards] + 1, self.levels)
+        up = 0 if self.exact else 1
+        cells = self.levels - np.minimum(self.cells[backwards] + up, self.levels)
         begins = np.ones(cells.size, dtype=np.bool_)  # the two highest cells become one
         begins[1:] = np.diff(cells) != 0
         begins[self.starts[:-1][sizes > 0]] = True
         counts = np.add.reduceat(self.counts[backwards], np.flatnonzero(begins)) if cells.size else self.counts
         starts = np.concatenate(([0], np.cumsum(begins)))[self.starts]
-        return HistogramStack(starts, cells[begins], counts, self.lower, self.upper, self.levels)
+        return replace(self, starts=starts, cells=cells[begins], counts=counts)
+
+    def split(self) -> Iterator[HistogramStack]:
+        """Each input as a stack of one."""
+        return (self[row : row + 1] for row in range(len(self)))
 
     def each(self) -> Iterator[ScoreHistogram]:
         """The histograms one by one, in full."""
@@ -149,7 +155,7 @@ class HistogramStack:
             entries = slice(int(self.starts[row]), int(self.starts[row + 1]))
             counts = np.zeros(self.levels + 1, dtype=np.int64)
             counts[self.cells[entries]] = self.counts[entries]
-            yield ScoreHistogram(counts, self.lower, self.upper)
+            yield ScoreHistogram(counts, self.lower, self.upper, self.exact)
 
 
 Histograms: TypeAlias = Sequence[ScoreHistogram] | HistogramStack

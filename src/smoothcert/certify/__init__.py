@@ -3,6 +3,7 @@
 ``runs`` below it only stores and reads.
 """
 
-from smoothcert.certify.engine import certify_run
+from smoothcert.certify.running import certify_run
+from smoothcert.spec import DataSpec, ExecutionSpec, ModelSpec, RunSpec, SamplingSpec
 
-__all__ = ["certify_run"]
+__all__ = ["DataSpec", "ExecutionSpec", "ModelSpec", "RunSpec", "SamplingSpec", "certify_run"]

@@ -1,232 +1,115 @@
-"""A run from its arguments: names are resolved, the config is settled, and the missing inputs are sampled."""
+"""Who samples: an engine turns positions in a data set into records, and whoever asked it stores them.
+
+The one here samples in this process. Another one, on many devices or machines, needs to do no more: it prepares the run
+from its spec where it samples, and yields the same records in whatever order they finish.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
-from smoothcert._check import check_alpha, check_choice, check_count, check_sigma
-from smoothcert.certify.filling import fill
-from smoothcert.certify.forward import choose_classifier, score_difference
-from smoothcert.certify.prepare import choose_device, choose_scaling, class_names, count_classes
-from smoothcert.certify.provenance import training_notes
-from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
-from smoothcert.errors import InvalidArgumentError
-from smoothcert.histogram import DEFAULT_LEVELS
-from smoothcert.progress import Reporter
-from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, now
-from smoothcert.runs.run import Run
-from smoothcert.runs.store import RunStore, check_folder
+from smoothcert.certify.inputs import naming, read
+from smoothcert.certify.prepare import Prepared
+from smoothcert.errors import DataError
+from smoothcert.runs.records import Record
 
 if TYPE_CHECKING:
-    from smoothcert.data import Dataset
-    from smoothcert.models import LoadedModel
-
-ON_UNREADABLE = ("fail", "skip")
-DEFAULT_N, DEFAULT_PILOT = 95_000, 5_000
+    from smoothcert.data import Example
+    from smoothcert.sampling import Job
 
 
-def certify_run(
-    model: str | LoadedModel,
-    data: str | Dataset,
-    *,
-    out: Path | str,
-    sigma: float,
-    n: int | None = None,
-    n0: int | None = None,
-    decide: Question | str | None = None,
-    max_n: int | None = None,
-    alpha: float = 0.001,
-    seed: int = 0,
-    weights: Path | str | None = None,
-    denoiser: str | None = None,
-    denoiser_weights: Path | str | None = None,
-    limit: int | None = None,
-    stride: int = 1,
-    split: str | None = None,
-    image_size: int | None = None,
-    resize: int | None = None,
-    interpolation: str | None = None,
-    image_column: str | None = None,
-    label_column: str | None = None,
-    levels: int = DEFAULT_LEVELS,
-    batch_size: int | None = None,
-    device: str | None = None,
-    precision: str = "float32",
-    backend: str = "torch",
-    verify_precision: bool = False,
-    outputs: str = "logits",
-    on_unreadable: str = "fail",
-    reporter: Reporter | None = None,
-) -> Run:
-    """Sample every input of a data set under noise and store what was sampled, for any later question.
+class Engine(Protocol):
+    """Samples inputs of a prepared run."""
 
-    Records are stored one by one. A run that was interrupted, even by a kill, goes on where it stopped when
-    this is called again with the same arguments, and ends with the same records.
+    def records(self, positions: Iterable[int], *, progress: Callable[[int], None]) -> Iterator[Record]:
+        """Sample the inputs at these positions of the data set.
+
+        Args:
+            positions: Read only as far as there is capacity to sample.
+            progress: Called with numbers of samples as they are drawn.
+
+        Returns:
+            One record per input as it finishes; where it cannot be read, with the error in place of samples.
+
+        Raises:
+            ModelError: If the base classifier fails on an input; the message names it.
+        """
+
+
+class LocalEngine:
+    """Samples in this process, on one device: every batch is filled with the oldest inputs that are not finished.
 
     Args:
-        model: Name of the base classifier, or one that is loaded.
-        data: Name of the data set, or one that is loaded; then limit, stride, split, sizes and columns are
-            only noted.
-        out: The run folder.
-        sigma: Standard deviation of the noise, in input units.
-        n: Number of estimation samples an input; None for 95,000.
-        n0: Number of pilot samples an input; None for 5,000, or 100 where a question is decided.
-        decide: The one question to answer for every input, such as ``"score:0.5@0.25"``, with as few samples as it
-            takes each; the run can answer no other. None to sample for any later question.
-        max_n: Largest number of estimation samples to decide with; None for 100,000.
-        alpha: Probability that a certificate is wrong, used when a query names no other.
-        seed: Seed of the noise.
-        weights: File with the weights, where the model needs one.
-        denoiser: Name of a denoiser to put before the model, told ``sigma``; one of
-            ``smoothcert.models.denoised.DENOISER_NAMES``.
-        denoiser_weights: File with its weights, where it needs one.
-        limit: Largest number of inputs, or None for all.
-        stride: Take every stride-th input.
-        split: Split of the data set.
-        image_size: Side to crop images to; None for what the model says of itself.
-        resize: Size of the shorter side before the crop; None for what the model says of itself.
-        interpolation: Filter the images are scaled with, such as ``"bicubic"``; None for what the model says of itself.
-        image_column: Column of the images, where the data have several.
-        label_column: Column of the labels, where the data have several.
-        levels: Number of steps of the score grid.
-        batch_size: Noisy copies in a batch; None finds one. It changes no result.
-        device: Such as ``"cpu"`` or ``"cuda"``; None takes a GPU if there is one.
-        precision: Arithmetic of the forward pass.
-        backend: What runs the forward pass, one of ``smoothcert.backends.BACKENDS``; part of what is certified.
-        verify_precision: Whether to measure, on noisy samples of the first inputs, how far backend and precision move
-            scores away from PyTorch in float32; noted, and stored with the run.
-        outputs: Whether the base classifier returns ``"logits"`` or ``"probabilities"``.
-        on_unreadable: What to do with an input that cannot be read: ``"fail"``, so that no result quietly
-            stands for fewer inputs than asked, or ``"skip"`` to store the reason and go on.
-        reporter: Shows notes and progress; None shows nothing.
-
-    Returns:
-        The finished run.
-
-    Raises:
-        InvalidArgumentError: If an argument is outside its domain, or the backend cannot run at this precision.
-        MissingDependencyError: If the backend's packages are absent.
-        ModelError: If the model cannot be loaded, or cannot be run by the backend, or does not return class scores.
-        DataError: If the data cannot be loaded, a label is outside the classes, or an input cannot be read.
-        RunError: If the folder holds another run or cannot be written.
+        run: What to sample, and with what.
     """
-    reporter = reporter or Reporter()
-    check_sigma(sigma)
-    check_alpha(alpha)
-    question = Question.parse(decide) if isinstance(decide, str) else decide
-    n, n0 = _sizes(question, n=n, n0=n0, max_n=max_n)
-    check_count("levels", levels)
-    _check_seed(seed)
-    check_choice("on_unreadable", on_unreadable, ON_UNREADABLE)
-    check_folder(Path(out))
 
-    from smoothcert.backends.names import EXPORTED
-    from smoothcert.data import load_data
-    from smoothcert.data.preprocess import BILINEAR
-    from smoothcert.models import resolve_model
-    from smoothcert.sampling import Sampler, warn_if_too_few
-    from smoothcert.stopping import UntilDecided
+    def __init__(self, run: Prepared) -> None:
+        self._run = run
+        self._meter = _Meter()
 
-    until = None if question is None else UntilDecided(question=question, n0=n0, max_n=n, alpha=alpha)
-    if until is None:
-        warn_if_too_few(n=n, alpha=alpha)
-    device = choose_device(device)
-    if isinstance(model, str):
-        if model.startswith("python:"):
-            reporter.note(f"{model} runs code of your own")
-        model = resolve_model(model, weights=weights)
-    classifier_name, header = model.name, model.metadata
-    if denoiser is not None:
-        from smoothcert.models.denoised import behind_denoiser
+    def records(self, positions: Iterable[int], *, progress: Callable[[int], None]) -> Iterator[Record]:
+        """Sample the inputs at these positions; see :class:`Engine`."""
+        self._meter = _Meter()
 
-        if denoiser.startswith("python:"):
-            reporter.note(f"{denoiser} runs code of your own")
-        model = behind_denoiser(model, denoiser, sigma=sigma, weights=denoiser_weights)
-    elif denoiser_weights is not None:
-        raise InvalidArgumentError("denoiser_weights needs a denoiser; none was given")
-    scaling = choose_scaling(model, image_size=image_size, resize=resize, interpolation=interpolation)
-    if isinstance(data, str):
-        data = load_data(
-            data,
-            limit=limit,
-            stride=stride,
-            split=split,
-            image_size=scaling.image_size,
-            resize=scaling.resize,
-            interpolation=scaling.interpolation,
-            image_column=image_column,
-            label_column=label_column,
-        )
-    notes = training_notes(header, name=classifier_name, sigma=sigma if denoiser is None else None, data=data)
-    for note in notes:
-        reporter.note(note)
-    num_classes = count_classes(model, data)
-    data.check_labels(num_classes)
-    classifier = choose_classifier(model, data, backend=backend, precision=precision, outputs=outputs, device=device)
-    sampler = Sampler(
-        classifier,
-        sigma=sigma,
-        num_classes=num_classes,
-        levels=levels,
-        batch_size=batch_size,
-        device=device,
-        precision=precision,
-        outputs=outputs,
-    )
-    if verify_precision:
-        moved = f"{backend} in {precision} against PyTorch in float32: {score_difference(model, sampler, data)}"
-        reporter.note(moved)
-        notes += (moved,)
-    config = RunConfig(
-        kind=SAMPLED if question is None else DECIDED,
-        model=model.name,
-        weights_hash=model.weights_hash,
-        weights=None if weights is None else str(weights),
-        data=data.name,
-        data_fingerprint=data.fingerprint,
-        limit=limit,
-        stride=stride,
-        split=split,
-        image_size=scaling.image_size,
-        resize=scaling.resize,
-        interpolation=None if scaling.interpolation == BILINEAR else scaling.interpolation,
-        sigma=float(sigma),
-        n0=int(n0),
-        n=int(n),
-        question=None if question is None else str(question),
-        alpha=float(alpha),
-        seed=int(seed),
-        levels=int(levels),
-        num_classes=num_classes,
-        class_names=class_names(model, data, num_classes=num_classes),
-        precision=precision,
-        backend=None if backend == "torch" else backend,
-        outputs=outputs,
-        device=sampler.device.type,
-        notes=notes,
-        inputs=len(data),
-        versions=current_versions("torch", "numpy", "scipy", *([backend] if backend in EXPORTED else [])),
-        created=now(),
-    )
-    with RunStore(out, config) as store:
-        fill(store, sampler, data, until=until, skip=on_unreadable == "skip", reporter=reporter)
-    return Run.open(out)
+        def drawn(samples: int) -> None:
+            self._meter.count(samples)
+            self._run.watch.glance()
+            progress(samples)
+
+        # No generator of its own: nothing stands between the writer and the sampler.
+        return map(self._charged, self._run.sampler.run(self._jobs(positions), progress=drawn))
+
+    def _jobs(self, positions: Iterable[int]) -> Iterator[Job[Record]]:
+        for position in positions:
+            example = read(self._run.data, position)
+            if not isinstance(example, DataError):
+                yield self._sampling(example)
+                continue
+            yield _nothing(self._run.unreadable(position, example))
+            if self._run.config.spec.execution.on_unreadable == "fail":
+                return  # what has begun is finished
+
+    def _sampling(self, example: Example) -> Job[Record]:
+        """The record of one input; what it cost is added when it is known."""
+        config, sampler, until = self._run.config, self._run.sampler, self._run.until
+        with naming(example):
+            if until is None:
+                sizes = {"n0": config.n0, "n": config.n, "seed": config.seed}
+                samples = yield from sampler.sampling(example.x, label=example.label, **sizes)
+                return Record(example.index, example.id, example.label, 0.0, samples)
+            decision, samples = yield from until.job(sampler, example.x, label=example.label, seed=config.seed)
+            return Record(example.index, example.id, example.label, 0.0, samples, answer=decision.answer)
+
+    def _charged(self, finished: tuple[int, Record]) -> Record:
+        record = finished[1]
+        samples = 0 if record.samples is None else record.samples.n0 + record.samples.n
+        return replace(record, seconds=self._meter.charge(samples))
 
 
-def _sizes(question: Question | None, *, n: int | None, n0: int | None, max_n: int | None) -> tuple[int, int]:
-    """Estimation samples, at most so many where a question is decided, and pilot samples."""
-    if question is None:
-        if max_n is not None:
-            raise InvalidArgumentError(f"max_n is for a run that decides a question; got {max_n!r} and no question")
-        most, pilot = ("n", DEFAULT_N if n is None else n), DEFAULT_PILOT
-    else:
-        if n is not None:
-            raise InvalidArgumentError(f"n is for a run without a question; limit its samples by max_n; got n={n!r}")
-        most, pilot = ("max_n", DEFAULT_MAX_N if max_n is None else max_n), DEFAULT_N0
-    return check_count(*most), check_count("n0", pilot if n0 is None else n0)
+def _nothing(record: Record) -> Job[Record]:
+    """A job that is finished when it begins."""
+    yield from ()
+    return record
 
 
-def _check_seed(seed: int) -> None:
-    if check_count("seed", seed, at_least=0) >= 2**63:
-        raise InvalidArgumentError(f"seed must be less than 2**63; got {seed}")
+class _Meter:
+    """Shares out the time among inputs that are sampled together, by their samples; the shares add up to the whole."""
+
+    def __init__(self) -> None:
+        self._last = time.perf_counter()
+        self._seconds, self._samples = 0.0, 0  # neither charged yet
+
+    def count(self, samples: int) -> None:
+        """Samples were drawn, for whichever input."""
+        self._samples += samples
+
+    def charge(self, samples: int) -> float:
+        """Share, in seconds, of an input that took so many of them."""
+        now = time.perf_counter()
+        self._seconds += now - self._last
+        share = self._seconds * min(1.0, samples / max(self._samples, 1))
+        self._last, self._seconds, self._samples = now, self._seconds - share, max(0, self._samples - samples)
+        return share

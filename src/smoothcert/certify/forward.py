@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from smoothcert.certify.inputs import first_readable, readable
 from smoothcert.errors import DataError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from smoothcert.backends import ScoreDifference
-    from smoothcert.data import Dataset, Example
+    from smoothcert.data import Dataset
     from smoothcert.models import LoadedModel
     from smoothcert.sampling import Sampler
+    from smoothcert.spec import RunSpec
 
 _SEED = 0x5EED  # nothing drawn here enters a record
 _INPUTS, _SAMPLES = 8, 32
 
 
-def choose_classifier(
-    model: LoadedModel, data: Dataset, *, backend: str, precision: str, outputs: str, device: str
-) -> Callable[[Tensor], Tensor]:
-    """The base classifier as ``backend`` runs it: the loaded module itself for ``"torch"``.
+def choose_classifier(model: LoadedModel, data: Dataset, spec: RunSpec) -> Callable[[Tensor], Tensor]:
+    """The base classifier as the spec's backend runs it: the loaded module itself for ``"torch"``.
 
     Raises:
-        InvalidArgumentError: If the backend is unknown, or cannot run at this precision or on this device.
+        InvalidArgumentError: If the backend cannot run at this precision or on this device.
         MissingDependencyError: If its packages are absent.
         ModelError: If it cannot run the model, or returns other scores.
         DataError: If no input can be read: an export needs the shape of one.
@@ -35,18 +35,16 @@ def choose_classifier(
 
     from smoothcert.backends import check_backend, with_backend
 
+    backend, precision, device = spec.sampling.backend, spec.sampling.precision, str(spec.execution.device)
     check_backend(backend, precision=precision, device_type=torch.device(device).type)
     if backend == "torch":
         return model.module
-    example = next(_readable(data), None)
-    if example is None:
-        raise DataError(f"no input of {data.name} can be read")
     return with_backend(
         model.module,
         backend,
-        example_shape=tuple(example.x.shape),
+        example_shape=tuple(first_readable(data).x.shape),
         precision=precision,
-        outputs=outputs,
+        outputs=spec.model.outputs or "logits",
         device=device,
     )
 
@@ -69,7 +67,7 @@ def score_difference(model: LoadedModel, sampler: Sampler, data: Dataset) -> Sco
         model.module.to(sampler.device).eval()
         batches = [
             sampler.noisy(example.x, seed=_SEED).copies("pilot", 0, _SAMPLES)
-            for example in islice(_readable(data), _INPUTS)
+            for example in islice(readable(data), _INPUTS)
         ]
         if not batches:
             raise DataError(f"no input of {data.name} can be read")
@@ -80,16 +78,3 @@ def score_difference(model: LoadedModel, sampler: Sampler, data: Dataset) -> Sco
                 for batch in batches
             ),
         )
-
-
-def _readable(data: Dataset) -> Iterator[Example]:
-    found = (_read(data, position) for position in range(len(data)))
-    return (example for example in found if example is not None)
-
-
-def _read(data: Dataset, position: int) -> Example | None:
-    """The input, or None: that it cannot be read is for the run to say."""
-    try:
-        return data.load(position)
-    except DataError:
-        return None

@@ -1,85 +1,301 @@
-"""From names to what a run needs: a device, images of the right size, a number of classes."""
+"""From a spec to what a run needs: the classifier as it will run, the inputs, a sampler, and the run's config."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-from smoothcert.errors import DataError, ModelError, SmoothcertError
+from smoothcert._check import check_device
+from smoothcert.certify.forward import choose_classifier, score_difference
+from smoothcert.certify.inputs import first_readable, naming, readable
+from smoothcert.certify.probe import Behaviour, Watch, probe
+from smoothcert.certify.provenance import training_notes
+from smoothcert.certify.witness import take_witness
+from smoothcert.errors import DataError, InvalidArgumentError, ModelError
+from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, evenly_spaced, now
+from smoothcert.runs.records import Record
+from smoothcert.spec import DataSpec, RunSpec
+from smoothcert.stopping import UntilDecided
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from smoothcert.data import Dataset
     from smoothcert.models import LoadedModel
+    from smoothcert.progress import Reporter
+    from smoothcert.sampling import Sampler
+    from smoothcert.sampling.noise import NoisyInput
+
+_PROBED = 4  # rows
+_SEED = 0x5EED  # nothing drawn here enters a record
 
 
-@contextmanager
-def naming(what: str) -> Iterator[None]:
-    """Put the name of an input before the message of an error."""
-    try:
-        yield
-    except SmoothcertError as error:
-        raise type(error)(f"{what}: {error}") from error
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """A run that can begin: whoever samples needs this and positions in ``data``.
+
+    Args:
+        config: What defines it.
+        sampler: Holds the classifier on its device.
+        data: The inputs.
+        watch: To look at while sampling.
+    """
+
+    config: RunConfig
+    sampler: Sampler
+    data: Dataset
+    watch: Watch
+
+    @property
+    def until(self) -> UntilDecided | None:
+        """What each input is sampled until; None for as many samples as the config says."""
+        question = self.config.spec.sampling.question
+        if question is None:
+            return None
+        return UntilDecided(question=question, n0=self.config.n0, max_n=self.config.n, alpha=self.config.alpha)
+
+    def unreadable(self, position: int, error: DataError) -> Record:
+        """The record of an input that cannot be read."""
+        data = self.data
+        return Record(data.indices[position], data.id(position), data.label(position), 0.0, None, str(error))
 
 
-class Scaling(NamedTuple):
-    """How images are scaled and cropped, sizes in pixels."""
+def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter) -> Prepared:
+    """Load what is named, see that it fits together, and settle what the spec leaves open.
 
-    image_size: int | tuple[int, int] | None
-    resize: int | None
-    interpolation: str
+    Args:
+        spec: The run; without names of what is loaded.
+        model: The base classifier, where it is loaded or made in Python.
+        data: The inputs, where they are.
+        reporter: Shows notes.
+
+    Raises:
+        InvalidArgumentError: If something is neither named nor loaded, or both, or the backend cannot run it.
+        MissingDependencyError: If a package is absent.
+        ModelError: If the model cannot be loaded or run, or is not what certificates assume.
+        DataError: If the data cannot be loaded, or a label is outside the classes.
+    """
+    from smoothcert.models.denoised import behind_denoiser
+    from smoothcert.sampling import Sampler, warn_if_too_few
+
+    sampling = spec.sampling
+    if sampling.decide is None:
+        warn_if_too_few(n=sampling.estimation_samples, alpha=sampling.alpha)
+    device = choose_device(spec.execution.device)
+    found = bare = _model(spec, model, reporter)
+    if spec.model.denoiser is not None:
+        found = behind_denoiser(bare, spec.model.denoiser, sigma=sampling.sigma, weights=spec.model.denoiser_weights)
+    if data is None and str(spec.data.name).startswith("python:"):
+        reporter.note(f"{spec.data.name} runs code of your own")
+    inputs, spec = _data(spec, data, found)
+    trained_under = None if spec.model.denoiser else sampling.sigma
+    outputs = found.settle_outputs(spec.model.outputs)
+    notes = [*found.notes, *training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=inputs)]
+    num_classes = count_classes(found, inputs)
+    inputs = inputs.with_classes(found.class_names, num_classes)
+    notes += inputs.notes
+    lattice = sampling.lattice or inputs.lattice if sampling.noise == "lattice" else None
+    spec = replace(spec, sampling=sampling.settled()).vary(device=device, lattice=lattice, outputs=outputs)
+    sampler = Sampler(
+        choose_classifier(found, inputs, spec),
+        sigma=sampling.sigma,
+        num_classes=num_classes,
+        levels=sampling.levels,
+        batch_size=spec.execution.batch_size,
+        device=device,
+        precision=sampling.precision,
+        outputs=str(spec.model.outputs),
+        input_range=inputs.input_range,
+        lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
+        measures=sampling.measures,
+    )
+    behaviour, watch = _probed(sampler, inputs, spec)
+    notes += behaviour_notes(behaviour)
+    if spec.execution.verify_precision:
+        moved = score_difference(found, sampler, inputs)
+        notes.append(f"{sampling.backend} in {sampling.precision} against PyTorch in float32: {moved}")
+    for note in notes:
+        reporter.note(note)
+    example = next(readable(inputs), None)
+    witness = None
+    if example is not None:
+        witness = take_witness(sampler, example, n0=sampling.pilot_samples, seed=sampling.seed)
+    config = RunConfig(
+        spec=spec,
+        kind=SAMPLED if sampling.decide is None else DECIDED,
+        model=found.name,
+        weights_hash=found.weights_hash,
+        identity=dict(found.identity),
+        data=inputs.name,
+        data_fingerprint=inputs.fingerprint,
+        num_classes=num_classes,
+        device=sampler.device.type,
+        inputs=len(inputs),
+        indices=evenly_spaced(inputs.indices),
+        class_names=inputs.class_names,
+        notes=tuple(notes),
+        random=behaviour is not None and behaviour.is_random,
+        witness=witness,
+        versions=current_versions(
+            "torch", "numpy", "scipy", *([] if sampling.backend == "torch" else [sampling.backend])
+        ),
+        created=now(),
+    )
+    return Prepared(config, sampler, inputs, watch)
 
 
 def choose_device(device: str | None) -> str:
-    """The device asked for, or a GPU if there is one."""
+    """The device asked for, or a GPU if there is one.
+
+    Raises:
+        InvalidArgumentError: If it is unknown, or PyTorch cannot use it here.
+    """
+    if device is not None:
+        check_device(device)
     import torch
 
-    if device is not None:
-        return str(device)
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def choose_scaling(
-    model: LoadedModel, *, image_size: int | None, resize: int | None, interpolation: str | None
-) -> Scaling:
-    """Sizes and filter as asked, else as the model says of itself; its resize belongs to its own image size only."""
-    from smoothcert.data.preprocess import BILINEAR
-
-    used = interpolation or model.interpolation or BILINEAR
-    if image_size is not None or model.input_size is None or len(model.input_size) != 3:
-        return Scaling(image_size, resize, used)
-    height, width = model.input_size[1:]
-    return Scaling(height if height == width else (height, width), resize or model.resize, used)
-
-
-def class_names(model: LoadedModel, data: Dataset, *, num_classes: int) -> tuple[str, ...] | None:
-    """Names of the classes: the model's own, else the data's if there is one for each class."""
-    if model.class_names is not None:
-        return model.class_names
-    names = data.class_names
-    return names if names is not None and len(names) == num_classes else None
+    if device is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except Exception as error:  # builds of PyTorch without a device raise many kinds
+        reason = str(error).strip().partition("\n")[0]
+        raise InvalidArgumentError(f"device must be one that PyTorch can use here; got {device!r}: {reason}") from error
+    return device
 
 
 def count_classes(model: LoadedModel, data: Dataset) -> int:
     """Number of classes the model tells apart: as it says of itself, else of its output for a readable input.
 
     Raises:
-        ModelError: If it does not return rows of class scores.
+        ModelError: If it fails, or does not return rows of class scores.
         DataError: If no input can be read.
     """
     if model.num_classes is not None:
         return model.num_classes
     import torch
 
-    for position in range(len(data)):
-        try:
-            x = data.load(position).x
-        except DataError:
-            continue
-        with torch.inference_mode():
-            returned = model.module(torch.from_numpy(x)[None])
-        if not isinstance(returned, torch.Tensor) or returned.ndim != 2:
-            came = tuple(returned.shape) if isinstance(returned, torch.Tensor) else type(returned).__name__
-            raise ModelError(f"model {model.name} must return class scores of shape (batch, num_classes); got {came}")
-        return int(returned.shape[1])
-    raise DataError(f"no input of {data.name} can be read")
+    from smoothcert.models.guard import guarded
+
+    batch = torch.from_numpy(first_readable(data).x)[None]
+    with torch.inference_mode(), guarded(f"model {model.name}"):
+        returned = model.module(batch)
+    if not isinstance(returned, torch.Tensor) or returned.ndim != 2:
+        came = tuple(returned.shape) if isinstance(returned, torch.Tensor) else type(returned).__name__
+        raise ModelError(f"model {model.name} must return class scores of shape (batch, num_classes); got {came}")
+    return int(returned.shape[1])
+
+
+def behaviour_notes(behaviour: Behaviour | None) -> list[str]:
+    """What a reader of the run must know about how its classifier behaves."""
+    notes = []
+    if behaviour is not None and behaviour.is_dependent:
+        notes.append(
+            f"the base classifier's scores of an input depend on the others of its batch (by {behaviour.company:.2g} "
+            "on a few rows), so certificates may be wrong; --allow-unstable was given"
+        )
+    if behaviour is not None and behaviour.is_random:
+        notes.append(
+            f"the base classifier is random (scores of one batch moved by {behaviour.calls:.2g} from call to call): "
+            "certified is its average over that too, and the run cannot be repeated exactly"
+        )
+    return notes
+
+
+def _model(spec: RunSpec, loaded: object | None, reporter: Reporter) -> LoadedModel:
+    """The base classifier, without a denoiser."""
+    from smoothcert.models import LoadedModel, code_warning, resolve_model
+    from smoothcert.models.identity import identify
+    from smoothcert.models.python_code import describe
+
+    asked = spec.model
+    for name in (asked.name, asked.denoiser):
+        if name is not None and (said := code_warning(name)) is not None:
+            reporter.note(said)
+    if loaded is not None:
+        _require_alone("model", loaded, {"model": asked.name, "weights": asked.weights})
+        if not isinstance(loaded, LoadedModel):
+            return describe(loaded, name=type(loaded).__name__)
+        return loaded if loaded.identity else replace(loaded, identity=identify(loaded.module))
+    if asked.name is None:
+        raise InvalidArgumentError("model must be given: a name such as digits or torchvision:resnet50")
+    return resolve_model(asked.name, weights=asked.weights)
+
+
+def _data(spec: RunSpec, loaded: object | None, model: LoadedModel) -> tuple[Dataset, RunSpec]:
+    """The inputs; and the spec with the sizes and the filter that were taken from the model."""
+    from smoothcert.data import as_dataset, load_data
+
+    if loaded is not None:
+        defaults = RunSpec(sampling=spec.sampling).options(all=True, parts=("data",))
+        asked = spec.options(all=True, parts=("data",))
+        _require_alone("data", loaded, {name: asked[name] for name in asked if asked[name] != defaults[name]})
+        return as_dataset(loaded), spec
+    if spec.data.name is None:
+        raise InvalidArgumentError("data must be given: a name such as cifar10 or imagefolder:PATH")
+    spec = spec.vary(**_scaling(spec.data, model))
+    options = {name: value for name, value in vars(spec.data).items() if name != "name" and value is not None}
+    return load_data(str(spec.data.name), **options), spec
+
+
+def _require_alone(what: str, loaded: object, given: dict[str, Any]) -> None:
+    """Refuse a name in place of something loaded, and what names or prepares it beside it."""
+    if isinstance(loaded, str):
+        raise InvalidArgumentError(f"{what} must be loaded; its name belongs into the spec; got {loaded!r}")
+    if useless := [name for name, value in given.items() if value is not None]:
+        raise InvalidArgumentError(f"{', '.join(useless)} must not be given beside loaded {what}, which is as it is")
+
+
+def _scaling(asked: DataSpec, model: LoadedModel) -> dict[str, Any]:
+    """Sizes, channels and filter as asked, else as the model says; its resize belongs to its own image size only."""
+    from smoothcert.data.preprocess import BILINEAR
+
+    used: dict[str, Any] = {"interpolation": asked.interpolation or model.interpolation or BILINEAR}
+    taken = model.input_size[0] if model.input_size is not None and len(model.input_size) == 3 else model.channels
+    if asked.channels is None and taken in (1, 3):
+        used["channels"] = taken
+    if asked.image_size is not None or model.input_size is None or len(model.input_size) != 3:
+        return used
+    height, width = model.input_size[1:]
+    return used | {
+        "image_size": height if height == width else (height, width),
+        "resize": asked.resize or model.resize,
+    }
+
+
+def _probed(sampler: Sampler, data: Dataset, spec: RunSpec) -> tuple[Behaviour | None, Watch]:
+    """How the classifier behaves on a few noisy inputs; and the watch over it.
+
+    Raises:
+        ModelError: If rows of a batch depend on each other, and that was not allowed.
+    """
+    rows = _rows(sampler, data)
+    if rows is None:
+        return None, Watch(sampler.classifier, None)
+    found = probe(sampler.classifier, rows)
+    if found.is_dependent and not spec.execution.allow_unstable:
+        raise ModelError(
+            f"the base classifier must score every input by itself: on a few rows, scores moved by {found.company:.2g} "
+            "with the other rows of the batch, their order or their number, as batch normalization without running "
+            "statistics makes them. Certificates would not hold for it; --allow-unstable goes on and notes it"
+        )
+    ignore = found.is_random or found.is_dependent or spec.execution.allow_unstable
+    return found, Watch(sampler.classifier, None if ignore else rows)
+
+
+def _rows(sampler: Sampler, data: Dataset) -> Tensor | None:
+    """Noisy copies of the first readable inputs of one shape; None where there are none."""
+    import torch
+
+    noisy: list[NoisyInput] = []
+    for example in islice(readable(data), 4 * _PROBED):
+        with naming(example):
+            one = sampler.noisy(example.x, seed=_SEED)
+        if not noisy or one.x.shape == noisy[0].x.shape:
+            noisy.append(one)
+    if not noisy:
+        return None
+    # Of a single input several copies: a batch of one row says nothing about rows.
+    taken = [one.copies("pilot", 0, -(-_PROBED // len(noisy))) for one in noisy[:_PROBED]]
+    return torch.cat(taken)[:_PROBED]

@@ -47,7 +47,7 @@ def training_notes(metadata: Mapping[str, str], *, name: str, sigma: float | Non
 
 def _trained_on(metadata: Mapping[str, str], data: Dataset) -> int:
     """Number of inputs that were trained on, as far as the header tells; all where the data are the same."""
-    if metadata.get("data_fingerprint", "") != data.fingerprint:
+    if metadata.get("data_fingerprint", "") != data.source_fingerprint:
         return 0
     found = re.fullmatch(r"(\d{1,12}):(\d{1,12}):([1-9]\d{0,11})", metadata.get("data_indices", ""))
     if found is None:

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from smoothcert.certify.prepare import naming
-from smoothcert.errors import DataError
+from smoothcert.certify.inputs import naming, readable
 
 if TYPE_CHECKING:
     from smoothcert.data import Dataset, Example
@@ -57,7 +56,8 @@ def rehearse(sampler: Sampler, data: Dataset, *, num_classes: int, n: int, sampl
         n: Number of estimation samples an input.
         samples: Number of samples the run is going to draw; the look takes a hundredth or two of that.
     """
-    examples = _readable(data)
+    # From all over the data set, which may be sorted by class.
+    examples = list(readable(data, sorted({int(position) for position in np.linspace(0, len(data) - 1, _INPUTS)})))
     if not examples:
         return Rehearsal(math.nan, None, 0)
     _sample(sampler, examples[0], _FEWEST_INPUTS)  # finds the batch size, warms the caches
@@ -93,16 +93,22 @@ def chance_message(looked: Sequence[tuple[Example, Samples]], *, num_classes: in
         spread = math.sqrt(chance * (1.0 - chance) / len(looked))
         if accuracy <= chance + 2.0 * spread:
             return f"{seen} is right {accuracy:.1%} of the time and guessing would be {chance:.1%}: {advice}"
-    elif np.mean([samples.score.sample.mean for _, samples in looked]) <= chance + 0.1 * (1.0 - chance):
+    elif _mean_score(looked) <= chance + 0.1 * (1.0 - chance):
         return f"{seen} hardly prefers any class: {advice}"
     if len(predictions) == 1 and labels != predictions:
         return f"{seen} says class {predictions.pop()} for every one: {advice}"
     return None
 
 
+def _mean_score(looked: Sequence[tuple[Example, Samples]]) -> float:
+    """Mean score of the predictions; 1.0 where scores were not counted."""
+    means = [samples.score.sample.mean for _, samples in looked if "score" in samples.measures]
+    return float(np.mean(means)) if means else 1.0
+
+
 def _sample(sampler: Sampler, example: Example, n: int) -> Samples:
-    with naming(f"input {example.index} ({example.id})"):
-        return sampler.sample(example.x, n0=1, n=n, seed=_SEED)
+    with naming(example):
+        return sampler.sample(example.x, n0=1, n=n, seed=_SEED, label=example.label)
 
 
 def _rate(sampler: Sampler, example: Example, *, first: int, most: int) -> float:
@@ -120,17 +126,3 @@ def _rate(sampler: Sampler, example: Example, *, first: int, most: int) -> float
 def _accuracy(looked: Sequence[tuple[Example, Samples]]) -> float | None:
     right = [samples.votes[e.label] / samples.n for e, samples in looked if e.label is not None]
     return float(np.mean(right)) if right else None
-
-
-def _readable(data: Dataset) -> list[Example]:
-    """Inputs from all over the data set, which may be sorted by class."""
-    positions = sorted({int(position) for position in np.linspace(0, len(data) - 1, _INPUTS)})
-    return [example for position in positions if (example := _read(data, position)) is not None]
-
-
-def _read(data: Dataset, position: int) -> Example | None:
-    """The input, or None: that it cannot be read is for the run to say."""
-    try:
-        return data.load(position)
-    except DataError:
-        return None

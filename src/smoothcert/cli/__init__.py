@@ -1,5 +1,5 @@
 """The ``smoothcert`` command: one file a command, each only parses and calls."""
 
-from smoothcert.cli.app import app, main
+from smoothcert.cli.edge import main
 
-__all__ = ["app", "main"]
+__all__ = ["main"]

@@ -1,71 +1,97 @@
-"""The application: which commands there are, and what becomes of an error."""
+"""The application: which commands there are; each is loaded when it runs."""
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Any
 
-import typer
+from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter, UnknownCommandError
 
 from smoothcert._allocator import keep_freed_memory
 from smoothcert._version import __version__
-from smoothcert.analysis import set_workers
-from smoothcert.cli.certify import certify
-from smoothcert.cli.compare import compare
-from smoothcert.cli.demo import demo
-from smoothcert.cli.figure import figure
-from smoothcert.cli.import_ import import_
-from smoothcert.cli.query import query
-from smoothcert.cli.report import report
-from smoothcert.cli.sweep import sweep
-from smoothcert.cli.train import train
-from smoothcert.errors import SmoothcertError
+from smoothcert.cpus import follow_quota
+from smoothcert.errors import InvalidArgumentError, SmoothcertError
 
-app = typer.Typer(
+_COMMANDS = {
+    "Make runs": {
+        "demo": "demo:demo",
+        "certify": "certify:certify",
+        "train": "train:train",
+        "import": "import_:import_",
+        "merge": "merge:merge",
+        "check": "check:check",
+    },
+    "Ask runs": {
+        "query": "query:query",
+        "report": "figure:report",
+        "compare": "compare:compare",
+        "figure": "figure:figure",
+        "sweep": "sweep:sweep",
+    },
+}
+"""Where each command is; it is loaded when it runs."""
+
+app = App(
     name="smoothcert",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+    help="Certified confidence for any classifier, by randomized smoothing.",
+    help_epilogue=(
+        "smoothcert COMMAND --help has the options and examples of a command. Exit codes: 0 done, 2 a mistake in the "
+        "command or its files, 130 interrupted (the same command goes on), 1 anything else (SMOOTHCERT_DEBUG=1 shows "
+        "where it went wrong)."
+    ),
+    help_format="markdown",
+    group_commands=Group("Besides", sort_key=100),
+    version=lambda: f"smoothcert {__version__}",
+    default_parameter=Parameter(negative_bool=(), negative_iterable=(), allow_repeating=True),  # the last counts
+    exit_on_error=False,
+    print_error=False,
+    suppress_keyboard_interrupt=False,
+    result_action="return_value",
 )
-for command in (demo, certify, query, report, compare, figure, sweep, train):
-    app.command()(command)
-app.command("import")(import_)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(f"smoothcert {__version__}")
-        raise typer.Exit
+def _options_of_file(*given: Any) -> None:
+    """Of ``certify --config FILE``; imported when that command runs."""
+    from smoothcert.cli.certify import options_of_file
+
+    options_of_file(*given)
 
 
-@app.callback()
-def common(
-    version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
-    ] = False,
-) -> None:
-    """Certified confidence for any classifier, by randomized smoothing."""
+for position, (title, commands) in enumerate(_COMMANDS.items()):
+    group = Group(title, sort_key=position)
+    for name, place in commands.items():
+        config = _options_of_file if name == "certify" else None
+        app.command(f"smoothcert.cli.{place}", name=name, group=group, config=config, help_epilogue="")
+app.register_install_completion_command(help="Let bash, zsh, fish or PowerShell complete commands and options.")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and end in ``SystemExit``.
+def run(arguments: Sequence[str]) -> None:
+    """Run the command that these arguments name.
 
-    A user's mistake is one line on standard error and code 2.
-
-    Args:
-        arguments: Instead of those of the process.
+    Raises:
+        InvalidArgumentError: If they are not the arguments of a command.
     """
     keep_freed_memory()
-    set_workers(_processors())
+    follow_quota()
+    if not arguments or arguments[0] in app.help_flags:
+        for name in app:
+            _ = app[name]  # loads it: the list shows what each command says of itself
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="smoothcert")
-    except SmoothcertError as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        raise SystemExit(2) from None
+        app(arguments)
+    except CycloptsError as error:
+        if isinstance(error.__cause__, SmoothcertError):  # raised where a value was read
+            raise error.__cause__ from None
+        raise InvalidArgumentError(_sentence(error)) from error
 
 
-def _processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _sentence(error: CycloptsError) -> str:
+    """What is wrong with the arguments, as one sentence in the form of the others."""
+    if isinstance(error, UnknownCommandError):
+        known = [name for name in app if not name.startswith("-")]
+        return f"unknown command {(error.unused_tokens or [''])[0]!r}; known are {', '.join(known)}"
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        if error.argument.tokens or error.keyword:
+            return f"{error.keyword or error.argument.name} needs a value"
+        return f"{' '.join(error.command_chain or ())} needs {error.argument.name}"
+    message = str(error).strip().removesuffix(".")
+    return message[:1].lower() + message[1:]

@@ -3,54 +3,126 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
+from smoothcert.cli.options import Bounds, Format, Numbers, Runs, open_runs, run_names
+from smoothcert.console import say
 
-from smoothcert.cli.options import Format, Runs, names, numbers
+if TYPE_CHECKING:
+    from smoothcert.analysis import Compared, Comparison
+    from smoothcert.cli.printing import Row
 
 
 def compare(
     runs: Runs,
-    measure: Annotated[str, typer.Option(help="score, margin or class.")] = "score",
-    bound: Annotated[
-        str | None, typer.Option(help="Some of dual, cdf, hoeffding, clopper_pearson; default: the first three.")
-    ] = None,
-    radii: Annotated[str, typer.Option(help="L2 radii in input units.")] = "0,0.25,0.5",
-    thresholds: Annotated[str, typer.Option(help="Confidences that must be kept; of no use to class.")] = "0.5,0.7,0.9",
-    alpha: Annotated[float | None, typer.Option(help="Instead of each run's own.")] = None,
-    format: Annotated[Format, typer.Option(help="Table for people; csv and json hold exact numbers.")] = Format.table,
-    out: Annotated[Path | None, typer.Option(help="Also a figure: .png, .svg or .pdf.")] = None,
+    /,
+    *,
+    measure: str = "score",
+    bound: Bounds | None = None,
+    radii: Numbers | None = None,
+    thresholds: Numbers | None = None,
+    alpha: float | None = None,
+    format: Format = "table",
+    out: Path | None = None,
 ) -> None:
     """Compare runs and imported logs; the first one by its first bound is what the others are compared with.
 
     Differences carry 95% intervals over the inputs: paired (Tango 1998) over the inputs two runs share, where index and
     label agree; unpaired (Newcombe 1998) where the data differ, which is said.
+
+    For example:
+
+        smoothcert compare RUN kumar --bound dual,cdf --radii 0,0.25
+
+    Args:
+        runs: Run folders.
+        measure: What must be kept: score, margin or another measure of the runs, or class, at no threshold.
+        bound: Some of dual, cdf, hoeffding, clopper_pearson. Default: the first three.
+        radii: L2 radii, in input units. Default: 0,0.25,0.5.
+        thresholds: Values the measure must stay above; of no use to class. Default: 0.5,0.7,0.9.
+        alpha: Probability that one certificate is wrong. Default: each run's own.
+        format: A table for people, or csv or json with exact numbers.
+        out: Draw a figure, too: .png, .svg or .pdf.
     """
     from smoothcert import analysis
-    from smoothcert.cli import comparing, printing
-    from smoothcert.runs import Run
+    from smoothcert.analysis.certified_accuracy import CLASS
+    from smoothcert.cli import answers, printing
 
-    opened = [Run.open(path) for path in runs]
+    opened = open_runs(runs)
+    ranges = {} if measure == CLASS else {measure: answers.measure_range(opened[0], measure)}
     found = analysis.compare(
         [analysis.bounds_table(run, alpha=alpha) for run in opened],
-        comparing.run_names(opened),
+        run_names(opened),
         measure=measure,
-        bounds=None if bound is None else names("bound", bound),
-        radii=numbers("radii", radii),
-        thresholds=numbers("thresholds", thresholds),
+        bounds=bound,
+        radii=answers.settled_radii(radii, sigma=max(run.config.sigma for run in opened)),
+        thresholds=answers.settled_thresholds(thresholds, ranges),
     )
-    rows = comparing.rows(found)
-    if format is Format.json:
-        typer.echo(printing.as_json(rows))
-    elif format is Format.csv:
-        typer.echo(printing.as_csv(rows))
+    if format == "table":
+        say(_text(found))
     else:
-        typer.echo(comparing.text(found))
-    if format is not Format.table:
+        say(printing.as_json(_rows(found)) if format == "json" else printing.as_csv(_rows(found)))
         for note in found.notes:
-            typer.echo(f"note: {note}", err=True)
+            say(f"note: {note}", err=True)
     if out is not None:
         from smoothcert.report import comparison_figure, save_figure
 
-        typer.echo(f"figure: {save_figure(comparison_figure(found), out).resolve()}", err=format is not Format.table)
+        say(f"figure: {save_figure(comparison_figure(found), out).resolve()}", err=format != "table")
+
+
+def _rows(found: Compared) -> list[Row]:
+    """One flat row a threshold, radius and contender; nothing in the columns of the difference for the first."""
+    return [
+        {
+            "run": row.contender.run,
+            "bound": row.contender.bound,
+            "measure": row.measure,
+            "threshold": row.threshold,
+            "radius": row.radius,
+            "certified_accuracy": row.accuracy.value,
+            "ci_low": row.accuracy.ci_low,
+            "ci_high": row.accuracy.ci_high,
+            "inputs": row.accuracy.inputs,
+            "difference": row.difference.value if row.difference else None,
+            "difference_low": row.difference.ci_low if row.difference else None,
+            "difference_high": row.difference.ci_high if row.difference else None,
+            "difference_inputs": row.difference.inputs if row.difference else None,
+            "interval": row.difference.method if row.difference else None,
+        }
+        for row in found.rows
+    ]
+
+
+def _text(found: Compared) -> str:
+    """One line a threshold, radius and contender."""
+    from smoothcert.cli.printing import proportion_text, table_text
+
+    body = [
+        [
+            "—" if row.threshold is None else f"{row.threshold:g}",
+            f"{row.radius:g}",
+            row.contender.run,
+            row.contender.bound,
+            proportion_text(row.accuracy.count, row.accuracy.inputs, row.accuracy.ci_low, row.accuracy.ci_high),
+            *_difference(row),
+        ]
+        for row in found.rows
+    ]
+    kept = f"{found.measure} >" if found.rows[0].threshold is not None else found.measure
+    headers = [kept, "radius", "run", "bound", "certified accuracy", "difference", "interval"]
+    lines = [
+        f"certified accuracy and its difference from {found.contenders[0]}, with 95% intervals over the inputs",
+        *(f"note: {note}" for note in found.notes),
+        table_text(headers, body, numeric_from=4),
+    ]
+    return "\n".join(lines)
+
+
+def _difference(row: Comparison) -> list[str]:
+    from smoothcert.bounds import ceil_decimals, floor_decimals
+
+    if row.difference is None:
+        return ["", ""]
+    found = row.difference
+    kind = f"{found.method}, {found.inputs} pairs" if found.method == "tango" else found.method
+    return [f"{found.value:+.3f} [{floor_decimals(found.ci_low, 3)}, {ceil_decimals(found.ci_high, 3)}]", kind]

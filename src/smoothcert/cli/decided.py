@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from smoothcert.analysis.decided import DecidedSummary, decided_summary
+from smoothcert.analysis.decided import decided_summary
 from smoothcert.analysis.proportion import Proportion
-from smoothcert.bounds import ceil_decimals, floor_decimals
-from smoothcert.cli.answers import Row, sampled_record
+from smoothcert.cli.answers import sampled_record, skipped_rows
+from smoothcert.cli.printing import Row, Table, proportion_text
 from smoothcert.decision import Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.runs import Run
@@ -60,10 +60,22 @@ def decided_row(run: Run) -> Row:
     }
 
 
-def decided_text(run: Run) -> str:
-    """The run's summary for people."""
+def decided_lines(run: Run) -> list[str]:
+    """What was asked, in a line, and what a reader must know."""
     found = decided_summary(run)
     asked = found.question
+    skipped = f" ({found.skipped} more skipped as unreadable)" if found.skipped else ""
+    return [
+        f"{run.path}: {asked.measure} above {asked.threshold:g} within {asked.radius:g}? "
+        f"{found.inputs} inputs{skipped}, "
+        f"sigma {run.config.sigma:g}, alpha {found.alpha:g} per input, n0 {found.n0:,}, at most {found.max_n:,}",
+        *(f"note: {note}" for note in run.notes),
+    ]
+
+
+def decided_table(run: Run) -> Table:
+    """The run's summary for people: what, and how much."""
+    found = decided_summary(run)
     rows = [
         ("certified accuracy", _share(found.certified_accuracy)),
         ("certified, right or wrong", _share(found.certified)),
@@ -73,18 +85,36 @@ def decided_text(run: Run) -> str:
         ("samples, median", f"{found.median_samples:,.1f}"),
         ("fewer than 100,000 by", f"{found.times_fewer:,.1f} times"),
     ]
-    return "\n".join(
-        [
-            f"{run.path}: {asked.measure} above {asked.threshold:g} within {asked.radius:g}? "
-            f"{found.inputs} inputs{_skipped(found)}, sigma {run.config.sigma:g}, alpha {found.alpha:g} an input, "
-            f"n0 {found.n0:,}, at most {found.max_n:,}",
-            *(f"{name:<26} {value}" for name, value in rows),
-        ]
-    )
+    return ["of the inputs", "[95% interval over the inputs]"], rows, 2
+
+
+def decided_input_rows(run: Run) -> list[Row]:
+    """One flat row per input: the answer and what it took."""
+    rows = []
+    for record in run.iter_records():
+        if record.samples is not None:
+            samples = record.samples
+            rows.append(
+                {
+                    "run": str(run.path),
+                    "index": record.index,
+                    "id": record.id,
+                    "label": record.label,
+                    "prediction": samples.prediction,
+                    "question": run.config.question,
+                    "answer": record.answer,
+                    "sigma": run.config.sigma,
+                    "alpha": run.config.alpha,
+                    "n0": samples.n0,
+                    "n": samples.n,
+                    "error": None,
+                }
+            )
+    return sorted([*rows, *skipped_rows(run)], key=lambda row: row["index"])
 
 
 def input_row(run: Run, wanted: str) -> Row:
-    """The answer about one input, by its id or index, as one flat row of exact numbers.
+    """The answer about one input as one flat row of exact numbers.
 
     Raises:
         DataError: If the run does not hold the input, or it was skipped.
@@ -111,26 +141,19 @@ def input_row(run: Run, wanted: str) -> Row:
     }
 
 
-def input_text(row: Row) -> str:
+def input_lines(row: Row) -> list[str]:
     """The answer about one input for people."""
     named = f" ({row['class_name']})" if row["class_name"] else ""
     label = "" if row["label"] is None else f", label {row['label']}"
-    return "\n".join(
-        [
-            f"{row['run']}: input {row['index']} ({row['id']})",
-            f"{row['measure']} above {row['threshold']:g} within {row['radius']:g}? {row['answer']}",
-            f"prediction {row['prediction']}{named}{label}, sigma {row['sigma']:g}, alpha {row['alpha']:g}, "
-            f"{row['samples']:,} samples used: n0 {row['n0']:,}, n {row['n']:,} of at most {row['max_n']:,}",
-        ]
-    )
-
-
-def _skipped(found: DecidedSummary) -> str:
-    return f" ({found.skipped} more skipped as unreadable)" if found.skipped else ""
+    return [
+        f"{row['run']}: input {row['index']} ({row['id']})",
+        f"{row['measure']} above {row['threshold']:g} within {row['radius']:g}? {row['answer']}",
+        f"prediction {row['prediction']}{named}{label}, sigma {row['sigma']:g}, alpha {row['alpha']:g}, "
+        f"{row['samples']:,} samples used: n0 {row['n0']:,}, n {row['n']:,} of at most {row['max_n']:,}",
+    ]
 
 
 def _share(share: Proportion | None) -> str:
     if share is None:
         return "— (no labels)"
-    value = share.count * 1000 // share.inputs / 1000
-    return f"{value:.3f} [{floor_decimals(share.ci_low, 3)}, {ceil_decimals(share.ci_high, 3)}]"
+    return proportion_text(share.count, share.inputs, share.ci_low, share.ci_high)

@@ -1,62 +1,73 @@
-"""``smoothcert figure``: each figure of the study from stored runs, one command each."""
+"""``smoothcert report`` and ``smoothcert figure``: runs to one HTML page, or to a figure of the study."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from enum import Enum
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
+from cyclopts import Parameter
 
-from smoothcert.cli.options import Runs, names, numbers
+from smoothcert.cli.options import Bounds, Names, Numbers, Runs, open_runs, run_names
+from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from smoothcert.cli.drawing import Drawn
+    from smoothcert.analysis import BoundsTable
+    from smoothcert.runs import Run
+    from smoothcert.typing import FloatArray
+
+_STEPS = (0.0, 1.0, 2.0, 3.0)  # of sigma
+_POINTS = 41
+Kind = Literal[
+    "accuracy-over-threshold", "accuracy-over-radius", "correlation", "calibration", "distribution", "placement"
+]
 
 
-class Kind(str, Enum):
-    """Which figure."""
+def report(runs: Runs, /, *, out: Path = Path("report.html"), alpha: float | None = None) -> None:
+    """Write one self-contained HTML page with the figures and tables of one or more runs.
 
-    accuracy_over_threshold = "accuracy-over-threshold"
-    accuracy_over_radius = "accuracy-over-radius"
-    correlation = "correlation"
-    calibration = "calibration"
-    distribution = "distribution"
-    placement = "placement"
+    For example:
+
+        smoothcert report RUN --out report.html
+
+    Args:
+        runs: Run folders.
+        out: The page to write.
+        alpha: Probability that one certificate is wrong. Default: each run's own. To claim several statements together,
+            divide it by their number.
+    """
+    from smoothcert.report import write_report
+
+    say(f"report: {write_report(open_runs(runs), out, alpha=alpha).resolve()}")
 
 
 def figure(
-    kind: Annotated[Kind, typer.Argument(help="Which figure; see above.", show_default=False)],
+    kind: Annotated[Kind, Parameter(name="KIND")],
     runs: Runs,
-    out: Annotated[Path, typer.Option(help=".png, .svg or .pdf; several runs get their names added.")],
-    measure: Annotated[str | None, typer.Option(help="score, margin or both; default: what the run holds.")] = None,
-    bound: Annotated[
-        str | None, typer.Option(help="Some of dual, cdf, hoeffding, clopper_pearson; default: what the run holds.")
-    ] = None,
-    radii: Annotated[
-        str | None, typer.Option(help="L2 radii; default: multiples of sigma, or those of an imported log.")
-    ] = None,
-    thresholds: Annotated[
-        str | None, typer.Option(help="Confidences to keep (accuracy-over-radius), or how many (placement).")
-    ] = None,
-    alpha: Annotated[float | None, typer.Option(help="Instead of the run's own.")] = None,
-    class_radii: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="correlation: run the class radii come from, as a log of Cohen et al."),
-    ] = None,
+    /,
+    *,
+    out: Path,
+    measure: Names | None = None,
+    bound: Bounds | None = None,
+    radii: Numbers | None = None,
+    thresholds: Numbers | None = None,
+    alpha: float | None = None,
+    class_radii: Path | None = None,
+    overlay: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Draw one figure of stored runs.
 
-    accuracy-over-threshold: certified accuracy over the confidence that must be kept, a colour a radius (Kumar et al.,
-    Figure 2).
+    accuracy-over-threshold: certified accuracy over the confidence that must be kept, one color per radius (Kumar et
+    al., Figure 2).
 
-    accuracy-over-radius: certified accuracy over the radius, a colour a threshold, beside Cohen's class certificate.
+    accuracy-over-radius: certified accuracy over the radius, one color per threshold, beside Cohen's class certificate.
 
-    correlation: smoothed confidence against class radius, one mark an input (Kumar et al., Figure 4). A log of scores
+    correlation: smoothed confidence against class radius, one mark per input (Kumar et al., Figure 4). A log of scores
     holds no smoothed ones: its bound at radius 0 is drawn, against the class radii of the log named by --class-radii.
 
     calibration: how often a prediction is right over its smoothed score; a score is not a probability.
@@ -64,25 +75,170 @@ def figure(
     distribution: how the certified lower bounds of the inputs spread, over the radius.
 
     placement: what the CDF bound loses with 10 to 10,000 thresholds, equal-mass or uniform, against all.
-    """
-    from smoothcert.cli.comparing import run_names
-    from smoothcert.cli.drawing import FIGURES, Drawn
-    from smoothcert.report import save_figure
-    from smoothcert.runs import Run
 
-    if class_radii is not None and kind is not Kind.correlation:
-        raise InvalidArgumentError(f"class-radii is for the figure correlation; got it with {kind.value}")
-    opened = [Run.open(path) for path in runs]
-    draw: Callable[[Drawn], Figure] = FIGURES[kind.value]
+    For example:
+
+        smoothcert figure accuracy-over-radius RUN --thresholds 0.5,0.9 --out figure.svg
+        smoothcert figure accuracy-over-radius RUN OTHER --overlay --out both.png
+
+    Args:
+        kind: Which figure; see above.
+        runs: Run folders, each drawn on its own unless --overlay is given.
+        out: File to write, .png, .svg or .pdf; for several runs their names are added to it.
+        measure: Some of score, margin and the other measures of the run. Default: what the run holds.
+        bound: Some of dual, cdf, hoeffding, clopper_pearson. Default: what the run holds.
+        radii: L2 radii, in input units. Default: multiples of sigma, or those of an imported log.
+        thresholds: Values to stay above (accuracy-over-radius), or how many thresholds (placement).
+        alpha: Probability that one certificate is wrong. Default: the run's own.
+        overlay: Draw up to four runs in one figure, by the first bound; a kind of line for each.
+        class_radii: For the correlation: run the class radii come from, such as an imported log of Cohen et al.
+    """
+    from smoothcert.report import save_figure
+
+    if class_radii is not None and kind != "correlation":
+        raise InvalidArgumentError(f"--class-radii is for the figure correlation; got it with {kind}")
+    opened = open_runs(runs)
+    (other,) = [None] if class_radii is None else open_runs([class_radii])
+    if overlay:
+        if kind == "placement":
+            raise InvalidArgumentError("--overlay is for the other figures: placement shows one run")
+        names = run_names(opened)
+        asked = _Drawn(opened[0], measure, bound, radii, thresholds, alpha, other, tuple(opened[1:]), names)
+        say(f"figure: {save_figure(_FIGURES[kind](asked), out).resolve()}")
+        return
     for run, name in zip(opened, run_names(opened), strict=True):
-        asked = Drawn(
-            run,
-            measures=None if measure is None else names("measure", measure),
-            bounds=None if bound is None else names("bound", bound),
-            radii=None if radii is None else numbers("radii", radii),
-            thresholds=None if thresholds is None else numbers("thresholds", thresholds),
-            alpha=alpha,
-            class_radii=None if class_radii is None else Run.open(class_radii),
-        )
+        asked = _Drawn(run, measure, bound, radii, thresholds, alpha, other)
         path = out if len(opened) == 1 else out.with_name(f"{out.stem}-{Path(name).name}{out.suffix}")
-        typer.echo(f"figure: {save_figure(draw(asked), path).resolve()}")
+        say(f"figure: {save_figure(_FIGURES[kind](asked), path).resolve()}")
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A run and what was asked of its figure; None where the run decides."""
+
+    run: Run
+    measures: Sequence[str] | None
+    bounds: Sequence[str] | None
+    radii: Sequence[float] | None
+    thresholds: Sequence[float] | None
+    alpha: float | None
+    class_radii: Run | None
+    others: tuple[Run, ...] = ()
+    names: Sequence[str] | None = None
+
+    @cached_property
+    def tables(self) -> list[BoundsTable]:
+        """The bounds of the run, and of those drawn over it."""
+        from smoothcert.analysis import bounds_table
+
+        return [self.table, *(bounds_table(run, alpha=self.alpha) for run in self.others)]
+
+    @cached_property
+    def table(self) -> BoundsTable:
+        """The run's bounds."""
+        from smoothcert.analysis import bounds_table
+
+        return bounds_table(self.run, alpha=self.alpha)
+
+    @property
+    def asked_measures(self) -> list[str]:
+        """The measures asked for, else those held; all of them where none is, so that the run says what it holds."""
+        from smoothcert.analysis.certified_accuracy import DEFAULT_MEASURES
+
+        held = [m for m in self.table.answers.measures if all(m in table.answers.measures for table in self.tables)]
+        return list(self.measures or held or DEFAULT_MEASURES)
+
+    @property
+    def asked_bounds(self) -> list[str]:
+        """The bounds asked for, else the usual ones that are held."""
+        from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS
+
+        held = [bound for bound in DEFAULT_BOUNDS if all(bound in table.answers.bounds for table in self.tables)]
+        return list(self.bounds or held or DEFAULT_BOUNDS)
+
+    @property
+    def few_radii(self) -> list[float]:
+        """The radii asked for, else those of the log, else multiples of sigma."""
+        return list(self.radii or self.table.answers.radii or [step * self.table.sigma for step in _STEPS])
+
+    @property
+    def axis(self) -> FloatArray:
+        """Radii of an axis: those asked for, else those of the log, else a fine grid to 4 sigma."""
+        import numpy as np
+
+        given = self.radii or self.table.answers.radii
+        return np.array(given) if given else np.linspace(0.0, 4.0 * self.table.sigma, _POINTS)
+
+
+def _over_threshold(asked: _Drawn) -> Figure:
+    from smoothcert.report import accuracy_over_threshold_figure
+
+    return accuracy_over_threshold_figure(
+        asked.tables, names=asked.names, radii=asked.few_radii, measures=asked.asked_measures, bounds=asked.asked_bounds
+    )
+
+
+def _over_radius(asked: _Drawn) -> Figure:
+    from smoothcert.report import accuracy_over_radius_figure
+
+    return accuracy_over_radius_figure(
+        asked.tables,
+        names=asked.names,
+        thresholds=asked.thresholds or [0.5, 0.7, 0.9],
+        radii=asked.axis,
+        measures=asked.measures or (asked.asked_measures if asked.table.answers.measures else []),
+        bounds=asked.asked_bounds,
+    )
+
+
+def _correlation(asked: _Drawn) -> Figure:
+    from smoothcert.analysis import bounds_table
+    from smoothcert.report import correlation_figure
+
+    return correlation_figure(
+        asked.tables,
+        names=asked.names,
+        measures=asked.asked_measures,
+        bound=asked.bounds[0] if asked.bounds else None,
+        class_radii=None if asked.class_radii is None else bounds_table(asked.class_radii, alpha=asked.alpha),
+    )
+
+
+def _calibration(asked: _Drawn) -> Figure:
+    from smoothcert.report import calibration_figure
+
+    return calibration_figure(asked.tables, names=asked.names)
+
+
+def _distribution(asked: _Drawn) -> Figure:
+    from smoothcert.report import distribution_figure
+
+    return distribution_figure(
+        asked.tables, names=asked.names, radii=asked.axis, measures=asked.asked_measures, bound=asked.asked_bounds[0]
+    )
+
+
+def _placement(asked: _Drawn) -> Figure:
+    from smoothcert.analysis.placement import COUNTS
+    from smoothcert.report import placement_figure
+
+    counts = list(asked.thresholds or COUNTS)
+    if any(count != int(count) or count < 1 for count in counts):
+        raise InvalidArgumentError(f"--thresholds must be how many to place, such as 10,100,1000; got {counts}")
+    return placement_figure(
+        asked.run,
+        radii=asked.radii or [step * asked.run.config.sigma for step in _STEPS],
+        measures=asked.measures,
+        thresholds=[int(count) for count in counts],
+        alpha=asked.alpha,
+    )
+
+
+_FIGURES: dict[str, Callable[[_Drawn], Figure]] = {
+    "accuracy-over-threshold": _over_threshold,
+    "accuracy-over-radius": _over_radius,
+    "correlation": _correlation,
+    "calibration": _calibration,
+    "distribution": _distribution,
+    "placement": _placement,
+}

@@ -1,46 +1,27 @@
-"""Options several commands share, and how lists are written on the command line."""
+"""Options several commands share, how lists are written on the command line, and how a command opens its runs."""
 
 from __future__ import annotations
 
-from enum import Enum
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-import typer
+from cyclopts import Parameter, Token
 
 from smoothcert.errors import InvalidArgumentError
 
-
-class Format(str, Enum):
-    """How a result is printed."""
-
-    table = "table"
-    csv = "csv"
-    json = "json"
-
-
-class Joint(str, Enum):
-    """What a failure probability is for."""
-
-    each = "each"
-    input = "input"
-    dataset = "dataset"
-
-
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No notes and no bar: a line a minute, warnings, errors.")]
-BatchSize = Annotated[int | None, typer.Option(help="Noisy copies in a batch; found automatically. Changes no result.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, ...; a GPU is taken if there is one.")]
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.", show_default=False)]
+if TYPE_CHECKING:
+    from smoothcert.runs import Run
 
 
 def names(option: str, text: str) -> list[str]:
-    """Comma-separated names given to ``--option``.
+    """Comma-separated names given to ``option``.
 
     Raises:
         InvalidArgumentError: If there is none.
 
     Example:
-        >>> names("bound", "dual, cdf")
+        >>> names("--bound", "dual, cdf")
         ['dual', 'cdf']
     """
     values = [name.strip() for name in text.split(",") if name.strip()]
@@ -50,13 +31,13 @@ def names(option: str, text: str) -> list[str]:
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """Comma-separated numbers given to ``--option``.
+    """Comma-separated numbers given to ``option``.
 
     Raises:
         InvalidArgumentError: If one is not a number, or there is none.
 
     Example:
-        >>> numbers("radii", "0,0.25, .5")
+        >>> numbers("--radii", "0,0.25, .5")
         [0.0, 0.25, 0.5]
     """
     try:
@@ -65,3 +46,73 @@ def numbers(option: str, text: str) -> list[float]:
         raise InvalidArgumentError(
             f"{option} must be numbers separated by commas, such as 0,0.25,0.5; got {text!r}"
         ) from error
+
+
+def _names(_: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
+    return tuple(name for token in tokens for name in names(token.keyword or "", token.value))
+
+
+def _numbers(_: Any, tokens: Sequence[Token]) -> tuple[float, ...]:
+    return tuple(number for token in tokens for number in numbers(token.keyword or "", token.value))
+
+
+def _bounds(kind: Any, tokens: Sequence[Token]) -> tuple[str, ...]:
+    from smoothcert.bounds import BOUNDS
+
+    found = _names(kind, tokens)
+    for name in found:
+        if name not in BOUNDS:
+            raise InvalidArgumentError(f"{tokens[0].keyword} must be some of {', '.join(BOUNDS)}; got {name!r}")
+    return found
+
+
+def _device(_: Any, device: str | None) -> None:
+    from smoothcert._check import check_device
+
+    if device is not None:
+        check_device(device)
+
+
+Names: TypeAlias = Annotated[tuple[str, ...], Parameter(converter=_names, n_tokens=1)]
+"""Names separated by commas."""
+Numbers: TypeAlias = Annotated[tuple[float, ...], Parameter(converter=_numbers, n_tokens=1, allow_leading_hyphen=True)]
+"""Numbers separated by commas."""
+Bounds: TypeAlias = Annotated[tuple[str, ...], Parameter(converter=_bounds, n_tokens=1)]
+"""Some of ``dual``, ``cdf``, ``hoeffding`` and ``clopper_pearson``, separated by commas."""
+Format: TypeAlias = Literal["table", "csv", "json"]
+Runs: TypeAlias = Annotated[list[Path], Parameter(name="RUN", help="Run folders.")]
+Quiet: TypeAlias = Annotated[
+    bool,
+    Parameter(name=["--quiet", "-q"], help="No notes and no bar: a line a minute, warnings, errors."),
+]
+Device: TypeAlias = Annotated[
+    str | None,
+    Parameter(
+        validator=_device,
+        help="Where the classifier runs: cpu, cuda, cuda:1, mps or xpu. Default: a GPU if there is one.",
+    ),
+]
+
+
+def open_runs(paths: Iterable[Path]) -> list[Run]:
+    """The runs in these folders, for analyses that may use every processor of this process.
+
+    Raises:
+        RunError: If one of the folders holds no run.
+    """
+    from smoothcert.analysis import set_workers
+    from smoothcert.cpus import usable_cpus
+    from smoothcert.runs import Run
+
+    set_workers(usable_cpus())
+    return [Run.open(path) for path in paths]
+
+
+def run_names(runs: Sequence[Run]) -> list[str]:
+    """The last part of each path, or all of it where several runs share that; a run named twice gets a number."""
+    short = [run.path.resolve().name for run in runs]
+    found = [name if short.count(name) == 1 else str(run.path) for name, run in zip(short, runs, strict=True)]
+    return [
+        name if found.count(name) == 1 else f"{name} #{found[:position].count(name) + 1}"
+        for position, name in enumerate(found)
+    ]

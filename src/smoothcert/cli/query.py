@@ -1,80 +1,273 @@
-"""``smoothcert query``: certified accuracies of stored runs, or everything certified about one input."""
+"""``smoothcert query``: certified accuracies of stored runs, or everything certified about its inputs."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
-import typer
+from cyclopts import Group, Parameter
 
-from smoothcert.cli.given import given
-from smoothcert.cli.options import Format, Joint, Runs, names, numbers
+from smoothcert.cli.options import Bounds, Names, Numbers, Runs, open_runs
+from smoothcert.console import printable, say
+from smoothcert.errors import InvalidArgumentError
+from smoothcert.files import write_file
 
-_ASKING = ("measure", "bound", "radii", "thresholds", "alpha", "joint")
+if TYPE_CHECKING:
+    from smoothcert.cli.answers import Asked
+    from smoothcert.cli.printing import Layout, Row, Table
+    from smoothcert.runs import Run
+
+Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet"]
+_QUESTION = Parameter(group=Group("The question", sort_key=1))
+_INPUTS = Group("About one input, or each", sort_key=2)
+_ANSWER = Parameter(group=Group("The answer", sort_key=3))
 
 
 def query(
-    context: typer.Context,
     runs: Runs,
-    measure: Annotated[
-        str | None,
-        typer.Option(
-            help="Some of score, margin, class (kept as it is, at any threshold); default: what the run holds."
-        ),
-    ] = None,
-    bound: Annotated[
-        str | None,
-        typer.Option(help="Some of dual, cdf, hoeffding, clopper_pearson; default: the first three the run holds."),
-    ] = None,
-    radii: Annotated[str, typer.Option(help="L2 radii in input units.")] = "0,0.25,0.5",
-    thresholds: Annotated[str, typer.Option(help="Confidences that must be kept.")] = "0.5,0.7,0.9",
-    alpha: Annotated[float | None, typer.Option(help="Instead of the run's own.")] = None,
-    joint: Annotated[
-        Joint,
-        typer.Option(help="What alpha is for: each statement, all about an input together, or about the data set."),
-    ] = Joint.each,
-    input: Annotated[str | None, typer.Option(help="One input, by its id or index, instead of them all.")] = None,
-    format: Annotated[Format, typer.Option(help="Table for people; csv and json hold exact numbers.")] = Format.table,
+    /,
+    *,
+    measure: Annotated[Names | None, _QUESTION] = None,
+    bound: Annotated[Bounds | None, _QUESTION] = None,
+    radii: Annotated[Numbers | None, _QUESTION] = None,
+    thresholds: Annotated[Numbers | None, _QUESTION] = None,
+    alpha: Annotated[float | None, _QUESTION] = None,
+    joint: Annotated[Literal["each", "input", "dataset"] | None, _QUESTION] = None,
+    input: Annotated[str | None, Parameter(group=_INPUTS)] = None,
+    per_input: Annotated[bool, Parameter(group=_INPUTS)] = False,
+    format: Annotated[Format, _ANSWER] = "table",
+    out: Annotated[Path | None, _ANSWER] = None,
 ) -> None:
-    """Answer from stored samples: certified accuracy over the inputs, or the certificates of one input.
+    """Answer from stored samples: certified accuracy over the inputs, or what is certified about each of them.
 
     Certified accuracy is the fraction of all inputs, abstentions counted as wrong, whose prediction is right
-    and whose certified lower bound at the radius is above the threshold; its interval is a 95% one over the
-    inputs. With --joint a whole table can be claimed: alpha is divided by the number of statements of a bound
-    (the best of several bounds is not a claim). A run made with --decide answers its own question
-    only, with what it cost.
+    and whose certified lower bound at the radius is above the threshold. In brackets stands its 95% interval over the
+    inputs; after it, what is true of all such inputs with 95% confidence, wrong certificates included. Without labels
+    it is the fraction certified, right or wrong. A run made with --decide answers its own question only, with what it
+    cost.
+
+    For example:
+
+        smoothcert query RUN --radii 0,0.25,0.5 --thresholds 0.5,0.7
+        smoothcert query RUN --joint dataset
+        smoothcert query RUN --input cat.png --measure margin
+        smoothcert query RUN --per-input --format csv --out inputs.csv
+
+    Args:
+        runs: Run folders.
+        measure: Some of score, margin, the other measures of the run, and class (the class itself is kept, at no
+            threshold). Default: what the run holds.
+        bound: Some of dual, cdf, hoeffding, clopper_pearson. Default: the first three the run holds; with --per-input
+            the first.
+        radii: L2 radii, in input units. Default: 0,0.25,0.5.
+        thresholds: Values the measure must stay above. Default: 0.5,0.7,0.9.
+        alpha: Probability that a certificate is wrong. Default: the run's own.
+        joint: What alpha is the probability for: each statement by itself, all that is said of one input, or all that
+            is said of the data set. It is divided by the number of statements of a bound; the best of several bounds is
+            no claim. Default: each.
+        input: One input, by its id, by its index in the data set, or by '#3' as the third of the run.
+        per_input: One line for each input, with its prediction, class radius, lower bounds and certified radii.
+        format: A table for people, Markdown or LaTeX (booktabs), or csv, json or parquet with exact numbers.
+        out: Write to this file instead; parquet needs one.
     """
-    from smoothcert.cli import answers, decided, printing
-    from smoothcert.runs import Run
+    from smoothcert.cli.answers import EACH, Asked
     from smoothcert.runs.config import DECIDED
 
-    question = answers.Question(
-        measures=None if measure is None else names("measure", measure),
-        bounds=None if bound is None else names("bound", bound),
-        radii=numbers("radii", radii),
-        thresholds=numbers("thresholds", thresholds),
-        alpha=alpha,
-        joint=joint.value,
-    )
-    opened = [Run.open(path) for path in runs]
+    if input is not None and per_input:
+        raise InvalidArgumentError("--input is about one input and --per-input about all: give one of them")
+    opened = open_runs(runs)
+    asked = Asked(measure, bound, radii, thresholds, alpha, joint or EACH)
     if any(run.config.kind == DECIDED for run in opened):
-        decided.require_no_other_question(opened, given(context, _ASKING))
-        if input is None:
-            rows = json_value = [decided.decided_row(run) for run in opened]
-            texts = map(decided.decided_text, opened)
-        else:
-            rows = json_value = [decided.input_row(run, input) for run in opened]
-            texts = map(decided.input_text, rows)
+        given = {"measure": measure, "bound": bound, "radii": radii, "thresholds": thresholds, "alpha": alpha}
+        options = [f"--{name}" for name, value in (given | {"joint": joint}).items() if value is not None]
+        answer = _decided(opened, options, wanted=input, per_input=per_input)
     elif input is not None:
-        found = [answers.input_answer(run, question, input) for run in opened]
-        texts = map(printing.input_text, found)
-        json_value, rows = found, [row for answer in found for row in answers.input_rows(answer)]
+        answer = _one_input(opened, asked, input)
+    elif per_input:
+        answer = _per_input(opened, asked)
     else:
-        tables = [answers.accuracy_rows(run, question) for run in opened]
-        texts = map(printing.accuracy_text, opened, tables)
-        rows = json_value = [row for table in tables for row in table]
-    if format is Format.json:
-        typer.echo(printing.as_json(json_value))
-    elif format is Format.csv:
-        typer.echo(printing.as_csv(rows))
+        answer = _accuracy(opened, asked)
+    _deliver(answer, format, out)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An answer in each form it may be wanted in.
+
+    Args:
+        rows: Flat rows of exact numbers.
+        blocks: For people: lines about each run, and its tables.
+        value: What JSON says, where that is not the rows.
+    """
+
+    rows: list[Row]
+    blocks: Iterable[tuple[list[str], list[Table]]]
+    value: list[Row] | None = None
+
+
+def _deliver(answer: _Answer, format: Format, out: Path | None) -> None:
+    """Print an answer, or write it to a file."""
+    from smoothcert.cli import printing
+
+    if format == "parquet":
+        if out is None:
+            raise InvalidArgumentError("--format parquet needs --out FILE: it is no text")
+        content = printing.as_parquet(answer.rows)
     else:
-        typer.echo("\n\n".join(texts))
+        if format == "json":
+            text = printing.as_json(answer.rows if answer.value is None else answer.value)
+        elif format == "csv":
+            text = printing.as_csv(answer.rows)
+        else:
+            layout: Layout = format
+            text = "\n\n".join(printing.layout_text(layout, lines, tables) for lines, tables in answer.blocks)
+        if out is None:
+            say(text)
+            return
+        content = f"{printable(text)}\n".encode()
+    write_file(out, content)
+    say(f"{len(answer.rows):,} rows in {out}")
+
+
+def _accuracy(runs: Sequence[Run], asked: Asked) -> _Answer:
+    """Certified accuracies: one line per measure, threshold and bound, one column per radius."""
+    from smoothcert.cli.answers import accuracy_rows
+
+    tables = [accuracy_rows(run, asked) for run in runs]
+    blocks = ((_run_lines(run, rows), [_accuracy_table(rows)]) for run, rows in zip(runs, tables, strict=True))
+    return _Answer([row for rows in tables for row in rows], blocks)
+
+
+def _run_lines(run: Run, rows: Sequence[Row]) -> list[str]:
+    from smoothcert.cli.answers import reach_notes
+
+    config, skipped = run.config, len(run.skipped)
+    at = {row["bound"]: f"{row['alpha']:.3g}" for row in rows}
+    if rows[0]["joint"] == "each":
+        alpha = f"alpha {rows[0]['alpha']:g}"
+    else:
+        whole = {"input": "an input", "dataset": "the data set"}[rows[0]["joint"]]
+        each = ", ".join(f"{bound} {share}" for bound, share in at.items())
+        alpha = f"each bound's lines jointly for {whole} (alpha a statement: {each})"
+    what = "certified accuracy" if rows[0]["labelled"] else "without labels: fraction certified, right or wrong"
+    return [
+        f"{run.path}: {rows[0]['inputs']} inputs"
+        + (f" ({skipped} more skipped as unreadable)" if skipped else "")
+        + (f", {run.missing} of {run.expected} missing" if run.missing else "")
+        + f", sigma {config.sigma:g}, {alpha}, n0 {config.n0:,}, n {config.n:,}",
+        *(f"note: {note}" for note in run.notes),
+        *reach_notes(run, rows),
+        f"{what} [95% interval over the inputs] ≥ what it is at least of all such inputs, with 95% confidence, wrong "
+        "certificates included",
+    ]
+
+
+def _accuracy_table(rows: Sequence[Row]) -> Table:
+    from smoothcert.cli.printing import number_text
+
+    radii = list(dict.fromkeys(row["radius"] for row in rows))
+    cells = {(row["measure"], row["threshold"], row["bound"], row["radius"]): _fraction(row) for row in rows}
+    names = [list(dict.fromkeys(row[name] for row in rows)) for name in ("measure", "threshold", "bound")]
+    lines = [line for line in product(*names) if (*line, radii[0]) in cells]
+    body = [[m, number_text(t), b, *(cells[m, t, b, radius] for radius in radii)] for m, t, b in lines]
+    return ["measure", "threshold", "bound", *(f"radius {radius:g}" for radius in radii)], body, 3
+
+
+def _fraction(row: Row) -> str:
+    from smoothcert.bounds import floor_decimals
+    from smoothcert.cli.printing import proportion_text
+
+    certified = round(row["certified_accuracy"] * row["inputs"])
+    fraction = proportion_text(certified, row["inputs"], row["ci_low"], row["ci_high"])
+    return f"{fraction} ≥ {floor_decimals(row['population_lower'], 3)}"
+
+
+def _one_input(runs: Sequence[Run], asked: Asked, wanted: str) -> _Answer:
+    """Everything certified about one input of each run."""
+    from smoothcert.cli.answers import input_answer, input_rows
+
+    found = [input_answer(run, asked, wanted) for run in runs]
+    return _Answer([row for answer in found for row in input_rows(answer)], map(_input_block, found), found)
+
+
+def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
+    from smoothcert.cli.printing import lower_text, number_text, upper_text
+
+    named = f" ({answer['class_name']})" if answer["class_name"] else ""
+    label = "" if answer["label"] is None else f", label {answer['label']}"
+    radius = f"class radius {lower_text(answer['class_radius'])}"
+    radius = "abstained" if answer["abstained"] else radius
+    prediction = "none" if answer["prediction"] is None else answer["prediction"]
+    bounds = [
+        [row["measure"], row["bound"], number_text(row["radius"]), lower_text(row["lower"]), upper_text(row["upper"])]
+        for row in answer["bounds"]
+    ]
+    radii = [
+        [
+            row["measure"],
+            row["bound"],
+            number_text(row["threshold"]),
+            "any" if row["radius"] is None else lower_text(row["radius"]),
+        ]
+        for row in answer["radii"]
+    ]
+    lines = [
+        f"{answer['run']}: input {answer['index']} ({answer['id']})",
+        f"prediction {prediction}{named}{label}, {radius}, sigma {answer['sigma']:g}, "
+        f"alpha {answer['alpha']:g}, n0 {answer['n0']:,}, n {answer['n']:,}",
+    ]
+    if answer["joint"] != "each":
+        at = {row["bound"]: f"{row['alpha']:.3g}" for row in (*answer["bounds"], *answer["radii"])}
+        whole = "this input" if answer["joint"] == "input" else "the data set"
+        each = ", ".join(f"{bound} {share}" for bound, share in at.items())
+        lines.append(
+            f"the class radius and the lines of one bound hold jointly for {whole} (alpha a statement: {each})"
+        )
+    tables: list[Table] = [
+        (["measure", "bound", "radius", "lower", "upper"], bounds, 2),
+        (["measure", "bound", "threshold", "certified radius"], radii, 2),
+    ]
+    return lines, [table for table in tables if table[1]]
+
+
+def _per_input(runs: Sequence[Run], asked: Asked) -> _Answer:
+    """One line for each input of the runs."""
+    from smoothcert.cli.answers import per_input_rows
+
+    tables = [per_input_rows(run, asked) for run in runs]
+    blocks = (([f"{run.path}, per input"], [_rows_table(rows)]) for run, rows in zip(runs, tables, strict=True))
+    return _Answer([row for rows in tables for row in rows], blocks)
+
+
+def _rows_table(rows: Sequence[Row]) -> Table:
+    """Flat rows for people: what is the same for all is left out, bounds are rounded down."""
+    from smoothcert.cli.printing import columns, lower_text
+
+    kept = [name for name in columns(rows) if name not in ("run", "sigma", "alpha", "joint", "n0", "question")]
+    kept = [name for name in kept if name != "error" or any(row["error"] for row in rows)]
+
+    def text(value: object) -> str:
+        return lower_text(value) if isinstance(value, float) else "—" if value is None else str(value)
+
+    return kept, [[text(row.get(name)) for name in kept] for row in rows], 2
+
+
+def _decided(runs: Sequence[Run], options: Sequence[str], *, wanted: str | None, per_input: bool) -> _Answer:
+    """The one answer of runs that decided a question."""
+    from smoothcert.cli import decided
+
+    decided.require_no_other_question(runs, options)
+    if wanted is not None:
+        rows = [decided.input_row(run, wanted) for run in runs]
+        return _Answer(rows, ((decided.input_lines(row), []) for row in rows))
+    if per_input:
+        tables = [decided.decided_input_rows(run) for run in runs]
+        blocks = ((decided.decided_lines(run), [_rows_table(rows)]) for run, rows in zip(runs, tables, strict=True))
+        return _Answer([row for rows in tables for row in rows], blocks)
+    return _Answer(
+        [decided.decided_row(run) for run in runs],
+        ((decided.decided_lines(run), [decided.decided_table(run)]) for run in runs),
+    )

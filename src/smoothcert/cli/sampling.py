@@ -9,13 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
+from smoothcert.cli.edge import INTERRUPTED
+from smoothcert.console import one_line, say
 
 if TYPE_CHECKING:
     from smoothcert.progress import Reporter
-
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells give it."""
 
 
 @contextmanager
@@ -29,13 +27,13 @@ def sampling_session(out: Path, *, quiet: bool) -> Iterator[Reporter]:
         try:
             yield reporter
         except KeyboardInterrupt:
-            typer.echo(_interrupted(out), err=True)
-            raise typer.Exit(INTERRUPTED) from None
+            say(_interrupted(out), err=True)
+            raise SystemExit(INTERRUPTED) from None
 
 
 def _show(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
     """A warning as one line, without the place in the code it came from."""
-    typer.echo(f"warning: {message}", err=True)
+    say(f"warning: {one_line(message)}", err=True)
 
 
 def _interrupted(out: Path) -> str:

@@ -2,43 +2,54 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import typer
+from cyclopts import Parameter
 
-from smoothcert.cli.borrowing import borrow
-from smoothcert.cli.certify import certify
-from smoothcert.cli.given import given
-from smoothcert.cli.options import Format, Quiet, numbers
+from smoothcert.cli.options import Format, Numbers, Quiet
+from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
+from smoothcert.spec import DEFAULT_MEASURES, PANELS, RunSpec, SamplingSpec
 
-_EACH_ITS_OWN = ("sigma", "out")
-_ONE_QUESTION = ("decide", "max_n")  # a run that answers one question has no best sigma at each radius
-_OF_RUNS_TOO = ("alpha", "quiet")
+_FOLDER = Path("sweep")
+_Unasked = Parameter(parse=False, show=False)
 
 
-@borrow(certify, without=(*_EACH_ITS_OWN, *_ONE_QUESTION, *_OF_RUNS_TOO), panel="With --sigmas, as in certify")
+@dataclass(frozen=True, kw_only=True)
+class _Swept(SamplingSpec):
+    """Sampling whose sigma varies; it decides no question, which would leave no best sigma at each radius."""
+
+    sigma: Annotated[float, _Unasked] = 1.0
+    decide: Annotated[str | None, _Unasked] = None
+    max_n: Annotated[int | None, _Unasked] = None
+    alpha: Annotated[float, _Unasked] = 0.001
+    measures: Annotated[tuple[str, ...], _Unasked] = DEFAULT_MEASURES
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Sweep(RunSpec):
+    """Runs that differ in sigma."""
+
+    sampling: Annotated[_Swept, PANELS["sampling"]] = field(default_factory=_Swept)
+
+
 def sweep(
-    context: typer.Context,
-    runs: Annotated[
-        list[Path] | None, typer.Argument(metavar="[RUN...]", help="Run folders, each at a sigma of its own.")
-    ] = None,
-    sigmas: Annotated[
-        str | None, typer.Option(help="Also certify at each of these first, such as 0.12,0.25,0.5,1.0.")
-    ] = None,
-    folder: Annotated[Path, typer.Option(help="Where --sigmas puts its runs; they are continued.")] = Path("sweep"),
-    measure: Annotated[str, typer.Option(help="score, margin or class.")] = "score",
-    bound: Annotated[str | None, typer.Option(help="Default: the first of dual, cdf, hoeffding that all hold.")] = None,
-    threshold: Annotated[float, typer.Option(help="Confidence that must be kept; of no use to class.")] = 0.5,
-    radii: Annotated[
-        str | None, typer.Option(help="L2 radii; default: to where none certifies, or those of logs.")
-    ] = None,
-    alpha: Annotated[float | None, typer.Option(help="Failure probability; default: each run's own, or 0.001.")] = None,
-    format: Annotated[Format, typer.Option(help="Table for people; csv and json hold exact numbers.")] = Format.table,
-    out: Annotated[Path | None, typer.Option(help="Also a figure: .png, .svg or .pdf.")] = None,
+    runs: Annotated[tuple[Path, ...], Parameter(name="RUN")] = (),
+    /,
+    *,
+    sigmas: str | None = None,
+    folder: Path = _FOLDER,
+    measure: str = "score",
+    bound: str | None = None,
+    threshold: float = 0.5,
+    radii: Numbers | None = None,
+    alpha: float | None = None,
+    format: Format = "table",
+    out: Path | None = None,
     quiet: Quiet = False,
-    **sampling: Any,
+    spec: Annotated[_Sweep, Parameter(name="*")] = _Sweep(),
 ) -> None:
     """Find the best noise level at each radius, from runs or by certifying models trained at several sigmas.
 
@@ -47,29 +58,46 @@ def sweep(
     With --sigmas, {sigma} in --model, --weights, --denoiser and --denoiser-weights stands for each sigma as it is
     written there: --weights 'resnet20_sigma{sigma}.safetensors'. Its runs can be interrupted, even killed: the same
     command goes on where it stopped.
+
+    For example:
+
+        smoothcert sweep RUN1 RUN2 --threshold 0.5
+
+    Args:
+        runs: Run folders, each at a sigma of its own.
+        sigmas: Also certify at each of these first, such as 0.12,0.25,0.5,1.0.
+        folder: Where --sigmas puts its runs; they are continued.
+        measure: score, margin or class.
+        bound: Default: the first of dual, cdf, hoeffding that all hold.
+        threshold: Confidence that must be kept; of no use to class.
+        radii: L2 radii. Default: to where none certifies, or those of logs.
+        alpha: Failure probability. Default: each run's own, or 0.001.
+        format: Table for people; csv and json hold exact numbers.
+        out: Also a figure: .png, .svg or .pdf.
+        spec: With --sigmas, as in certify.
     """
     from smoothcert import analysis
     from smoothcert.cli import printing, sweeping
 
-    paths = list(runs or [])
+    paths = list(runs)
     if sigmas is not None:
-        sampling["alpha"] = 0.001 if alpha is None else alpha
-        paths += sweeping.certify_each(sweeping.levels(sigmas), folder=folder, quiet=quiet, options=sampling)
-    elif useless := given(context, ["folder", *sampling]):
-        raise InvalidArgumentError(f"sigmas must be given, as runs to make, for {', '.join(useless)}; got none")
+        asked = spec if alpha is None else spec.vary(alpha=alpha)
+        paths += sweeping.certify_each(sweeping.levels(sigmas), asked, folder=folder, quiet=quiet)
+    elif useless := [*(["folder"] if folder != _FOLDER else []), *(o for o in spec.options() if o != "sigma")]:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in useless)
+        raise InvalidArgumentError(f"sigmas must be given, as runs to make, for {flags}; got none")
     tables = sweeping.open_tables(paths, alpha=alpha)
     if radii is None:
-        asked = sweeping.default_radii(tables, measure=measure, threshold=threshold)
+        radii = tuple(sweeping.default_radii(tables, measure=measure, threshold=threshold))
+    found = analysis.sweep(tables, radii=radii, measure=measure, bound=bound, threshold=threshold)
+    if format == "json":
+        say(printing.as_json(sweeping.rows(found)))
+    elif format == "csv":
+        say(printing.as_csv(sweeping.rows(found)))
     else:
-        asked = numbers("radii", radii)
-    found = analysis.sweep(tables, radii=asked, measure=measure, bound=bound, threshold=threshold)
-    if format is Format.json:
-        typer.echo(printing.as_json(sweeping.rows(found)))
-    elif format is Format.csv:
-        typer.echo(printing.as_csv(sweeping.rows(found)))
-    else:
-        typer.echo(sweeping.text(found))
+        say(sweeping.text(found))
     if out is not None:
         from smoothcert.report import save_figure, sweep_figure
 
-        typer.echo(f"figure: {save_figure(sweep_figure(found), out).resolve()}", err=format is not Format.table)
+        place = save_figure(sweep_figure(found), out).resolve()
+        say(f"figure: {place}", err=format != "table")

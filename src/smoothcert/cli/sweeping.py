@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from smoothcert._check import check_sigma
 from smoothcert.analysis import BoundsTable, Sweep, bounds_table, sweep
 from smoothcert.certify import certify_run
-from smoothcert.cli.answers import Row
 from smoothcert.cli.options import names, numbers
-from smoothcert.cli.printing import proportion_text, table_text
+from smoothcert.cli.printing import Row, proportion_text, table_text
 from smoothcert.cli.sampling import sampling_session
 from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.runs import Run
+from smoothcert.spec import RunSpec
 
 _POINTS = 17
 _MOST_STEPS = 20
 _MARK = "{sigma}"
-_PATTERNS = ("model", "weights", "denoiser", "denoiser_weights")
-_FILES = ("weights", "denoiser_weights")
 
 
 def levels(text: str) -> dict[str, float]:
@@ -37,40 +34,40 @@ def levels(text: str) -> dict[str, float]:
     return dict(zip(names("sigmas", text), found, strict=True))
 
 
-def certify_each(sigmas: dict[str, float], *, folder: Path, quiet: bool, options: dict[str, Any]) -> list[Path]:
+def certify_each(sigmas: dict[str, float], spec: RunSpec, *, folder: Path, quiet: bool) -> list[Path]:
     """Certify the model of each sigma under noise of that sigma, one after the other; gives the run folders.
 
     Args:
         sigmas: Noise levels by the way they were written.
+        spec: The run; ``{sigma}`` in what names its model and denoiser stands for each of them.
         folder: Where the run folders are; runs that are there are continued.
         quiet: Whether to show no progress.
-        options: Arguments of :func:`smoothcert.runs.certify_run`, ``{sigma}`` in those that name model and denoiser.
 
     Raises:
         InvalidArgumentError: If the model or the data are not named, or nothing depends on sigma.
         ModelError: If a weights file is not there; nothing is certified before all of them are.
     """
-    if options["model"] is None or options["data"] is None:
+    if spec.model.name is None or spec.data.name is None:
         raise InvalidArgumentError("sigmas needs model and data, to know what to certify")
-    patterns = {name: str(options[name]) for name in _PATTERNS if options[name] is not None}
-    if options["denoiser"] is None and not any(_MARK in pattern for pattern in patterns.values()):
+    patterns = spec.options(parts=("model",))
+    if spec.model.denoiser is None and not any(_MARK in pattern for pattern in patterns.values()):
         raise InvalidArgumentError(
             f"model or weights must hold {_MARK}, or a denoiser be named, because a classifier serves the sigma it was "
             f"trained at; got {', '.join(patterns.values())}"
         )
     each = {
-        written: options | {name: pattern.replace(_MARK, written) for name, pattern in patterns.items()}
-        for written in sigmas
+        written: spec.vary(sigma=sigma, **{name: text.replace(_MARK, written) for name, text in patterns.items()})
+        for written, sigma in sigmas.items()
     }
     for written, own in each.items():
-        for name in _FILES:
-            if own[name] is not None and not Path(own[name]).exists():
-                raise ModelError(f"{name.replace('_', ' ')} of sigma {written}: there is no file {own[name]}")
+        for name, file in (("weights", own.model.weights), ("denoiser weights", own.model.denoiser_weights)):
+            if file is not None and not file.exists():
+                raise ModelError(f"{name} of sigma {written}: there is no file {file}")
     paths = []
     for written, own in each.items():
         out = folder / f"sigma_{written}"
         with sampling_session(out, quiet=quiet) as reporter:
-            certify_run(**own, out=out, sigma=sigmas[written], reporter=reporter)
+            certify_run(own, out=out, reporter=reporter)
         paths.append(out)
     return paths
 
@@ -115,7 +112,7 @@ def rows(found: Sweep) -> list[Row]:
             "ci_high": share.ci_high,
             "inputs": share.inputs,
             "best": sigma == point.best,
-            "level": sigma in point.level,
+            "tied": sigma in point.tied,
         }
         for point in found.points
         for sigma, share in zip(found.sigmas, point.accuracies, strict=True)
@@ -129,7 +126,7 @@ def text(found: Sweep) -> str:
             f"{point.radius:g}",
             *(proportion_text(share.count, share.inputs, share.ci_low, share.ci_high) for share in point.accuracies),
             "—" if point.best is None else f"{point.best:g}",
-            ", ".join(f"{sigma:g}" for sigma in point.level),
+            ", ".join(f"{sigma:g}" for sigma in point.tied),
         ]
         for point in found.points
     ]
@@ -137,6 +134,7 @@ def text(found: Sweep) -> str:
     return "\n".join(
         [
             f"certified accuracy, {kept}, by the {found.bound} bound [95% interval over the inputs]",
+            *(f"note: {note}" for note in found.notes),
             table_text(
                 ["radius", *(f"sigma {sigma:g}" for sigma in found.sigmas), "best", "not told from it"],
                 body,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
 from smoothcert.models.loaded import LoadedModel
 from smoothcert.models.normalize import normalized
-from smoothcert.models.weights import Weights, fit_weights
+from smoothcert.models.weights import Weights, fit_weights, require_fitting
 
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)
 CIFAR_STD = (0.2023, 0.1994, 0.2010)
@@ -83,6 +84,8 @@ class CifarResNet(nn.Module):
 def cifar_resnet(depth: int, state: Mapping[str, Tensor], *, source: str) -> CifarResNet:
     """Build the ResNet of this depth, with the width and classes of ``state``, and load it.
 
+    Memory for a network of that width is asked for only after every shape was seen to fit.
+
     Raises:
         ModelError: ``state`` is not of this network.
     """
@@ -90,9 +93,18 @@ def cifar_resnet(depth: int, state: Mapping[str, Tensor], *, source: str) -> Cif
     # Without these two the defaults stand, and fitting says what is missing.
     width = first.shape[0] if first is not None and first.ndim == 4 else 16
     num_classes = last.shape[0] if last is not None and last.ndim == 2 else 10
+    with torch.device("meta"):
+        shapes = CifarResNet(depth, width=width, num_classes=num_classes).state_dict()
+    require_fitting(shapes, state, source=source)
     network = CifarResNet(depth, width=width, num_classes=num_classes)
     fit_weights(network, state, source=source)
     return network
+
+
+def cifar_names(depth: int) -> list[str]:
+    """Names of the tensors of the ResNet of this depth."""
+    with torch.device("meta"):
+        return list(CifarResNet(depth).state_dict())
 
 
 def cifar_network(arch: str, *, width: int = 16, num_classes: int = 10) -> CifarResNet:
@@ -123,7 +135,9 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         )
     if weights is None:
         raise ModelError(f"model {name!r} has no bundled weights; pass a weights file (--weights FILE)")
-    network = cifar_resnet(int(match[1]), weights.state_dict(), source=f"weights file {weights.path}")
+    depth = int(match[1])
+    state = weights.state_dict(cifar_names(depth))
+    network = cifar_resnet(depth, state, source=f"weights file {weights.path}")
     return describe_cifar(network, name=name, weights=weights)
 
 
@@ -131,17 +145,18 @@ def describe_cifar(network: CifarResNet, *, name: str, weights: Weights) -> Load
     """Return the loaded network behind CIFAR's normalization."""
     num_classes = network.fc.out_features
     return LoadedModel(
-        module=normalized(network, CIFAR_MEAN, CIFAR_STD),
+        module=normalized(network, CIFAR_MEAN, CIFAR_STD, name=f"model {name!r}"),
         name=name,
         num_classes=num_classes,
         class_names=CIFAR10_CLASSES if num_classes == len(CIFAR10_CLASSES) else None,
         input_size=_image_shape(weights.metadata),
         weights_hash=weights.sha256,
+        identity={"class": "CifarResNet", "normalization": f"mean {CIFAR_MEAN}, std {CIFAR_STD}"},
         metadata=weights.metadata,
     )
 
 
 def _image_shape(metadata: Mapping[str, str]) -> tuple[int, int, int]:
     """Shape the header says the network was trained on, ``3xHxW``; without a header that of CIFAR."""
-    found = re.fullmatch(r"3x([1-9]\d{0,4})x([1-9]\d{0,4})", metadata.get("image_shape", ""))
+    found = re.fullmatch(r"3x([1-9]\d{0,3})x([1-9]\d{0,3})", metadata.get("image_shape", ""))
     return (3, int(found[1]), int(found[2])) if found else (3, 32, 32)

@@ -13,8 +13,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
+from smoothcert.extras import import_optional
 from smoothcert.models.cifar import cifar_resnet, describe_cifar
-from smoothcert.models.extras import import_extra
+from smoothcert.models.identity import package_versions
 from smoothcert.models.loaded import LoadedModel
 from smoothcert.models.normalize import normalized
 from smoothcert.models.weights import Weights, fit_weights, strip_prefixes
@@ -48,17 +49,19 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
     if target.startswith("cifar10/"):
         depth = int(target.removeprefix("cifar10/resnet"))
         return describe_cifar(cifar_resnet(depth, state, source=source), name=name, weights=weights)
-    models = import_extra("torchvision", name=name).models
+    models = import_optional("torchvision", what=f"model {name!r}", extra="torchvision").models
     network: nn.Module = models.resnet50(weights=None)
     fit_weights(network, state, source=source)
     return LoadedModel(
-        module=normalized(network, IMAGENET_MEAN, IMAGENET_STD),
+        module=normalized(network, IMAGENET_MEAN, IMAGENET_STD, name=f"model {name!r}"),
         name=name,
         num_classes=1000,
         class_names=tuple(models.get_model_weights("resnet50").DEFAULT.meta["categories"]),
         input_size=(3, 224, 224),
         resize=256,
         weights_hash=weights.sha256,
+        identity={"class": "resnet50", "normalization": f"mean {IMAGENET_MEAN}, std {IMAGENET_STD}"}
+        | package_versions("torchvision"),
     )
 
 

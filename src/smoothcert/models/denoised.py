@@ -7,20 +7,19 @@ is the base classifier that is certified.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 from torch import Tensor, nn
 
 from smoothcert._check import check_sigma
 from smoothcert.errors import ModelError
+from smoothcert.models.adapt import Classifier, require_values
 from smoothcert.models.loaded import LoadedModel
 from smoothcert.models.weights import Weights, read_weights, state_dict_sha256
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DENOISER_NAMES: tuple[str, ...] = (
     "ffdnet",
@@ -30,7 +29,7 @@ DENOISER_NAMES: tuple[str, ...] = (
 )
 """The known forms, as error messages and ``--help`` show them."""
 
-_LOADERS: Mapping[str, str] = {"ffdnet": "ffdnet", "diffusers": "diffusion", "python": "python_denoiser"}
+_LOADERS: Mapping[str, str] = {"ffdnet": "ffdnet", "diffusers": "diffusion", "python": "python_code"}
 
 
 class Denoised(nn.Module):
@@ -77,8 +76,10 @@ class SameShape(nn.Module):
 class DenoiserLoader(Protocol):
     """The one function every module that loads a denoiser has."""
 
-    def load_denoiser(self, target: str, *, name: str, sigma: float, weights: Weights | None) -> nn.Module:
-        """Make the denoiser of what follows the colon of ``name``, for noise of one level."""
+    def load_denoiser(
+        self, target: str, *, name: str, sigma: float, weights: Weights | None
+    ) -> tuple[nn.Module, Mapping[str, str]]:
+        """Make the denoiser of what follows the colon of ``name``, for noise of one level; and what identifies it."""
 
 
 def resolve_denoiser(name: str, *, sigma: float, weights: Path | str | None = None) -> nn.Module:
@@ -98,12 +99,19 @@ def resolve_denoiser(name: str, *, sigma: float, weights: Path | str | None = No
         MissingDependencyError: The form needs an extra that is not installed.
         InvalidArgumentError: ``sigma`` is not positive.
     """
+    module, _ = _load(name, sigma=sigma, weights=weights)
+    return module
+
+
+def _load(name: str, *, sigma: float, weights: Path | str | None) -> tuple[nn.Module, Mapping[str, str]]:
     kind, colon, target = name.partition(":")
     if kind not in _LOADERS or (kind == "ffdnet") == bool(colon) or (colon and not target):
         raise ModelError(f"unknown denoiser {name!r}; known forms are {', '.join(DENOISER_NAMES)}")
     loader = cast("DenoiserLoader", import_module(f"smoothcert.models.{_LOADERS[kind]}"))
     read = None if weights is None else read_weights(Path(weights))
-    return loader.load_denoiser(target, name=name, sigma=check_sigma(sigma), weights=read).eval()
+    module, identity = loader.load_denoiser(target, name=name, sigma=check_sigma(sigma), weights=read)
+    require_values(module, f"denoiser {name!r}")
+    return module.eval(), identity
 
 
 def behind_denoiser(
@@ -118,14 +126,16 @@ def behind_denoiser(
         weights: The denoiser's weights, where it needs a file.
 
     Returns:
-        As ``model``, with a name and a hash that say both.
+        As ``model``, with a name, a hash and an identity that say both.
     """
-    module = resolve_denoiser(denoiser, sigma=sigma, weights=weights)
+    module, identity = _load(denoiser, sigma=sigma, weights=weights)
     both = f"{state_dict_sha256(module)} {model.weights_hash or state_dict_sha256(model.module)}"
+    name = f"{model.name} behind {denoiser}"
     return replace(
         model,
-        module=Denoised(module, model.module).eval(),
-        name=f"{model.name} behind {denoiser}",
+        module=Classifier(Denoised(module, model.module), name=f"model {name!r}").eval(),
+        name=name,
         weights_hash=hashlib.sha256(both.encode()).hexdigest(),
+        identity={**model.identity, **{f"denoiser {key}": value for key, value in identity.items()}},
         metadata={},  # the noise level it was trained at says nothing about denoised images
     )

@@ -10,6 +10,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
-from smoothcert.models.extras import import_extra
+from smoothcert.extras import import_optional
+from smoothcert.models.identity import package_versions
 from smoothcert.models.weights import Weights
 from smoothcert.typing import FloatArray
 
@@ -85,7 +87,9 @@ class OneShot(nn.Module):
         return denoised
 
 
-def load_denoiser(target: str, *, name: str, sigma: float, weights: Weights | None) -> nn.Module:
+def load_denoiser(
+    target: str, *, name: str, sigma: float, weights: Weights | None
+) -> tuple[nn.Module, Mapping[str, str]]:
     """``diffusers:REPO_OR_FOLDER``: an unconditional pipeline with a UNet and a scheduler.
 
     Raises:
@@ -94,11 +98,13 @@ def load_denoiser(target: str, *, name: str, sigma: float, weights: Weights | No
     """
     if weights is not None:
         raise ModelError(f"denoiser {name!r} brings its own weights; got {weights.path}")
-    diffusers = import_extra("diffusers", name=name)
+    diffusers = import_optional("diffusers", what=f"denoiser {name!r}", extra="diffusers")
     try:
         pipeline: Any = diffusers.DDPMPipeline.from_pretrained(target, use_safetensors=True)
     except Exception as error:  # many kinds, from the network down to the files
         raise ModelError(f"denoiser {name!r} cannot be loaded: {error}") from error
     abar = pipeline.scheduler.alphas_cumprod.double().numpy()
     prediction = getattr(pipeline.scheduler.config, "prediction_type", "epsilon")
-    return OneShot(pipeline.unet, abar, sigma=sigma, prediction=prediction)
+    module = OneShot(pipeline.unet, abar, sigma=sigma, prediction=prediction)
+    schedule = f"step {module.step}, signal {module.abar!r}, prediction {prediction}"
+    return module, {"class": type(pipeline.unet).__qualname__, "schedule": schedule} | package_versions("diffusers")

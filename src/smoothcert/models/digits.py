@@ -6,8 +6,9 @@ from importlib.resources import as_file, files
 
 from torch import Tensor, nn
 
+from smoothcert.errors import ModelError
 from smoothcert.models.loaded import LoadedModel
-from smoothcert.models.weights import Weights, fit_weights, read_weights
+from smoothcert.models.weights import Weights, load_weights, read_weights
 
 DIGITS_WEIGHTS = "digits_sigma0.25.safetensors"
 
@@ -27,7 +28,13 @@ class DigitsNet(nn.Module):
         self.fc2 = nn.Linear(64, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the logits, shape ``(batch, 10)``."""
+        """Return the logits, shape ``(batch, 10)``.
+
+        Raises:
+            ModelError: ``x`` has another shape.
+        """
+        if x.ndim != 4 or tuple(x.shape[1:]) != (1, 8, 8):
+            raise ModelError(f"the digits classifier takes grey images of shape (batch, 1, 8, 8); got {tuple(x.shape)}")
         x = self.conv1(x - 0.3).relu()
         x = self.conv2(x).relu().flatten(1)
         logits: Tensor = self.fc2(self.fc1(x).relu())
@@ -40,7 +47,7 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         with as_file(files("smoothcert.models") / "assets" / DIGITS_WEIGHTS) as path:
             weights = read_weights(path)
     module = DigitsNet()
-    fit_weights(module, weights.state_dict(), source=f"weights file {weights.path}")
+    load_weights(module, weights)
     return LoadedModel(
         module=module.eval(),
         name=name,
@@ -48,5 +55,6 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         class_names=tuple("0123456789"),
         input_size=(1, 8, 8),
         weights_hash=weights.sha256,
+        identity={"class": "DigitsNet"},
         metadata=weights.metadata,
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from smoothcert.errors import ModelError
-from smoothcert.models.weights import Weights, fit_weights
+from smoothcert.models.weights import Weights, load_weights
 
 _LAYERS, _WIDTH, _CHANNELS, _SCALE = 12, 96, 3, 2
 
@@ -53,7 +55,9 @@ class FFDNet(nn.Module):
         return f"sigma={float(self.sigma):g}"
 
 
-def load_denoiser(target: str, *, name: str, sigma: float, weights: Weights | None) -> nn.Module:
+def load_denoiser(
+    target: str, *, name: str, sigma: float, weights: Weights | None
+) -> tuple[nn.Module, Mapping[str, str]]:
     """``ffdnet``, with a file of weights named ``conv0`` to ``conv11``.
 
     Raises:
@@ -62,5 +66,5 @@ def load_denoiser(target: str, *, name: str, sigma: float, weights: Weights | No
     if weights is None:
         raise ModelError(f"denoiser {name!r} needs a file of weights")
     network = FFDNet(sigma)
-    fit_weights(network, weights.state_dict(), source=f"weights file {weights.path}")
-    return network
+    load_weights(network, weights)
+    return network, {"class": "FFDNet"}

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
+from smoothcert.models.adapt import Classifier
 
 
 class Normalize(nn.Module):
@@ -35,7 +36,10 @@ class Normalize(nn.Module):
         """
         channels = self.mean.shape[0]
         if x.ndim != 4 or x.shape[1] != channels:
-            raise ModelError(f"this classifier takes images of shape (batch, {channels}, H, W); got {tuple(x.shape)}")
+            raise ModelError(
+                f"this classifier takes images of {channels} channel{'s'[: channels > 1]}, "
+                f"shape (batch, {channels}, H, W); got {tuple(x.shape)}"
+            )
         return (x - self.mean) / self.std
 
     def extra_repr(self) -> str:
@@ -43,6 +47,8 @@ class Normalize(nn.Module):
         return f"mean={self.mean.flatten().tolist()}, std={self.std.flatten().tolist()}"
 
 
-def normalized(network: nn.Module, mean: Sequence[float], std: Sequence[float]) -> nn.Sequential:
-    """Return ``network`` behind a ``Normalize`` layer, in eval mode."""
-    return nn.Sequential(Normalize(mean, std), network).eval()
+def normalized(
+    network: nn.Module, mean: Sequence[float], std: Sequence[float], *, name: str = "the base classifier"
+) -> Classifier:
+    """Return ``network`` behind a ``Normalize`` layer, in eval mode and in the guard of a classifier."""
+    return Classifier(Normalize(mean, std), network, name=name).eval()

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from smoothcert.analysis.decided import ANSWERS, REFERENCE, DecidedSummary, decided_summary
+from smoothcert.analysis.decided import REFERENCE, DecidedSummary, decided_summary
 from smoothcert.bounds import ceil_decimals
-from smoothcert.report.charts import Chart, Key, Panel
-from smoothcert.report.panels import draw_samples
-from smoothcert.report.style import ANSWER_COLORS
-from smoothcert.report.svg import inline_svg, themed
-from smoothcert.report.tables import provenance_rows
+from smoothcert.report.plots import samples_taken
+from smoothcert.report.svg import Chart, chart
+from smoothcert.report.tables import facts, provenance_rows
 from smoothcert.report.wording import percent, percent_interval, proportion_words
 
 if TYPE_CHECKING:
@@ -28,6 +26,8 @@ class DecidedView:
     key: str
     name: str
     config: RunConfig
+    step: float | None
+    facts: list[tuple[str, str]]
     found: DecidedSummary
     value: str
     interval: str
@@ -43,20 +43,28 @@ def decided_view(run: Run, *, key: str, name: str) -> DecidedView:
     Raises:
         DataError: If it holds no decided input yet.
     """
-    found = decided_summary(run)
+    found, step = decided_summary(run), _step(run)
     first = found.certified_accuracy or found.certified
     return DecidedView(
         key=key,
         name=name,
         config=run.config,
+        step=step,
+        facts=facts(run.config, found.inputs, step=step),
         found=found,
         value=percent(first.count, first.inputs),
         interval=percent_interval(first.ci_low, first.ci_high),
         expected_wrong=ceil_decimals(found.alpha * found.inputs, 2),
         summary=_summary(found),
-        chart=_samples_chart(found, name=f"{key}-samples"),
+        chart=chart(samples_taken(found), prefix=key),
         provenance=provenance_rows(run.config, alpha=found.alpha),
     )
+
+
+def _step(run: Run) -> float | None:
+    """Step of the lattice all inputs were sampled on; None for noise in floating point."""
+    steps = {step for table in run.tables(["step"]) for step in table["step"].to_pylist()}
+    return steps.pop() if len(steps) == 1 else None
 
 
 def _summary(found: DecidedSummary) -> list[tuple[str, str, str]]:
@@ -73,15 +81,3 @@ def _summary(found: DecidedSummary) -> list[tuple[str, str, str]]:
     if found.skipped:
         rows.append(("skipped inputs", f"{found.skipped:,}", "could not be read; in no fraction on this page"))
     return rows
-
-
-def _samples_chart(found: DecidedSummary, *, name: str) -> Chart:
-    title = "How many inputs took how many samples; the horizontal axis is logarithmic"
-    drawing = inline_svg(lambda ax: draw_samples(ax, found.samples), name=name, title=title)
-    return Chart(
-        name,
-        "What the answers cost",
-        "Noisy samples drawn for each input until its answer was settled: an input far from the threshold takes few.",
-        (Panel("all inputs", drawing),),
-        tuple(Key(answer, answer, themed(ANSWER_COLORS[answer]), "dot") for answer in ANSWERS),
-    )

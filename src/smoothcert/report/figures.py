@@ -1,182 +1,329 @@
-"""Figures for papers: each function takes a run and returns a Matplotlib figure; ``save_figure`` writes it.
+"""Figures for papers and notebooks: each function takes one run or several and returns a Matplotlib figure.
 
-No ``pyplot``: nothing is shown, no global state is touched, and no display is needed.
+No ``pyplot``: nothing is shown, no global state is touched, and no display is needed. With ``ax`` a figure is drawn on
+axes of yours, one for each of its panels; without, on a new figure, which a notebook shows as the value of a cell.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import io
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ParamSpec
+from typing import TypeAlias
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
-from smoothcert.analysis import bounds_table, calibration, radius_correlation
-from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS, DEFAULT_MEASURES
-from smoothcert.analysis.sampled_bounds import Source
+from smoothcert.analysis import BoundsTable, Compared, Source, Sweep, bounds_table
+from smoothcert.analysis.placement import COUNTS, Streamed
+from smoothcert.analysis.table import DEFAULT_BOUNDS
 from smoothcert.errors import InvalidArgumentError
-from smoothcert.report.curves import Curve, class_curve, over_radii, over_thresholds
-from smoothcert.report.panels import (
-    curve_legends,
-    draw_correlation,
-    draw_curves,
-    draw_reliability,
-    draw_spread,
-)
+from smoothcert.files import write_file
+from smoothcert.report import plots
+from smoothcert.report.plots import Key, Panel, Plot
 from smoothcert.report.style import RC, SOFT_INK
-from smoothcert.report.wording import pairs_words
 from smoothcert.typing import FloatArray
 
 FORMATS = (".png", ".svg", ".pdf")
-THRESHOLD_GRID = np.linspace(0.0, 1.0, 201)
-_P = ParamSpec("_P")
+OneOrMore: TypeAlias = "Source | Sequence[Source]"
+GivenAxes: TypeAlias = "Axes | Sequence[Axes] | None"
 
 
-def _styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
-    """Draw in the house style without changing Matplotlib's settings for anybody else."""
+class NotebookFigure(Figure):
+    """A figure that a notebook shows as it is, whether or not ``pyplot`` was imported."""
 
-    def styled(*args: _P.args, **kwargs: _P.kwargs) -> Figure:
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
         with mpl.rc_context(RC):
-            return draw(*args, **kwargs)
-
-    styled.__doc__, styled.__name__ = draw.__doc__, draw.__name__
-    return styled
+            self.savefig(buffer, format="png")
+        return buffer.getvalue()
 
 
-@_styled
 def accuracy_over_threshold_figure(
-    run: Source,
+    run: OneOrMore,
     *,
     radii: Sequence[float],
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str] | None = None,
     bounds: Sequence[str] = DEFAULT_BOUNDS,
-    thresholds: FloatArray = THRESHOLD_GRID,
+    thresholds: FloatArray | None = None,
+    names: Sequence[str] | None = None,
+    ax: GivenAxes = None,
 ) -> Figure:
     """Certified accuracy over the threshold at several radii, the measures side by side.
+
+    Args:
+        run: A run or a table of its bounds, or up to four of them to be drawn over one another by the first bound.
+        radii: Radii in input units, a colour for each.
+        measures: Measures, a panel for each; None for all the runs hold.
+        bounds: Bounds, a kind of line for each.
+        thresholds: Where the curves are computed; None for 201 points of each measure's range, from 0 for differences.
+        names: Names of the runs; by default those of their folders.
+        ax: Axes to draw on, one for each panel; None for a new figure.
 
     References:
         Kumar et al. (2020), Figure 2, https://arxiv.org/abs/2009.08061.
     """
-    table = bounds_table(run)
-    panels = [
-        (measure, over_thresholds(table, measure=measure, bounds=bounds, radii=radii, thresholds=thresholds))
-        for measure in measures
-    ]
-    return _side_by_side(panels, xlabel="{measure} kept above")
+    tables = _tables(run, names)
+    shown = _measures(tables, measures)
+    plot = plots.accuracy_over_threshold(tables, measures=shown, bounds=bounds, radii=radii, thresholds=thresholds)
+    return render(plot, ax)
 
 
-@_styled
 def accuracy_over_radius_figure(
-    run: Source,
+    run: OneOrMore,
     *,
     thresholds: Sequence[float],
     radii: FloatArray,
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str] | None = None,
     bounds: Sequence[str] = DEFAULT_BOUNDS,
+    names: Sequence[str] | None = None,
+    ax: GivenAxes = None,
 ) -> Figure:
     """Certified accuracy over the radius at several thresholds, beside Cohen's for the class alone.
 
     Without measures, as for a log that holds none, Cohen's only.
+
+    Args:
+        run: A run or a table of its bounds, or up to four of them to be drawn over one another by the first bound.
+        thresholds: Confidences that must be kept, a colour for each.
+        radii: Radii in input units where the curves are computed.
+        measures: Measures, a panel for each; None for all the runs hold.
+        bounds: Bounds, a kind of line for each.
+        names: Names of the runs; by default those of their folders.
+        ax: Axes to draw on, one for each panel; None for a new figure.
     """
-    table = bounds_table(run)
-    if not measures:
-        return _side_by_side([("class", [class_curve(table, radii=np.asarray(radii))])], xlabel="radius")
-    panels = [
-        (measure, over_radii(table, measure=measure, bounds=bounds, thresholds=thresholds, radii=radii))
-        for measure in measures
-    ]
-    return _side_by_side(panels, xlabel="radius")
+    tables = _tables(run, names)
+    cuts = dict.fromkeys(_measures(tables, measures), thresholds)
+    return render(plots.accuracy_over_radius(tables, thresholds=cuts, bounds=bounds, radii=np.asarray(radii)), ax)
 
 
-@_styled
 def correlation_figure(
-    run: Source,
+    run: OneOrMore,
     *,
-    measures: Sequence[str] = DEFAULT_MEASURES,
+    measures: Sequence[str] | None = None,
     bound: str | None = None,
     class_radii: Source | None = None,
+    names: Sequence[str] | None = None,
+    ax: GivenAxes = None,
 ) -> Figure:
-    """Measure over class radius with both correlations in the title; arguments as for ``radius_correlation``."""
-    table = bounds_table(run)
-    figure, axes = _axes(len(measures))
-    for ax, measure in zip(axes, measures, strict=True):
-        found = radius_correlation(table, measure=measure, bound=bound, class_radii=class_radii)
-        draw_correlation(ax, found)
-        if found.pearson and found.spearman:
-            ax.set_title(f"Pearson {found.pearson.value:.2f}, Spearman {found.spearman.value:.2f}", pad=17.0)
-        ax.annotate(pairs_words(found), (0.5, 1.02), xycoords="axes fraction", ha="center", fontsize=8, color=SOFT_INK)
-        if found.values.size:
-            ax.legend(loc="best")
-    return figure
+    """Measure over class radius with both correlations above; arguments as for ``radius_correlation``.
+
+    Args:
+        run: A run or a table of its bounds, or several, a panel for each and measure.
+        measures: Measures, a panel for each; None for all the runs hold.
+        bound: Take this bound at radius 0; None for the smoothed measure itself where it is held.
+        class_radii: Where the class radii come from, if not from the run.
+        names: Names of the runs; by default those of their folders.
+        ax: Axes to draw on, one for each panel; None for a new figure.
+    """
+    radii = None if class_radii is None else bounds_table(class_radii)
+    tables = _tables(run, names)
+    shown = _measures(tables, measures)
+    return render(plots.correlation(tables, measures=shown, bound=bound, class_radii=radii), ax)
 
 
-@_styled
-def calibration_figure(run: Source, *, bins: int = 10) -> Figure:
+def calibration_figure(
+    run: OneOrMore, *, bins: int = 10, names: Sequence[str] | None = None, ax: GivenAxes = None
+) -> Figure:
     """Reliability diagrams of the smoothed score, equal-width and equal-mass bins side by side.
 
     A score is not a probability: the figure shows how far from one it is.
+
+    Args:
+        run: A run or a table of its bounds, or several, two panels for each.
+        bins: Number of bins.
+        names: Names of the runs; by default those of their folders.
+        ax: Axes to draw on, one for each panel; None for a new figure.
     """
-    table = bounds_table(run)
-    figure, axes = _axes(2)
-    for ax, binning in zip(axes, ("equal_width", "equal_mass"), strict=True):
-        found = calibration(table, binning=binning, bins=bins)
-        draw_reliability(ax, found)
-        ax.set_title(f"{binning.replace('_', '-')} bins: calibration error {found.error.value:.3f}")
-    return figure
+    return render(plots.reliability(_tables(run, names), bins=bins), ax)
 
 
-@_styled
 def distribution_figure(
-    run: Source, *, radii: FloatArray, measures: Sequence[str] = DEFAULT_MEASURES, bound: str = "dual"
+    run: OneOrMore,
+    *,
+    radii: FloatArray,
+    measures: Sequence[str] | None = None,
+    bound: str = "dual",
+    names: Sequence[str] | None = None,
+    ax: GivenAxes = None,
 ) -> Figure:
-    """Spread over inputs of the certified lower bound, over the radius."""
-    table = bounds_table(run)
-    table.require_inputs()
-    figure, axes = _axes(len(measures))
-    for ax, measure in zip(axes, measures, strict=True):
-        lower = table.lower(measure=measure, bound=bound, radii=radii)
-        draw_spread(ax, lower, np.asarray(radii), measure=measure, bound=bound)
-    axes[0].legend()
-    return figure
+    """Spread over inputs of the certified lower bound, over the radius.
+
+    Args:
+        run: A run or a table of its bounds, or several to be drawn over one another, a colour for each.
+        radii: Radii in input units where the bounds are computed.
+        measures: Measures, a panel for each; None for all the runs hold.
+        bound: The bound.
+        names: Names of the runs; by default those of their folders.
+        ax: Axes to draw on, one for each panel; None for a new figure.
+    """
+    tables = _tables(run, names)
+    shown = _measures(tables, measures)
+    return render(plots.distribution(tables, measures=shown, bound=bound, radii=np.asarray(radii)), ax)
+
+
+def placement_figure(
+    run: Streamed,
+    *,
+    radii: Sequence[float] | FloatArray,
+    measures: Sequence[str] | None = None,
+    thresholds: Sequence[int] = COUNTS,
+    alpha: float | None = None,
+    ax: GivenAxes = None,
+) -> Figure:
+    """Mean CDF bound over the number of thresholds; the thin line is the bound with all of them.
+
+    References:
+        Kumar et al. (2020), Section 4.1, https://arxiv.org/abs/2009.08061.
+    """
+    shown = ("score", "margin") if measures is None else measures
+    return render(plots.placement(run, measures=shown, radii=radii, thresholds=thresholds, alpha=alpha), ax)
+
+
+def sweep_figure(found: Sweep, *, ax: GivenAxes = None) -> Figure:
+    """Certified accuracy over the radius with its 95% band for each sigma, the best sigma below (two panels)."""
+    return render(plots.best_sigma(found), ax)
+
+
+def comparison_figure(found: Compared, *, ax: GivenAxes = None) -> Figure:
+    """A comparison with its 95% intervals; see :func:`smoothcert.report.plots.comparison` for its panels."""
+    return render(plots.comparison(found), ax)
 
 
 def save_figure(figure: Figure, path: Path | str) -> Path:
-    """Write a figure as PNG, SVG or PDF, by the ending of the name.
+    """Write a figure as PNG, SVG or PDF, by the ending of the name; whole or not at all.
 
     Raises:
         InvalidArgumentError: If the ending is none of these.
+        RunError: If the file cannot be written.
     """
     target = Path(path)
-    if target.suffix.lower() not in FORMATS:
+    ending = target.suffix.lower()
+    if ending not in FORMATS:
         raise InvalidArgumentError(f"path must end in {', '.join(FORMATS)}; got {str(path)!r}")
-    target.parent.mkdir(parents=True, exist_ok=True)
     # No date in the file: the same figure twice is the same file.
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(target.suffix.lower())
+    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending)
+    buffer = io.BytesIO()
     with mpl.rc_context(RC):
-        figure.savefig(target, metadata=undated)
+        figure.savefig(buffer, format=ending[1:], metadata=undated)
+    write_file(target, buffer.getvalue())
     return target
 
 
-def _axes(panels: int) -> tuple[Figure, list[mpl.axes.Axes]]:
-    if panels < 1:
+def render(plot: Plot, ax: GivenAxes = None) -> Figure:
+    """Draw a plot with Matplotlib.
+
+    Args:
+        plot: The plot.
+        ax: Axes to draw on, one for each panel in their order; None for a new figure.
+
+    Returns:
+        The figure, or that of the axes.
+
+    Raises:
+        InvalidArgumentError: If there are more or fewer axes than panels, or no panel at all.
+    """
+    if not plot.panels:
         raise InvalidArgumentError("measures must name at least one measure; got none")
-    figure = Figure(figsize=(3.6 * panels + 0.2, 3.2), layout="constrained")
-    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
-
-
-def _side_by_side(panels: Sequence[tuple[str, Sequence[Curve]]], *, xlabel: str) -> Figure:
-    figure, axes = _axes(len(panels))
-    for ax, (measure, curves) in zip(axes, panels, strict=True):
-        draw_curves(ax, curves, xlabel=xlabel.format(measure=measure))
-        ax.set_title(measure)
-    keys = [curve_legends(curves) for _, curves in panels]
-    shared = keys[0][1]
-    if len({tuple(line.get_label() for line in by_color) for by_color, _ in keys}) == 1:
-        shared = [*keys[0][0], *shared]
-    else:  # the colours of one panel mean nothing in the other
-        for ax, (by_color, _) in zip(axes, keys, strict=True):
-            ax.legend(handles=by_color, loc="upper right")
-    figure.legend(handles=shared, loc="outside lower center", ncols=min(2 * len(panels), 4, len(shared)))
+    with mpl.rc_context(RC):
+        if ax is not None:
+            return _on_given_axes(plot, [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax))))
+        rows = len(plot.heights)
+        columns = len(plot.panels) // rows
+        height = 3.2 if rows == 1 else 4.8
+        figure = NotebookFigure(figsize=(plot.width * columns + 0.2, height), layout="constrained")
+        grid = figure.subplots(
+            rows,
+            columns,
+            squeeze=False,
+            sharex="col" if rows > 1 else False,
+            sharey="row" if rows > 1 else False,
+            gridspec_kw={"height_ratios": plot.heights},
+        )
+        for position, (axes, panel) in enumerate(zip(grid.flat, plot.panels, strict=True)):
+            _draw(axes, panel)
+            if position < (rows - 1) * columns:
+                axes.set_xlabel("")
+            if rows > 1 and position % columns:
+                axes.set_ylabel("")
+        shared = [*plot.keys, *plot.lines]
+        own = [panel.keys for panel in plot.panels]
+        if any(own) and all(keys == own[0] for keys in own):
+            shared = [*own[0], *shared]
+        else:  # the colours of one panel mean nothing in the other
+            for axes, keys in zip(grid.flat, own, strict=True):
+                if keys:
+                    axes.legend(handles=[_handle(key) for key in keys], loc="upper right")
+        if shared:
+            figure.legend(
+                handles=[_handle(key) for key in shared],
+                loc="outside lower center",
+                ncols=min(2 * columns, 4, len(shared)),
+            )
     return figure
+
+
+def _on_given_axes(plot: Plot, given: Sequence[Axes]) -> Figure:
+    """Every panel on axes of the caller's, the whole key in the first of them."""
+    if len(given) != len(plot.panels):
+        raise InvalidArgumentError(
+            f"ax must be as many axes as the figure has panels, {len(plot.panels)}; got {len(given)}"
+        )
+    for position, (axes, panel) in enumerate(zip(given, plot.panels, strict=True)):
+        _draw(axes, panel)
+        keys = [*panel.keys, *(() if position else (*plot.keys, *plot.lines))]
+        if keys:
+            axes.legend(handles=[_handle(key) for key in keys], loc="best")
+    figure = given[0].get_figure(root=True)
+    if figure is None:
+        raise InvalidArgumentError("ax must belong to a figure; these axes were removed from theirs")
+    return figure
+
+
+def _draw(axes: Axes, panel: Panel) -> None:
+    panel.draw(axes)
+    if panel.title:
+        axes.set_title(panel.title, pad=17.0 if panel.note else None)
+    if panel.note:
+        axes.annotate(panel.note, (0.5, 1.02), xycoords="axes fraction", ha="center", fontsize=7.5, color=SOFT_INK)
+
+
+def _handle(key: Key) -> Artist:
+    """What a key shows in a legend of Matplotlib."""
+    if key.sign == "band":
+        return Patch(color=key.color, label=key.label, linewidth=0.0, **key.style)
+    if key.sign in ("dot", "cross"):
+        marker = "o" if key.sign == "dot" else "x"
+        return Line2D([], [], color=key.color, marker=marker, linestyle="none", markersize=5, label=key.label)
+    style = {"linewidth": 2.0, **key.style}
+    return Line2D([], [], color=key.color, label=key.label, **style)
+
+
+def _tables(run: OneOrMore, names: Sequence[str] | None) -> dict[str, BoundsTable]:
+    """The tables of the runs by name, each with inputs."""
+    sources: list[Source] = list(run) if isinstance(run, Sequence) else [run]
+    given = list(names) if names is not None else [_name(source, i) for i, source in enumerate(sources)]
+    if len(given) != len(sources) or len(set(given)) != len(given) or not sources:
+        raise InvalidArgumentError(f"names must be one for each run, each once; got {len(sources)} runs and {given}")
+    tables = {name: bounds_table(source) for name, source in zip(given, sources, strict=True)}
+    for table in tables.values():
+        table.require_inputs()
+    return tables
+
+
+def _measures(tables: dict[str, BoundsTable], measures: Sequence[str] | None) -> list[str]:
+    """The measures asked for, or those that all tables hold."""
+    if measures is not None:
+        return list(measures)
+    first, *others = (table.answers.measures for table in tables.values())
+    return [measure for measure in first if all(measure in held for held in others)]
+
+
+def _name(source: Source, position: int) -> str:
+    path = getattr(source, "path", None)
+    return f"run {position + 1}" if path is None else Path(path).name

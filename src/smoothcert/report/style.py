@@ -16,21 +16,29 @@ THRESHOLD_COLORS = ("#332288", "#aa4499", "#44aa99", "#999933", "#882255")
 
 INK, SOFT_INK, RULE, PAPER = "#1c2126", "#5c6670", "#d9dee3", "#ffffff"
 CLASS_COLOR = "#6b6b6b"
+CLASS_LINE: dict[str, object] = {"linestyle": (0, (1, 1)), "linewidth": 1.6}
 SPREAD = "#0072b2"
 RIGHT, WRONG = "#0072b2", "#d55e00"
 ANSWER_COLORS = {"certified": RIGHT, "refuted": WRONG, "undecided": CLASS_COLOR}
 
-BOUND_LABELS = {
-    "dual": "dual (this package)",
-    "cdf": "CDF (Kumar et al. 2020)",
-    "hoeffding": "baseline (mean only)",
-    "clopper_pearson": "CDF, Clopper-Pearson band",
-}
 BOUND_LINES: dict[str, dict[str, object]] = {
     "dual": {"linestyle": "-", "linewidth": 2.6},
     "cdf": {"linestyle": "-", "linewidth": 1.1},
     "hoeffding": {"linestyle": (0, (4, 2)), "linewidth": 1.1},
     "clopper_pearson": {"linestyle": (0, (1, 1.5)), "linewidth": 1.4},
+}
+OTHER_LINE: dict[str, object] = {"linestyle": (0, (6, 1.5, 1, 1.5)), "linewidth": 1.4}
+# Runs in one figure: the colour still says how far.
+RUN_LINES: tuple[dict[str, object], ...] = (
+    {"linestyle": "-", "linewidth": 2.0},
+    {"linestyle": (0, (5, 1.5)), "linewidth": 1.6},
+    {"linestyle": (0, (1, 1.2)), "linewidth": 1.6},
+    {"linestyle": (0, (6, 1.5, 1, 1.5)), "linewidth": 1.3},
+)
+PLACEMENT_LINES: dict[str, dict[str, Any]] = {
+    "equal_mass": {"linestyle": "-"},
+    "uniform": {"linestyle": (0, (4, 2))},
+    "all": {"linewidth": 0.8, "alpha": 0.5},
 }
 
 RC: Any = {
@@ -62,7 +70,7 @@ RC: Any = {
 
 
 def colors(values: Sequence[object], palette: Sequence[str] = RADIUS_COLORS) -> list[str]:
-    """One colour a value, in the order of the palette; more values than it has get a graded scale.
+    """One colour per value, in the order of the palette; more values than it has get a graded scale.
 
     Example:
         >>> colors([0.0, 0.25])

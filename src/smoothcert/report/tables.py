@@ -9,28 +9,31 @@ from typing import Any
 import numpy as np
 
 from smoothcert.analysis import (
-    Answers,
+    Askable,
     BoundsTable,
     RunSummary,
     certified_accuracy,
-    certified_fraction,
     class_certified_accuracy,
+    population_lower,
 )
-from smoothcert.analysis.bounds_table import NO_LABEL
+from smoothcert.analysis.certified_accuracy import CLASS
+from smoothcert.analysis.inputs import NO_LABEL
 from smoothcert.bounds import ceil_decimals, floor_decimals
-from smoothcert.report.curves import CLASS
 from smoothcert.report.wording import (
     accuracy_words,
+    count_words,
     duration_words,
     estimate_words,
-    percent,
-    percent_interval,
+    percent_below,
+    proportion_pair,
     proportion_words,
     radius_words,
+    step_words,
 )
 from smoothcert.runs.config import IMPORTED, RunConfig
 from smoothcert.typing import FloatArray
 
+_SOFTWARE = ("smoothcert", "torch", "onnxruntime", "openvino")
 # What nobody knows of a published log.
 _NOT_OF_A_LOG = ("seed", "levels of the score grid", "precision", "outputs", "device")
 
@@ -45,6 +48,7 @@ class Share:
     radius: float
     value: str
     interval: str
+    least: str  # of all such inputs, wrong certificates included
 
 
 @dataclass(frozen=True)
@@ -80,30 +84,20 @@ def shares(
     """
     if measure == CLASS:
         kept = class_certified_accuracy(table, radii=radii)
+        least = [float(population_lower(p.count, p.inputs, table.alpha)) for p in kept]
         return [
-            Share(measure, bound, thresholds[0], r, percent(p.count, p.inputs), percent_interval(p.ci_low, p.ci_high))
-            for r, p in zip(radii, kept, strict=True)
+            Share(measure, bound, thresholds[0], r, *proportion_pair(p), percent_below(low))
+            for r, p, low in zip(radii, kept, least, strict=True)
         ]
-    if table.inputs.labelled.any():
-        rows = certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
-        return [Share(measure, bound, row.threshold, row.radius, *accuracy_words(row)) for row in rows]
-    found = certified_fraction(table, measure=measure, bound=bound, radii=radii, thresholds=thresholds)
-    places = [(threshold, radius) for threshold in thresholds for radius in radii]
+    rows = certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
     return [
-        Share(
-            measure,
-            bound,
-            t,
-            r,
-            percent(share.count, share.inputs),
-            percent_interval(share.ci_low, share.ci_high),
-        )
-        for (t, r), share in zip(places, found, strict=True)
+        Share(measure, bound, row.threshold, row.radius, *accuracy_words(row), percent_below(row.population_lower))
+        for row in rows
     ]
 
 
 def input_columns(
-    answers: Answers, *, measures: Sequence[str], radii: Sequence[float], radius: float, threshold: float
+    answers: Askable, *, measures: Sequence[str], radii: Sequence[float], radius: float, threshold: float
 ) -> list[Column]:
     """Columns of the per-input table: what the run can say about one input."""
     first = measures[0] if measures else None
@@ -203,20 +197,40 @@ def summary_rows(found: RunSummary, *, expected: int | None) -> list[tuple[str, 
     return rows
 
 
+def facts(config: RunConfig, inputs: int, *, step: float | None) -> list[tuple[str, str]]:
+    """What a reader must know before any number: what was certified, on what, under which noise, when and by what."""
+    sampled = config.kind != IMPORTED
+    pilot = f"{config.n0:,} pilot + " if sampled else ""
+    noise = "in floating point" if step is None else f"exact, on the lattice of step {step_words(step)}"
+    software = ", ".join(f"{name} {config.versions[name]}" for name in _SOFTWARE if name in config.versions)
+    wanted = [
+        ("model", config.model),
+        ("data", f"{config.data}, {count_words(inputs, 'input')}"),
+        ("sigma", f"{config.sigma:g}"),
+        ("samples per input", f"{pilot}{config.n:,} estimation" + ("" if config.question is None else " at most")),
+        ("noise", noise if sampled else None),
+        ("started" if sampled else "imported", config.created.replace("T", " ").removesuffix("+00:00")),
+        ("software", software),
+    ]
+    return [(name, value) for name, value in wanted if value]
+
+
 def provenance_rows(config: RunConfig, *, alpha: float) -> list[tuple[str, str]]:
     """Everything that decided the numbers."""
+    spec = config.spec
     wanted: list[tuple[str, Any]] = [
         ("model", config.model),
-        ("weights", config.weights),
+        ("weights", spec.model.weights),
         ("weights SHA-256", config.weights_hash),
+        *config.identity.items(),
         ("data", config.data),
         ("data fingerprint", config.data_fingerprint),
-        ("split", config.split),
-        ("limit", config.limit),
-        ("stride", config.stride),
-        ("resize", config.resize),
-        ("image size", config.image_size),
-        ("scaled by", (config.interpolation or "bilinear") if config.resize or config.image_size else None),
+        ("split", spec.data.split),
+        ("limit", spec.data.limit),
+        ("stride", spec.data.stride),
+        ("resize", spec.data.resize),
+        ("image size", spec.data.image_size),
+        ("scaled by", spec.data.interpolation if spec.data.resize or spec.data.image_size else None),
         ("sigma", f"{config.sigma:g}"),
         ("pilot samples n0", f"{config.n0:,}"),
         ("question", config.question),
@@ -225,8 +239,8 @@ def provenance_rows(config: RunConfig, *, alpha: float) -> list[tuple[str, str]]
         ("seed", config.seed),
         ("levels of the score grid", f"{config.levels:,}"),
         ("classes", config.num_classes),
-        ("precision", config.precision),
-        ("outputs", config.outputs),
+        ("precision", spec.sampling.precision),
+        ("outputs", spec.model.outputs),
         ("device", config.device),
         ("started", config.created),
         ("run fingerprint", config.fingerprint),

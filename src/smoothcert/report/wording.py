@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 
-from smoothcert.analysis import Answers, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
+from smoothcert.analysis import Askable, BoundsTable, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
 from smoothcert.bounds import ceil_decimals, floor_decimals
-
-SIMULTANEOUS = {
-    "dual": "for each input and radius by itself, and for all thresholds at that radius together",
-    "cdf": "for each input by itself, for all radii and thresholds together",
-    "hoeffding": "for each input by itself, for all radii and thresholds together",
-    "clopper_pearson": "for each input by itself, for all radii and thresholds together",
-}
 
 
 def percent(count: int, inputs: int) -> str:
@@ -35,6 +29,32 @@ def percent_interval(low: float, high: float) -> str:
     """
     ends = [Decimal(floor_decimals(low, 3)) * 100, Decimal(ceil_decimals(high, 3)) * 100]
     return f"{ends[0]:.1f}–{ends[1]:.1f}%"
+
+
+def percent_below(value: float) -> str:
+    """A certified lower bound as a percentage, rounded down.
+
+    Example:
+        >>> percent_below(0.8019)
+        '80.1%'
+    """
+    return f"{Decimal(floor_decimals(value, 3)) * 100:.1f}%"
+
+
+def proportion_pair(found: Proportion) -> tuple[str, str]:
+    """A proportion and its interval, as percentages."""
+    return percent(found.count, found.inputs), percent_interval(found.ci_low, found.ci_high)
+
+
+def step_words(step: float) -> str:
+    """A step of a lattice, as a fraction where it is one.
+
+    Example:
+        >>> step_words(1 / 255), step_words(0.3)
+        ('1/255', '0.3')
+    """
+    parts = round(1.0 / step)
+    return f"1/{parts}" if parts > 1 and abs(parts * step - 1.0) < 1e-9 else f"{step:g}"
 
 
 def proportion_words(found: Proportion) -> str:
@@ -79,6 +99,18 @@ def pairs_words(found: RadiusCorrelation) -> str:
     return f"{inputs}; left out: {', '.join(left_out)}" if left_out else inputs
 
 
+def correlation_words(found: RadiusCorrelation) -> str:
+    """Both correlations to two digits, where they are defined, and a semicolon."""
+    if found.pearson is None or found.spearman is None:
+        return ""
+    return f"Pearson {found.pearson.value:.2f}, Spearman {found.spearman.value:.2f}; "
+
+
+def fraction_words(tables: Iterable[BoundsTable]) -> str:
+    """What fractions of these runs are of: right and certified or, where one has no labels, certified."""
+    return "certified accuracy" if all(table.inputs.has_labels for table in tables) else "fraction certified"
+
+
 def radius_words(radius: float) -> str:
     """A certified radius, rounded down; words where every radius is certified."""
     return "any" if radius == float("inf") else floor_decimals(radius)
@@ -97,11 +129,11 @@ def duration_words(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"
 
 
-def held_words(answers: Answers) -> str:
+def held_words(answers: Askable) -> str:
     """What a table can be asked, for an error.
 
     Example:
-        >>> held_words(Answers(measures=("score",), bounds=("cdf",), radii=(0.0, 0.25), class_radius=False))
+        >>> held_words(Askable(measures=("score",), bounds=("cdf",), radii=(0.0, 0.25), class_radius=False))
         'the cdf bound on score at radii 0, 0.25'
     """
     held = []

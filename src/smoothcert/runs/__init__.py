@@ -2,8 +2,10 @@
 
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.imported import import_log
+from smoothcert.runs.merging import merge_runs
 from smoothcert.runs.records import Record
 from smoothcert.runs.run import Run
+from smoothcert.runs.state import RunState, set_aside
 from smoothcert.runs.store import RunStore
 
-__all__ = ["Record", "Run", "RunConfig", "RunStore", "import_log"]
+__all__ = ["Record", "Run", "RunConfig", "RunState", "RunStore", "import_log", "merge_runs", "set_aside"]

@@ -5,147 +5,215 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
+from functools import cached_property
 from importlib.metadata import distributions, version
-from typing import Any, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from smoothcert._version import __version__
-from smoothcert.errors import RunError
+from smoothcert.errors import InvalidArgumentError, RunError
+from smoothcert.fields import Checked, Count
+from smoothcert.spec import RunSpec
 
-SCHEMA = 1
+SCHEMA: Final = 2
 """Number of the layout of a run folder, raised when a reader of the old one would misread the new one."""
 
-SAMPLED, DECIDED, IMPORTED = "sampled", "decided", "imported"
-_INFORMATION = {"defines": False}
-_UNLESS_NONE = {"unless_none": True}  # defines a run only where there is a value: older runs keep their fingerprint
-_EXPLAIN_DATA = ("data", "split")  # the fingerprint decides; these tell a person why it differs
+SAMPLED: Final = "sampled"
+DECIDED: Final = "decided"
+IMPORTED: Final = "imported"
+_HASH = re.compile(r"[0-9a-f]{32,}")
 
 
 class Difference(NamedTuple):
-    """One defining field in which two runs differ."""
+    """One thing that defines a run and in which two runs differ."""
 
     field: str
     ours: Any
     theirs: Any
 
+    def __str__(self) -> str:
+        """For people: hashes are said to differ, everything else is shown."""
+        if self.field.startswith("the ") and all(_HASH.fullmatch(str(value)) for value in (self.ours, self.theirs)):
+            return f"{self.field} changed"
+        return f"{self.field} is {self.ours!r} there and {self.theirs!r} here"
+
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
-    """Everything that decides what a run's records say, and what is worth knowing beside it.
-
-    Two runs with the same :attr:`fingerprint` draw the same noise for the same inputs through the same
-    classifier, so their records are interchangeable and one can continue the other. What is only information
-    (how the data were named, where the weights lay, class names, versions, the time) is stored and shown but
-    does not count.
+class Witness(Checked):
+    """Scores of the first noisy samples of one input, to be sampled again and compared before a run is continued.
 
     Args:
+        index: Position of the input in its source.
+        id: Its name.
+        content_hash: Of the input.
+        predictions: The class with the highest score, per sample.
+        scores: That score.
+    """
+
+    index: int
+    id: str
+    content_hash: str
+    predictions: tuple[int, ...]
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Checked):
+    """Everything that decides what a run's records say, and what is worth knowing beside it.
+
+    Two runs with the same :attr:`fingerprint` draw the same noise for the same inputs through the same classifier, so
+    their records are interchangeable and one can continue the other. What defines a run is what was resolved: the
+    classifier that runs, the data set's own fingerprint, and how it is sampled, with nothing left open. How the data
+    were named, class names, versions and the time are stored and shown but do not count.
+
+    Args:
+        spec: The run as it was asked for, with what was left open filled in.
         kind: ``"sampled"`` for a run made here, ``"decided"`` for one that answers a single question, ``"imported"``
             for a published log.
-        model: Name of the base classifier, as given on the command line.
+        model: The base classifier in words, such as ``"digits behind ffdnet"``.
         weights_hash: SHA-256 of the weights, if known.
-        data: Name of the data set, as given on the command line.
-        data_fingerprint: Fingerprint of the data source.
-        limit: Largest number of inputs, or None for all.
-        stride: Every stride-th input of the source is taken.
-        split: Split of the data set, if one was named.
-        image_size: Side the images are cropped to, or height and width, if any.
-        resize: Size of the shorter side before the crop, if any.
-        interpolation: Filter the images are scaled with; None for bilinear, as always in runs from before there was
-            another.
-        sigma: Standard deviation of the noise, in input units.
-        n0: Number of pilot samples an input.
-        n: Number of estimation samples an input; in a decided run the most an input may take.
-        question: What a decided run decides, such as ``"score:0.5@0.25"``.
-        alpha: Probability that a certificate is wrong, used when a query names no other.
-        seed: Seed of the noise.
-        levels: Number of steps of the score grid.
+        identity: What else identifies the code that runs: hashes of its source files, versions of its packages.
+        data: The data set in words.
+        data_fingerprint: Of its selection, preparation and content.
         num_classes: Number of classes of the base classifier.
-        precision: Arithmetic of the forward pass: part of the certified function.
-        backend: What ran the forward pass, part of it too; None for PyTorch with the module as it is.
-        outputs: Whether the base classifier returns ``"logits"`` or ``"probabilities"``.
-        device: Type of the device that drew the noise, such as ``"cpu"``; generators differ between types.
-        class_names: Names of the classes, for people.
-        weights: Where the weights were read from.
+        device: Type of the device that computed the scores, such as ``"cpu"``.
         inputs: Number of inputs the finished run holds, if known.
+        indices: Their first index in the source, the one behind the last, and their step, if they are evenly spaced.
+        class_names: Names of the classes, for people.
         notes: What a reader of the numbers must know, a sentence each.
+        random: Whether the base classifier returned other scores for the same batch; it is then averaged over, too.
+        witness: Scores to compare with before the run is continued.
         versions: Versions of Python and of the libraries that took part.
         created: Time of the start, ISO 8601 in UTC.
         schema: Layout of the folder.
 
+    Raises:
+        InvalidArgumentError: If a field is of another type.
+
     Example:
         >>> from dataclasses import replace
-        >>> config = RunConfig(
-        ...     model="digits", data="digits", sigma=0.25, n0=100, n=1000, alpha=0.001, num_classes=10
-        ... )
+        >>> spec = RunSpec.of(model="digits", data="digits", sigma=0.25, n0=100, n=1_000)
+        >>> config = RunConfig(spec=spec, model="digits", data="digits", num_classes=10)
         >>> RunConfig.from_json(config.to_json()) == config
         True
-        >>> config.difference(replace(config, sigma=0.5, created=""))
+        >>> config.difference(replace(config, spec=spec.vary(sigma=0.5), created=""))
         [Difference(field='sigma', ours=0.25, theirs=0.5)]
     """
 
-    kind: str = SAMPLED
+    spec: RunSpec
+    kind: Literal["sampled", "decided", "imported"] = "sampled"
     model: str
     weights_hash: str | None = None
-    data: str = field(metadata=_INFORMATION)
+    identity: Mapping[str, str] = field(default_factory=dict, hash=False)
+    data: str
     data_fingerprint: str | None = None
-    limit: int | None = None
-    stride: int = 1
-    split: str | None = field(default=None, metadata=_INFORMATION)
-    image_size: int | tuple[int, int] | None = None
-    resize: int | None = None
-    interpolation: str | None = field(default=None, metadata=_UNLESS_NONE)
-    sigma: float
-    n0: int
-    n: int
-    question: str | None = field(default=None, metadata=_UNLESS_NONE)
-    alpha: float
-    seed: int = 0
-    levels: int = 10_000
-    num_classes: int
-    precision: str = "float32"
-    backend: str | None = field(default=None, metadata=_UNLESS_NONE)
-    outputs: str = "logits"
+    num_classes: Count
     device: str = "cpu"
-    class_names: tuple[str, ...] | None = field(default=None, metadata=_INFORMATION)
-    weights: str | None = field(default=None, metadata=_INFORMATION)
-    inputs: int | None = field(default=None, metadata=_INFORMATION)
-    notes: tuple[str, ...] = field(default=(), metadata=_INFORMATION)
-    versions: Mapping[str, str] = field(default_factory=dict, hash=False, metadata=_INFORMATION)
-    created: str = field(default="", metadata=_INFORMATION)
-    schema: int = SCHEMA
+    inputs: int | None = None
+    indices: tuple[int, int, int] | None = None
+    class_names: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
+    random: bool = False
+    witness: Witness | None = None
+    versions: Mapping[str, str] = field(default_factory=dict, hash=False)
+    created: str = ""
+    schema: Literal[1, 2] = SCHEMA
 
     @property
+    def sigma(self) -> float:
+        """Standard deviation of the noise, in input units."""
+        return self.spec.sampling.sigma
+
+    @property
+    def n0(self) -> int:
+        """Number of pilot samples per input."""
+        return self.spec.sampling.pilot_samples
+
+    @property
+    def n(self) -> int:
+        """Number of estimation samples per input; in a decided run the most an input may take."""
+        return self.spec.sampling.estimation_samples
+
+    @property
+    def question(self) -> str | None:
+        """What a decided run decides, such as ``"score:0.5@0.25"``."""
+        return self.spec.sampling.decide
+
+    @property
+    def alpha(self) -> float:
+        """Probability that a certificate is wrong, used when a query names no other."""
+        return self.spec.sampling.alpha
+
+    @property
+    def seed(self) -> int:
+        """Seed of the noise."""
+        return self.spec.sampling.seed
+
+    @property
+    def levels(self) -> int:
+        """Number of steps of the score grid."""
+        return self.spec.sampling.levels
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of what was counted."""
+        return self.spec.sampling.measures
+
+    @property
+    def defining(self) -> dict[str, Any]:
+        """Everything that decides what the records say, by name; what is None decides nothing."""
+        sampling = self.spec.options(all=True, parts=("sampling",))
+        sizes = {"n0": self.n0, "n" if self.question is None else "max_n": self.n}
+        resolved = {
+            "schema": self.schema,
+            "kind": self.kind,
+            "model": self.model,
+            "weights_hash": self.weights_hash,
+            "outputs": self.spec.model.outputs or "logits",
+            **{f"the {name}": value for name, value in self.identity.items()},
+            "data_fingerprint": self.data_fingerprint,
+            "num_classes": self.num_classes,
+            "device": self.device,
+        }
+        return {name: value for name, value in (resolved | sampling | sizes).items() if value is not None}
+
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the canonical JSON of the defining fields, 64 hexadecimal digits."""
-        values = {name: getattr(self, name) for name in _defining()}
-        for f in fields(self):
-            if f.metadata.get("unless_none") and values[f.name] is None:
-                del values[f.name]
-        text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """SHA-256 of the canonical JSON of :attr:`defining`, 64 hexadecimal digits."""
+        return _sha256(self.defining)
 
     def difference(self, other: RunConfig) -> list[Difference]:
-        """Defining fields in which the two differ, with this config's value and the other's.
+        """What defines the two and differs, with this config's value and the other's.
 
-        Where the data differ, so do the names they were given, if those tell them apart.
+        Where the data differ, so do their names and options, if those tell them apart.
         """
-        names = _defining()
+        ours, theirs = self.defining, other.defining
         if self.data_fingerprint != other.data_fingerprint:
-            names = [*_EXPLAIN_DATA, *names]
-        pairs = ((name, getattr(self, name), getattr(other, name)) for name in names)
-        return [Difference(name, ours, theirs) for name, ours, theirs in pairs if ours != theirs]
+            ours, theirs = (
+                {**config.spec.options(all=True, parts=("data",)), "data": config.data, "inputs": config.inputs, **own}
+                for config, own in ((self, ours), (other, theirs))
+            )
+        pairs = ((name, ours.get(name), theirs.get(name)) for name in dict.fromkeys([*ours, *theirs]))
+        return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
     def to_json(self) -> str:
-        """Readable JSON of all fields and the fingerprint."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        values["versions"] = dict(self.versions)
-        return json.dumps({"fingerprint": self.fingerprint, **values}, indent=2, ensure_ascii=False) + "\n"
+        """Readable JSON of all fields, the fingerprint, and a checksum of them all."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        values |= {
+            "spec": self.spec.options(all=True),
+            "witness": self.witness and vars(self.witness),
+            "identity": dict(self.identity),
+            "versions": dict(self.versions),
+        }
+        values = {"schema": values.pop("schema"), "fingerprint": self.fingerprint, **values}
+        return json.dumps({**values, "checksum": _sha256(values)}, indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str, *, source: str = "config.json") -> RunConfig:
-        """Read what :meth:`to_json` wrote.
+        """Read what :meth:`to_json` wrote, or what the layout before did.
 
         Args:
             text: The JSON.
@@ -157,27 +225,57 @@ class RunConfig:
         """
         try:
             values = json.loads(text)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{source} is not the configuration of a run: {error}") from error
-        if not isinstance(values, dict) or not isinstance(values.get("schema"), int):
+        number = values.get("schema") if isinstance(values, dict) else None
+        if type(number) is not int:
             raise RunError(f"{source} is not the configuration of a run: it has no schema number")
-        if values["schema"] > SCHEMA:
+        if number > SCHEMA:
             raise RunError(
-                f"{source} was written by a newer smoothcert (schema {values['schema']}, this one reads "
+                f"{source} was written by a newer smoothcert (schema {number}, this one reads "
                 f"up to {SCHEMA}): upgrade to read this run"
             )
-        stored = values.pop("fingerprint", None)
-        known = {f.name for f in fields(cls)}
-        if unknown := sorted(values.keys() - known):
-            raise RunError(f"{source} has fields this smoothcert does not know: {', '.join(unknown)}")
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        if number < 1:
+            raise RunError(f"{source} is not the configuration of a run: its schema number is {number}")
         try:
-            config = cls(**values)
-        except TypeError as error:
-            raise RunError(f"{source} lacks fields of a run's configuration: {error}") from error
-        if stored != config.fingerprint:
-            raise RunError(f"{source} was changed after the run was started: its fields do not match its fingerprint")
+            return cls._read(values) if number == SCHEMA else cls._read_schema_1(values)
+        except _EditedError:
+            raise RunError(
+                f"{source} was changed after the run was started: its fields do not match its fingerprint and checksum"
+            ) from None
+        except InvalidArgumentError as error:
+            raise RunError(f"{source} is not the configuration of a run: {error}") from error
+
+    @classmethod
+    def _read(cls, values: dict[str, Any]) -> RunConfig:
+        checksum, fingerprint = values.pop("checksum", None), values.get("fingerprint")
+        if checksum != _sha256(values):
+            raise _EditedError
+        del values["fingerprint"]
+        spec, witness = values.pop("spec", None), values.pop("witness", None)
+        if not isinstance(spec, dict) or not isinstance(witness, (dict, type(None))):
+            raise InvalidArgumentError("spec and witness must be tables of fields")
+        config: RunConfig = _made(
+            cls,
+            {**values, "spec": RunSpec.of(**spec), "witness": None if witness is None else _made(Witness, witness)},
+        )
+        if config.fingerprint != fingerprint:
+            raise _EditedError
         return config
+
+    @classmethod
+    def _read_schema_1(cls, values: dict[str, Any]) -> RunConfig:
+        from smoothcert.runs.schema1 import fingerprint, migrated
+
+        stored = values.pop("fingerprint", None)
+        config: RunConfig = _made(cls, migrated(values))
+        if stored != fingerprint(values):
+            raise _EditedError
+        return config
+
+
+class _EditedError(Exception):
+    """The file no longer holds what was written."""
 
 
 def current_versions(*packages: str) -> dict[str, str]:
@@ -187,10 +285,36 @@ def current_versions(*packages: str) -> dict[str, str]:
     return found | {package: version(package) for package in packages if package in installed}
 
 
+def evenly_spaced(indices: Sequence[int]) -> tuple[int, int, int] | None:
+    """First index, the one behind the last, and their step; None for indices that are not evenly spaced.
+
+    Example:
+        >>> evenly_spaced([5, 8, 11]), evenly_spaced([7]), evenly_spaced([1, 2, 4])
+        ((5, 12, 3), (7, 8, 1), None)
+    """
+    if not indices:
+        return None
+    step = indices[1] - indices[0] if len(indices) > 1 else 1
+    spaced = range(indices[0], indices[-1] + 1, step) if step > 0 else range(0)
+    return (spaced.start, spaced.stop, spaced.step) if list(spaced) == [*map(int, indices)] else None
+
+
 def now() -> str:
     """Time in UTC to the second, ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
-def _defining() -> list[str]:
-    return [f.name for f in fields(RunConfig) if f.metadata.get("defines", True)]
+def _sha256(values: Mapping[str, Any]) -> str:
+    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _made(cls: type[Any], values: Mapping[str, Any]) -> Any:
+    """An instance from what JSON holds; its fields check themselves."""
+    known = {one.name for one in fields(cls)}
+    if unknown := sorted(values.keys() - known):
+        raise InvalidArgumentError(f"it has fields this smoothcert does not know: {', '.join(unknown)}")
+    try:
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except TypeError as error:
+        raise InvalidArgumentError(f"it lacks fields: {error}") from error

@@ -3,31 +3,29 @@
 Layout::
 
     RUN/config.json     kind "imported"; what is known of how the log was made, and notes on what it lacks
-    RUN/parts/*.parquet one row an input: what the log says about it, null where it abstains
+    RUN/parts/*.parquet one row per input: what the log says about it, null where it abstains
 
 The columns of the bounds are named ``measure:bound:radius``, such as ``score:cdf:0.25``.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from scipy.special import ndtri
 
 from smoothcert._check import check_alpha, check_choice, check_count, check_sigma
 from smoothcert.errors import DataError, InvalidArgumentError
-from smoothcert.runs.config import IMPORTED, RunConfig, current_versions, now
+from smoothcert.runs.config import IMPORTED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.imported_log import ABSTAINED, COHEN, ImportedLog, read_log
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
 from smoothcert.scores import MEASURES
+from smoothcert.spec import RunSpec
 from smoothcert.typing import FloatArray
 
 PAPERS = {COHEN: "Cohen et al. 2019", "kumar2020": "Kumar et al. 2020"}
@@ -100,30 +98,34 @@ def import_log(
     noise = check_sigma(_sigma(log, named) if sigma is None else sigma)
     level, samples = check_alpha(alpha), check_count("n", n)
     data_set = data or _last(r"(cifar10|imagenet)", named) or UNKNOWN
+    _check_classes(log, data_set)
     expected = _expected_rows(log, data_set) if rows is None else check_count("rows", rows)
     classes = 1 + int(max(log.labels.max(), log.predictions.max()))
-    config = RunConfig(
-        kind=IMPORTED,
+    spec = RunSpec.of(
         model=model or _last(r"(resnet\d+)", named) or UNKNOWN,
         data=data_set,
-        data_fingerprint=f"{held or 'class'}:{hashlib.sha256(source.read_bytes()).hexdigest()}",
         stride=log.stride or 1,
         sigma=noise,
-        n0=check_count("n0", n0),
-        n=samples,
-        alpha=level,
-        levels=0,
+        n0=n0,
+        n=n,
+        alpha=alpha,
+    )
+    config = RunConfig(
+        kind=IMPORTED,
+        spec=spec,
+        model=str(spec.model.name),
+        data=data_set,
+        data_fingerprint=f"{held or 'class'}:{log.digest}",
         num_classes=max(classes, _DATA[data_set].classes) if data_set in _DATA else classes,
-        precision=UNKNOWN,
-        outputs=UNKNOWN,
         device=UNKNOWN,
         inputs=expected,
+        indices=evenly_spaced(range(0, (expected or 0) * (log.stride or 1), log.stride or 1)),
         versions=current_versions(),
         created=now(),
         notes=tuple(_notes(log, source.name, held, sigma=noise, alpha=level, n=samples, expected=expected)),
     )
     with RunStore(out, config) as store:
-        store.put_table(_table(log, data_set, held), _to_parquet)
+        store.put_table(_table(log, data_set, held))
     return Run.open(out)
 
 
@@ -175,6 +177,23 @@ def _last(pattern: str, named: str) -> str:
     """The last match in the name, nearest to the file."""
     found: list[str] = re.findall(pattern, named)
     return found[-1] if found else ""
+
+
+def _check_classes(log: ImportedLog, data: str) -> None:
+    """Refuse a class or an index that the data set does not have."""
+    if data not in _DATA:
+        return
+    known = _DATA[data]
+    for row in np.flatnonzero((log.labels >= known.classes) | (log.predictions >= known.classes)):
+        raise DataError(
+            f"input {log.indices[row]} has label {log.labels[row]} and prediction {log.predictions[row]}; {data} has "
+            f"the classes 0 to {known.classes - 1}: is the log about other data? Name them as data"
+        )
+    if log.indices[-1] >= known.size:
+        raise DataError(
+            f"input {log.indices[-1]} is in the log; {data} has {known.size:,}: is the log about other data? "
+            "Name them as data"
+        )
 
 
 def _expected_rows(log: ImportedLog, data: str) -> int | None:
@@ -259,9 +278,3 @@ def _table(log: ImportedLog, data: str, measure: str | None) -> pa.Table:
 
 def _nullable(values: FloatArray) -> pa.Array:
     return pa.array(values, mask=np.isnan(values))
-
-
-def _to_parquet(table: pa.Table) -> bytes:
-    sink = io.BytesIO()
-    pq.write_table(table, sink, compression="zstd")
-    return sink.getvalue()

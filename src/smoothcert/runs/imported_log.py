@@ -1,6 +1,6 @@
 """The logs published with two papers, read strictly: every line is what its authors' program writes, or named as wrong.
 
-Two forms, both tab-separated with a header line and one row an input:
+Two forms, both tab-separated with a header line and one row per input:
 
 * Cohen, Rosenfeld and Kolter (2019), https://arxiv.org/abs/1902.02918: ``idx label predict radius correct time``; the
   radius within which the class cannot change.
@@ -14,6 +14,7 @@ zero is not a valid lower bound on a margin, so those numbers are not read at al
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,13 +23,17 @@ from pathlib import Path
 import numpy as np
 
 from smoothcert.errors import DataError
+from smoothcert.files import read_file
 from smoothcert.typing import FloatArray, IntArray
 
 COHEN, KUMAR = "cohen2019", "kumar2020"
 ABSTAINED = -1
 _HEAD, _TAIL = ["idx", "label", "predict"], ["correct", "time"]
 _COHEN_COLUMNS = [*_HEAD, "radius", *_TAIL]
-_BOUND_COLUMN = re.compile(r"exp_(cdf_)?(\d{2,})")
+_BOUND_COLUMN = re.compile(r"exp_(cdf_)?([0-9]{2,6})")
+_INTEGER = re.compile(r"[-+]?[0-9]{1,9}")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,4})?")
+_LARGEST = 2**28  # bytes; the logs published have some 700,000
 _TIME = re.compile(r"(?:(\d+) days?, )?(\d+):(\d{2}):(\d{2}(?:\.\d+)?)")
 FORMS = (
     f"{' '.join(_COHEN_COLUMNS)} (Cohen et al.) or "
@@ -49,6 +54,7 @@ class ImportedLog:
         class_radius: Class radius, NaN where abstained, shape ``(inputs,)``; None in the form of Kumar et al.
         radii: Radii of the bounds, ascending, shape ``(radii,)``; empty in the form of Cohen et al.
         lower: Lower bounds for ``"cdf"`` and ``"hoeffding"``, NaN where abstained, shape ``(inputs, radii)``.
+        digest: SHA-256 of the file.
         cut_line: Number of a last line that was cut off in writing and is left out, if there is one.
     """
 
@@ -60,6 +66,7 @@ class ImportedLog:
     class_radius: FloatArray | None
     radii: FloatArray
     lower: dict[str, FloatArray]
+    digest: str
     cut_line: int | None = None
 
     def __len__(self) -> int:
@@ -89,7 +96,8 @@ def read_log(path: Path | str) -> ImportedLog:
     """
     file = Path(path)
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        content = read_file(file, at_most=_LARGEST)
+        lines = content.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{file} cannot be read as a log: {error}") from error
     while lines and not lines[-1].strip():
@@ -109,7 +117,7 @@ def read_log(path: Path | str) -> ImportedLog:
             rows.append(_Row(file, number, dict(zip(columns, fields, strict=True))))
     if not rows:
         raise DataError(f"{file} holds no complete row after its header")
-    return _assemble(rows, bounds, cut)
+    return _assemble(rows, bounds, cut, hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True)
@@ -121,18 +129,16 @@ class _Row:
     fields: dict[str, str]
 
     def integer(self, column: str) -> int:
-        try:
-            return int(self.fields[column])
-        except ValueError:
-            raise self.error(f"{column} must be an integer; got {self.fields[column]!r}") from None
+        text = self.fields[column]
+        if not _INTEGER.fullmatch(text):  # int() also takes 1_0 and digits of other scripts
+            raise self.error(f"{column} must be an integer of at most 9 digits; got {text[:40]!r}")
+        return int(text)
 
     def number(self, column: str) -> float:
-        try:
-            value = float(self.fields[column])
-        except ValueError:
-            value = float("nan")
+        text = self.fields[column]
+        value = float(text) if _NUMBER.fullmatch(text) else float("nan")
         if not np.isfinite(value):
-            raise self.error(f"{column} must be a finite number; got {self.fields[column]!r}")
+            raise self.error(f"{column} must be a finite number; got {text[:40]!r}")
         return value
 
     def seconds(self) -> float:
@@ -140,10 +146,8 @@ class _Row:
         if found := _TIME.fullmatch(text):
             days, hours, minutes, rest = found.groups(default="0")
             return ((int(days) * 24 + int(hours)) * 60 + int(minutes)) * 60 + float(rest)
-        try:
-            return float(text)
-        except ValueError:
-            return float("nan")  # cut off or absent; no certificate depends on it
+        # Otherwise cut off or absent; no certificate depends on it.
+        return float(text) if _NUMBER.fullmatch(text) and np.isfinite(float(text)) else float("nan")
 
     def error(self, problem: str) -> DataError:
         return DataError(f"{self.file}, line {self.line}: {problem}")
@@ -161,13 +165,16 @@ def _bound_columns(file: Path, columns: list[str]) -> dict[str, dict[float, str]
     found: dict[str, dict[float, str]] = {"cdf": {}, "hoeffding": {}}
     for match in known:
         if match:
-            found["cdf" if match[1] else "hoeffding"][int(match[2]) / 100.0] = match[0]
+            at = found["cdf" if match[1] else "hoeffding"]
+            if at.get(radius := int(match[2]) / 100.0, match[0]) != match[0]:
+                raise DataError(f"{file}, line 1: {at[radius]} and {match[0]} are both radius {radius:g}")
+            at[radius] = match[0]
     if len(set(columns)) != len(columns) or found["cdf"].keys() != found["hoeffding"].keys():
         raise DataError(f"{file}, line 1: each radius needs exp_cdf_RR and exp_RR once; got {', '.join(middle)}")
     return {bound: dict(sorted(at.items())) for bound, at in found.items()}
 
 
-def _assemble(rows: list[_Row], bounds: dict[str, dict[float, str]], cut: int | None) -> ImportedLog:
+def _assemble(rows: list[_Row], bounds: dict[str, dict[float, str]], cut: int | None, digest: str) -> ImportedLog:
     seen: dict[int, int] = {}
     for row in rows:
         index = row.integer("idx")
@@ -187,6 +194,7 @@ def _assemble(rows: list[_Row], bounds: dict[str, dict[float, str]], cut: int | 
         class_radius=None if bounds else np.array([_class_radius(row) for row in rows]),
         radii=np.array(list(bounds.get("cdf", {})), dtype=np.float64),
         lower={bound: np.array([_lower(row, list(at.values())) for row in rows]) for bound, at in bounds.items()},
+        digest=digest,
         cut_line=cut,
     )
 

@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
-from smoothcert.errors import RunError
+from smoothcert.errors import MissingDependencyError, RunError
 from smoothcert.runs.config import IMPORTED, RunConfig
-from smoothcert.runs.parts import open_parts, read_parts, read_row
-from smoothcert.runs.records import Record, from_table
-from smoothcert.runs.store import CONFIG, PARTS
+from smoothcert.runs.parts import UNSEALED, Parts
+from smoothcert.runs.per_input import input_table
+from smoothcert.runs.records import Record, from_table, pairs_in, ranges_in
+from smoothcert.runs.state import RunState, missing_inputs, state_of
+from smoothcert.runs.store import PARTS, read_config
+from smoothcert.typing import IntArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BEFORE_CHECKSUMS = (
+    "this run was made before runs carried checksums: what is stored is checked for sense, not for flipped bits"
+)
+_NEAR = 3  # ids suggested for one that is not there
 
 
 @dataclass(frozen=True)
 class Run:
     """A stored run: its configuration and, in order of the inputs, its records.
 
-    Every call reads the folder anew, so a run that is still going on shows what it holds at that moment.
+    Every call reads the folder anew, so a run that is still going on shows what it holds at that moment. Whatever is
+    read is checked: see :mod:`smoothcert.runs.parts`.
 
     Args:
         path: The run folder.
@@ -28,6 +43,11 @@ class Run:
 
     path: Path
     config: RunConfig
+    _parts: Parts = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Find the parts."""
+        object.__setattr__(self, "_parts", Parts(self.path / PARTS, self.config))
 
     @classmethod
     def open(cls, path: Path | str) -> Run:
@@ -36,23 +56,55 @@ class Run:
         Raises:
             RunError: If there is no run, or it was written by a newer smoothcert.
         """
-        folder = Path(path)
-        file = folder / CONFIG
-        try:
-            text = file.read_text(encoding="utf-8", errors="replace")
-        except (FileNotFoundError, NotADirectoryError) as error:
-            raise RunError(f"{folder} holds no run: there is no {file}") from error
-        except OSError as error:
-            raise RunError(f"cannot read {file}: {error.strerror or error}") from error
-        return cls(folder, RunConfig.from_json(text, source=str(file)))
+        return cls(Path(path), read_config(Path(path)))
 
     def __len__(self) -> int:
         """Number of inputs stored so far, skipped ones included."""
-        return sum(part.rows.size for part in open_parts(self.path / PARTS))
+        return sum(part.rows.size for part in self._parts.open())
 
     def __bool__(self) -> bool:
         """True: an empty run is still a run."""
         return True
+
+    @property
+    def indices(self) -> IntArray:
+        """Index of every input stored so far, ascending, shape ``(inputs,)``."""
+        return np.sort(np.concatenate([*(part.kept for part in self._parts.open()), np.empty(0, dtype=np.int64)]))
+
+    @property
+    def expected(self) -> int | None:
+        """Number of inputs of the finished run; None if nobody said."""
+        return self.config.inputs
+
+    @property
+    def missing(self) -> int:
+        """Number of inputs not held: not sampled yet, set aside, or lost; 0 where ``expected`` is None."""
+        return max(0, (self.expected or 0) - len(self))
+
+    @property
+    def missing_indices(self) -> IntArray | None:
+        """Index of the inputs that are missing; None where the run does not say which inputs it is of."""
+        return missing_inputs(self.config, self.indices)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers must know, a sentence each: notes of the config, and of the storage."""
+        return (*self.config.notes, *([BEFORE_CHECKSUMS] if self.config.schema == UNSEALED else []))
+
+    @property
+    def measures(self) -> tuple[str, ...]:
+        """Names of the measures that the run holds histograms of, without the lead; empty before the first input."""
+        return tuple(self.ranges)
+
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """Smallest and largest value of each of :attr:`measures`."""
+        return {name: ends for schema in self._parts.schemas() for name, ends in ranges_in(schema).items()}
+
+    @property
+    def pairs(self) -> int:
+        """Number of pairs of the lead that the run holds histograms of at most; 0 where the lead was not sampled."""
+        return max((pairs_in(schema) for schema in self._parts.schemas()), default=0)
 
     @property
     def skipped(self) -> list[Record]:
@@ -71,7 +123,7 @@ class Run:
         """Records by ascending index, read part by part: memory does not grow with the number of inputs.
 
         Raises:
-            RunError: If the run is an imported log, which holds no samples.
+            RunError: If the run is an imported log, which holds no samples, or a part is damaged.
         """
         self._require_samples()
         for table in self.tables():
@@ -81,22 +133,96 @@ class Run:
         """The record of one input, by its index in the source.
 
         Raises:
-            RunError: If the run does not hold it, or is an imported log.
+            RunError: If the run does not hold it, is an imported log, or a part is damaged.
         """
         self._require_samples()
-        table = read_row(self.path / PARTS, index)
+        table = self._parts.row(index)
         if table is None:
             raise RunError(f"{self.path} holds no input with index {index}")
         return next(from_table(table))
+
+    def find(self, wanted: str) -> int:
+        """Index of the input that a person means.
+
+        Args:
+            wanted: The id of an input; or its index in the source; or ``"#k"`` for the k-th input of the run, from 1.
+
+        Raises:
+            RunError: If there is none; the message lists what is near.
+        """
+        indices, ids = [], []
+        for table in self.tables(["index", "id"]):
+            indices += table["index"].to_pylist()
+            ids += table["id"].to_pylist()
+        if wanted in ids:
+            return int(indices[ids.index(wanted)])
+        if (number := _number(wanted)) is not None and number in indices:
+            return number
+        if wanted.startswith("#") and 1 <= (_number(wanted[1:]) or 0) <= len(indices):
+            return int(indices[int(wanted[1:]) - 1])
+        raise RunError(f"{self.path} holds no input {wanted!r}; {_near(wanted, indices, ids)}")
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The records as Arrow tables by ascending index: the cheap way to a few columns of many inputs.
 
         Args:
-            columns: Names from ``smoothcert.runs.records.SCHEMA``, or None for all.
+            columns: Names from ``smoothcert.runs.records.make_schema``, null where the run has no such measure; None
+                for all.
+
+        Raises:
+            RunError: If a part is damaged or does not belong to the run.
         """
-        return read_parts(self.path / PARTS, columns)
+        return self._parts.read(columns)
+
+    def state(self) -> RunState:
+        """What is stored and in which condition, input by input; a damaged part is reported, not raised."""
+        return state_of(self._parts)
+
+    def per_input(self) -> pa.Table:
+        """One row per input: what was sampled and predicted, without the histograms.
+
+        Columns are ``index``, ``id``, ``label``, ``prediction``, ``abstained`` (by its class radius at the run's
+        alpha), ``class_radius``, ``n0``, ``n``, ``seconds``, ``error``, ``answer``, and for each measure and the lead
+        ``{name}_mean`` of the estimation samples; null where an input was skipped.
+
+        Raises:
+            RunError: If the run is an imported log, or a part is damaged.
+        """
+        self._require_samples()
+        return input_table(self.tables(), self.config)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """:meth:`per_input` as a data frame.
+
+        Raises:
+            MissingDependencyError: If pandas is not installed.
+            RunError: If the run is an imported log, or a part is damaged.
+        """
+        try:
+            import pandas  # noqa: F401
+        except ImportError as error:
+            raise MissingDependencyError("Run.to_pandas needs pandas: pip install pandas") from error
+        return self.per_input().to_pandas()
 
     def _require_samples(self) -> None:
         if self.config.kind == IMPORTED:
             raise RunError(f"{self.path} is an imported log: it holds published bounds and no samples")
+
+
+def _number(text: str) -> int | None:
+    """The number a text is; the largest index for all beyond."""
+    return min(int(text[:20]), 2**62) if text.isascii() and text.isdigit() else None
+
+
+def _near(wanted: str, indices: Sequence[int], ids: Sequence[str]) -> str:
+    """What a person may have meant."""
+    if not ids:
+        return "the run is empty"
+    near = difflib.get_close_matches(wanted, ids[:10_000], n=_NEAR, cutoff=0.5)
+    near += [name for name in ids if wanted and wanted in name][: _NEAR - len(near)]
+    if (number := _number(wanted.removeprefix("#"))) is not None:
+        at = int(np.clip(np.searchsorted(indices, number), 0, len(indices) - 1))
+        around = [str(index) for index in indices[max(0, at - 1) : at + 2]]
+        return f"the nearest indices are {', '.join(around)}, and #1 to #{len(ids)} count the inputs of the run"
+    listed = ", ".join(repr(name) for name in dict.fromkeys(near)) or f"{ids[0]!r} (index {indices[0]}) is its first"
+    return f"near are {listed}" if near else listed

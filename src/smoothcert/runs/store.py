@@ -4,6 +4,7 @@ Layout::
 
     RUN/config.json     what defines the run, written first
     RUN/parts/*.parquet the records
+    RUN/damaged/        parts that smoothcert check --repair has set aside
     RUN/.lock           held by whoever writes
 
 Every step leaves a folder that reads correctly: a record is written under a temporary name, forced to the
@@ -12,25 +13,30 @@ disk and renamed; merging writes the merged part completely before it deletes th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, Timeout
 
 from smoothcert.errors import RunError
-from smoothcert.files import TEMPORARY, disk_errors, remove_temporaries, write_atomically
+from smoothcert.files import disk_errors, is_temporary, make_folder, read_file, remove_temporaries, write_atomically
 from smoothcert.runs.config import Difference, RunConfig
-from smoothcert.runs.parts import Part, concat_parts, is_single, open_parts, part_name, read_part
-from smoothcert.runs.records import Record, to_parquet, to_table
+from smoothcert.runs.parts import Part, Parts, concat_parts, encode_part, is_single, part_name, read_part, read_sealed
+from smoothcert.runs.records import Record, to_table
 
 CONFIG = "config.json"
 PARTS = "parts"
+DAMAGED = "damaged"
 _LOCK = ".lock"
-_OURS = {CONFIG, PARTS, _LOCK}
+MOST_CONFIG = 2**24
+"""Bytes a configuration may have; class names and notes take kilobytes."""
+_OURS = {CONFIG, PARTS, DAMAGED, _LOCK}
 MERGE_EVERY = 256
 """Single parts that are merged into one. 50,000 inputs make 196 parts; a merge rewrites about a megabyte."""
+MERGE_BYTES = 2**26
+"""Single parts of so many bytes are merged even if they are fewer: a merge needs the memory they take unpacked."""
 
 
 class RunStore:
@@ -54,14 +60,14 @@ class RunStore:
         self._merge_every = merge_every
         check_folder(self.path)
         with disk_errors(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self.path / _LOCK, timeout=0)
-            self._acquire()
+            make_folder(self.path)
+        self._lock = lock_run(self.path)
         try:
             self.config = self._settle(config)
             self._singles: list[Path] = []
+            self._single_bytes = 0
             self._present: set[int] = set()
-            for part in open_parts(self._parts):
+            for part in Parts(self._parts, self.config).open():
                 self._adopt(part)
         except BaseException:
             self._lock.release()
@@ -81,42 +87,51 @@ class RunStore:
         if record.index in self._present:
             raise RunError(f"input {record.index} is already in {self.path}")
         target = self._parts / part_name(record.index)
+        content = self._encode(to_table([record]), compact=False)
         with disk_errors(self.path):
-            write_atomically(target, to_parquet(to_table([record]), compact=False))
+            write_atomically(target, content)
         self._present.add(record.index)
         self._singles.append(target)
-        if len(self._singles) >= self._merge_every:
+        self._single_bytes += len(content)
+        if len(self._singles) >= self._merge_every or self._single_bytes >= MERGE_BYTES:
             self.merge()
 
-    def put_table(self, table: pa.Table, write: Callable[[pa.Table], bytes]) -> None:
-        """Store a whole run at once as one part, or nothing if the run already holds its inputs.
+    def put_table(self, table: pa.Table) -> None:
+        """Store many rows at once as one part, or nothing if the run already holds these inputs.
 
         Args:
-            table: One row an input by ascending ``index``, with whatever columns the kind of run has.
-            write: Makes the Parquet file.
+            table: One row per input by ascending ``index``, with whatever columns the kind of run has.
 
         Raises:
-            RunError: If the run holds some of the inputs or the disk refuses.
+            RunError: If the run holds some of the inputs, a row makes no sense for the run, or the disk refuses.
         """
         indices = table["index"].to_pylist()
-        if self._present == set(indices):
+        if self._present.issuperset(indices):
             return
-        if self._present.intersection(indices):
-            raise RunError(f"{self.path} already holds some of the inputs, such as {min(self._present)}")
+        if twice := self._present.intersection(indices):
+            raise RunError(f"{self.path} already holds some of the inputs, such as {min(twice)}")
+        content = self._encode(table)
         with disk_errors(self.path):
-            write_atomically(self._parts / part_name(indices[0], indices[-1]), write(table))
+            write_atomically(self._parts / part_name(indices[0], indices[-1]), content)
         self._present.update(indices)
 
     def merge(self) -> None:
         """Write the single parts as one and delete them."""
         if len(self._singles) < 2:
             return
+        table = concat_parts([read_sealed(path, self.config) for path in self._singles]).sort_by("index")
+        try:
+            content = self._encode(table.combine_chunks())
+        except RunError:
+            for path in self._singles:
+                read_part(path, self.config)  # names the one that is to blame, if it is a part
+            raise
         with disk_errors(self.path):
-            table = concat_parts([read_part(path) for path in self._singles]).sort_by("index").combine_chunks()
             first, last = table["index"][0].as_py(), table["index"][-1].as_py()
-            write_atomically(self._parts / part_name(first, last), to_parquet(table))
+            write_atomically(self._parts / part_name(first, last), content)
             while self._singles:
                 self._singles.pop().unlink()
+        self._single_bytes = 0
 
     def close(self) -> None:
         """Merge what is left and give the folder free."""
@@ -142,13 +157,11 @@ class RunStore:
     def _parts(self) -> Path:
         return self.path / PARTS
 
-    def _acquire(self) -> None:
+    def _encode(self, table: pa.Table, *, compact: bool = True) -> bytes:
         try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise RunError(
-                f"another process is writing to {self.path}: wait for it to end, or choose another folder"
-            ) from error
+            return encode_part(table, self.config, compact=compact)
+        except RunError as error:
+            raise RunError(f"what was to be stored in {self.path} makes no sense there: {error}") from error
 
     def _settle(self, config: RunConfig) -> RunConfig:
         """Write the config of a new run, or check it against the stored one."""
@@ -157,9 +170,9 @@ class RunStore:
             remove_temporaries(self.path)
             if not stored.exists():
                 write_atomically(stored, config.to_json().encode())
-            self._parts.mkdir(exist_ok=True)
+            make_folder(self._parts)
             remove_temporaries(self._parts)
-            kept = RunConfig.from_json(stored.read_text(encoding="utf-8", errors="replace"), source=str(stored))
+        kept = read_config(self.path)
         if differences := kept.difference(config):
             raise RunError(f"{self.path} holds another run: {_sentence(differences)}; choose another folder")
         return kept
@@ -168,11 +181,44 @@ class RunStore:
         """Take up a part found in the folder; a single one that was merged before a kill is deleted."""
         self._present.update(part.kept.tolist())
         if is_single(part.path):
-            if part.rows.size:
-                self._singles.append(part.path)
-            else:
-                with disk_errors(self.path):
+            with disk_errors(self.path):
+                if part.rows.size:
+                    self._singles.append(part.path)
+                    self._single_bytes += part.path.stat().st_size
+                else:
                     part.path.unlink()
+
+
+def read_config(path: Path) -> RunConfig:
+    """What defines the run in a folder.
+
+    Raises:
+        RunError: If there is no run, it was written by a newer smoothcert, or its configuration is damaged.
+    """
+    file = path / CONFIG
+    try:
+        text = read_file(file, at_most=MOST_CONFIG).decode("utf-8", "replace")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise RunError(f"{path} holds no run: there is no {file}") from error
+    except OSError as error:
+        raise RunError(f"cannot read {file}: {error.strerror or error}") from error
+    return RunConfig.from_json(text, source=str(file))
+
+
+def lock_run(path: Path) -> BaseFileLock:
+    """Hold a run folder for one writer; release what is returned.
+
+    Raises:
+        RunError: If another process holds it, or the folder cannot be written.
+    """
+    lock = FileLock(path / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RunError(f"another process is writing to {path}: wait for it to end, or choose another folder") from error
+    except (OSError, NotImplementedError) as error:
+        raise RunError(f"cannot lock {path} for writing: {getattr(error, 'strerror', None) or error}") from error
+    return lock
 
 
 def check_folder(path: Path) -> None:
@@ -181,14 +227,15 @@ def check_folder(path: Path) -> None:
     Raises:
         RunError: If ``path`` is a file, or a folder with files but without a run.
     """
-    if not path.exists():
-        return
-    if not path.is_dir():
-        raise RunError(f"{path} is a file; a run needs a folder")
     with disk_errors(path):
-        names = {entry.name for entry in path.iterdir()}
-        foreign = sorted(name for name in names - _OURS if not name.endswith(TEMPORARY))
-        if PARTS in names and any((path / PARTS).iterdir()):
+        try:
+            names = set(os.listdir(path))
+        except FileNotFoundError:
+            return
+        except NotADirectoryError as error:
+            raise RunError(f"{path} is a file; a run needs a folder") from error
+        foreign = sorted(name for name in names - _OURS if not is_temporary(name))
+        if PARTS in names and os.listdir(path / PARTS):
             foreign.append(PARTS)
     if CONFIG not in names and foreign:
         raise RunError(
@@ -197,4 +244,4 @@ def check_folder(path: Path) -> None:
 
 
 def _sentence(differences: list[Difference]) -> str:
-    return ", ".join(f"{d.field} is {d.ours!r} there and {d.theirs!r} here" for d in differences)
+    return ", ".join(map(str, differences))

@@ -6,22 +6,13 @@ import time
 import warnings
 from collections.abc import Callable
 
-import torch
-
 from smoothcert.errors import ModelError
+from smoothcert.models.guard import is_out_of_memory
 from smoothcert.sampling._warnings import BatchSizeWarning
 
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
 _CPU_VALUES = 2**20  # input values in a batch on a CPU: beyond, throughput halves (measured)
 _SMALLEST, _LARGEST_CPU, _LARGEST = 8, 512, 8192  # at 1,024 rows small networks are a third slower than at 512
 _WORTHWHILE = 1.03  # a doubled batch must be this much faster per sample
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory has run out, in any of the words PyTorch uses."""
-    if isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 class BatchSize:

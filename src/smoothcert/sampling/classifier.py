@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from smoothcert._check import check_choice, check_count
 from smoothcert.errors import InvalidArgumentError, ModelError
+from smoothcert.models.guard import is_out_of_memory
+from smoothcert.outputs import OUTPUTS, as_scores
 from smoothcert.sampling._threads import one_thread
-from smoothcert.sampling.batching import is_out_of_memory
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-OUTPUTS = ("logits", "probabilities")
 _SUM_TOLERANCE = 1e-2  # bfloat16 probabilities of many classes sum to one only about this well
 
 
@@ -27,8 +27,9 @@ class BaseClassifier:
         module: Maps a float32 batch ``(batch, *input_shape)`` to ``(batch, num_classes)``. A plain function
             works too.
         num_classes: Number of classes it tells apart, at least 2.
-        outputs: ``"logits"``, turned into scores by a float32 softmax, or ``"probabilities"``, used as they
-            are.
+        outputs: One of :data:`smoothcert.outputs.OUTPUTS`: ``"logits"``, turned into scores by a float32 softmax,
+            ``"probabilities"``, used as they are, ``"logit"``, of the second of two classes, or ``"labels"``, a logit
+            each, turned into scores by a sigmoid.
         precision: ``"float32"``, or ``"bfloat16"`` or ``"float16"`` for autocast of the forward pass.
         device: Where to run; the module is moved there. ``None`` runs where its parameters are.
 
@@ -52,6 +53,8 @@ class BaseClassifier:
         self.module = module
         self.num_classes = check_count("num_classes", num_classes, at_least=2)
         self.outputs = check_choice("outputs", outputs, OUTPUTS)
+        if outputs == "logit" and num_classes != 2:
+            raise InvalidArgumentError(f"one logit tells two classes apart; got num_classes={num_classes}")
         self.precision = check_choice("precision", precision, tuple(PRECISIONS))
         self.device = _place(module, device)
 
@@ -82,15 +85,15 @@ class BaseClassifier:
             batch: Shape ``(batch, *input_shape)``, float32.
 
         Returns:
-            Scores, shape ``(batch, num_classes)``, float32: softmax outputs, or the probabilities as returned. And
-            which rows are what was declared, shape ``(batch,)``, boolean.
+            Scores, shape ``(batch, num_classes)``, float32, by :func:`smoothcert.outputs.as_scores`. And which rows
+            are what was declared, shape ``(batch,)``, boolean.
 
         Raises:
             ModelError: If the output is not a floating-point tensor of this shape.
         """
         values = self._forward(batch)
         with one_thread(values):
-            return values.softmax(dim=1) if self.outputs == "logits" else values, self._valid(values)
+            return as_scores(values, self.outputs), self._valid(values)
 
     @torch.inference_mode()
     def probe(self, batch: Tensor) -> None:
@@ -126,8 +129,9 @@ class BaseClassifier:
             ModelError: Naming the stage.
         """
         if not bool(valid.all()):
-            wanted = "finite logits" if self.outputs == "logits" else "probabilities: rows in [0, 1] that sum to one"
-            came = "NaN or infinite values" if self.outputs == "logits" else "something else"
+            are_logits = self.outputs != "probabilities"
+            wanted = "finite logits" if are_logits else "probabilities: rows in [0, 1] that sum to one"
+            came = "NaN or infinite values" if are_logits else "something else"
             hint = "; float16 overflows above 65504, try bfloat16" if self.precision == "float16" else ""
             raise ModelError(f"the base classifier must return {wanted}; got {came} during {stage}{hint}")
 
@@ -137,15 +141,25 @@ class BaseClassifier:
             raw: Any = self.module(batch)
         if not isinstance(raw, Tensor):
             raise ModelError(f"the base classifier must return a tensor; got {type(raw).__name__}")
+        returned: Tensor = raw
         expected = (batch.shape[0], self.num_classes)
-        if tuple(raw.shape) != expected or not raw.is_floating_point():
-            right_rows = raw.ndim == 2 and raw.shape[0] == expected[0] and raw.shape[1] >= 2
-            hint = f"; set num_classes={raw.shape[1]} if that is right" if right_rows else ""
-            raise ModelError(
-                f"the base classifier must return {self.outputs} of shape (batch, num_classes) = {expected}; "
-                f"got shape {tuple(raw.shape)}, {raw.dtype}{hint}"
+        if self.outputs == "logit":
+            expected = (batch.shape[0], 1)
+            returned = returned.reshape(-1, 1) if tuple(returned.shape) == expected[:1] else returned
+        if tuple(returned.shape) != expected or not returned.is_floating_point():
+            right_rows = (
+                self.outputs != "logit"
+                and returned.ndim == 2
+                and returned.shape[0] == expected[0]
+                and returned.shape[1] >= 2
             )
-        return raw.float()
+            hint = f"; set num_classes={returned.shape[1]} if that is right" if right_rows else ""
+            named = "(batch, 1)" if self.outputs == "logit" else "(batch, num_classes)"
+            raise ModelError(
+                f"the base classifier must return {self.outputs} of shape {named} = {expected}; "
+                f"got shape {tuple(returned.shape)}, {returned.dtype}{hint}"
+            )
+        return returned.float()
 
     def _valid(self, values: Tensor) -> Tensor:
         """Which rows are what was declared, shape ``(batch,)``."""

@@ -3,18 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from smoothcert._check import check_count
+from smoothcert.errors import InvalidArgumentError
+from smoothcert.histogram import ScoreHistogram
 from smoothcert.samples import Samples, StageHistograms
+from smoothcert.sampling._threads import one_thread
 from smoothcert.sampling.classifier import BaseClassifier
 from smoothcert.sampling.noise import NoisyInput
 from smoothcert.sampling.packing import Draw, Job, Reducer
-from smoothcert.sampling.reducer import Histograms, MeanScores, Votes
+from smoothcert.sampling.reducer import Gathered, Histograms, Lead, MeanScores, Votes
+from smoothcert.scores import Measure
 
-_CANDIDATES = 8  # classes whose pilot histograms are kept before the winner is known
+RIVALS = 3
+LARGEST_KEPT_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What is counted of the scores, the same for every input.
+
+    Args:
+        measures: Each gets a histogram.
+        lead: Whether the differences from the strongest rivals get one, too.
+        levels: Number of equal steps on which they are counted.
+    """
+
+    measures: tuple[Measure, ...]
+    lead: bool
+    levels: int
 
 
 class GrowingSamples:
@@ -23,52 +43,70 @@ class GrowingSamples:
     Args:
         noisy: The input.
         classifier: Says what scores are valid, how many classes there are and where they are computed.
-        levels: Number of equal steps on which scores are counted.
+        counted: What is counted.
+        label: The true class, for measures of it.
+
+    Raises:
+        InvalidArgumentError: If a measure is of a class that is not known, or that there is not.
     """
 
-    def __init__(self, noisy: NoisyInput, classifier: BaseClassifier, *, levels: int) -> None:
+    def __init__(
+        self, noisy: NoisyInput, classifier: BaseClassifier, *, counted: Counted, label: int | None = None
+    ) -> None:
         self._noisy = noisy
         self._classifier = classifier
-        self._levels = levels
+        self._counted = counted
+        self._label = label
+        for measure in counted.measures:
+            self._check_class(measure)
         self._votes = Votes(classifier.num_classes, classifier.device)
         self._n = 0
 
     def pilot(self, n0: int) -> Job[None]:
         """Select the class with the highest mean score over ``n0`` samples; the first step.
 
-        Histograms are wanted for the winner only, and the winner is known last. So they are kept for the leaders of
-        the first chunk; should another class win, the same noise is run once more for it.
+        Histograms are wanted of the winner and its rivals, who are known last. So the scores are kept meanwhile; where
+        they are too many for that, the same noise is run once more.
         """
         check_count("n0", n0)
         classes, device = self._classifier.num_classes, self._classifier.device
-        first = min(self._noisy.chunk, n0)
-        head = Kept()
-        yield from self._draw("pilot", 0, first, [head])
-        means, votes = MeanScores(classes, device), Votes(classes, device)
-        means.add(head.scores)
-        histograms = Histograms(means.highest(min(_CANDIDATES, classes)), levels=self._levels)
-        votes.add(head.scores)
-        histograms.add(head.scores)
-        yield from self._draw("pilot", first, n0 - first, [means, votes, histograms])
-        prediction = means.winner()
-        if prediction not in histograms:
-            histograms = self._histograms_of(prediction)
-            yield from self._draw("pilot", 0, n0, [histograms])
-        self._prediction = prediction
-        self._pilot = histograms.of(prediction)
+        means, votes, kept = MeanScores(classes, device), Votes(classes, device), Kept()
+        keep = 4 * n0 * classes <= LARGEST_KEPT_BYTES
+        yield from self._run_pilot(n0, [means, votes, kept] if keep else [means, votes])
+        self._n0, self._prediction = n0, means.winner()
+        strongest = means.highest(min(RIVALS + 1, classes)).tolist()
+        self._rivals = tuple(rival for rival in strongest if rival != self._prediction)[:RIVALS]
+        counts = self._counts()
+        if keep:
+            for portion in kept.portions:
+                with one_thread(portion):
+                    for reducer in counts.reducers:
+                        reducer.add(portion)
+        else:
+            yield from self._run_pilot(n0, counts.reducers)
+        self._pilot, self._pilot_lead = counts.histograms("the pilot samples")
         self._pilot_votes = votes.counts()
-        self._histograms = self._histograms_of(prediction)
+        self._estimation = self._counts()
+        self._gathered = Gathered([self._votes, *self._estimation.reducers])
 
     def grow(self, n: int) -> Job[None]:
         """Draw estimation samples until there are ``n``: number ``n`` is the same noise however it is reached."""
         check_count("n", n)
-        yield from self._draw("estimation", self._n, n - self._n, [self._votes, self._histograms])
+        yield from draw_checked(self._noisy, self._classifier, "estimation", self._n, n - self._n, [self._gathered])
         self._n = max(self._n, n)
 
+    def price(self, samples: int) -> float:
+        """What so many samples cost of alpha; see :meth:`smoothcert.sampling.noise.NoisyInput.price`."""
+        return self._noisy.price(samples)
+
     def samples(self) -> Samples:
-        """What has been sampled so far; waits for the device."""
-        estimation = self._histograms.of(self._prediction)
-        measures = {name: StageHistograms(pilot=self._pilot[name], sample=estimation[name]) for name in estimation}
+        """What has been sampled so far; waits for the device.
+
+        Raises:
+            InvalidArgumentError: If a measure of the user's own left its range.
+        """
+        self._gathered.flush()
+        estimation, lead = self._estimation.histograms("the estimation samples")
         return Samples(
             prediction=self._prediction,
             sigma=self._noisy.sigma,
@@ -76,14 +114,58 @@ class GrowingSamples:
             content_hash=self._noisy.content_hash,
             pilot_votes=self._pilot_votes,
             votes=self._votes.counts().copy(),
-            measures=measures,
+            measures={name: StageHistograms(self._pilot[name], estimation[name]) for name in estimation},
+            rivals=self._rivals if self._counted.lead else (),
+            lead=tuple(map(StageHistograms, self._pilot_lead, lead)),
+            offset=self._noisy.offset,
+            step=None if self._noisy.lattice is None else self._noisy.lattice.step,
+            price=self.price(self._n0 + self._n),
         )
 
-    def _draw(self, stage: str, start: int, count: int, into: Sequence[Reducer]) -> Job[None]:
-        yield from draw_checked(self._noisy, self._classifier, stage, start, count, into)
+    def _run_pilot(self, n0: int, into: Sequence[Reducer]) -> Job[None]:
+        gathered = Gathered(into)
+        yield from draw_checked(self._noisy, self._classifier, "pilot", 0, n0, [gathered])
+        gathered.flush()
 
-    def _histograms_of(self, label: int) -> Histograms:
-        return Histograms(torch.tensor([label], device=self._classifier.device), levels=self._levels)
+    def _counts(self) -> _Counts:
+        """New counts of the prediction, which is known by now."""
+        levels, device = self._counted.levels, self._classifier.device
+        measures = [(measure, self._class_of(measure)) for measure in self._counted.measures]
+        lead = None
+        if self._counted.lead:
+            classes = self._classifier.num_classes
+            lead = Lead(self._prediction, self._rivals, num_classes=classes, levels=levels, device=device)
+        return _Counts(Histograms(measures, levels=levels, device=device), lead)
+
+    def _check_class(self, measure: Measure) -> None:
+        known = self._label if measure.of == "label" else 0 if measure.of == "prediction" else measure.of
+        if known is None:
+            raise InvalidArgumentError(f"measure {measure.name} is of the true label, which must be given; got none")
+        if not 0 <= known < self._classifier.num_classes:
+            raise InvalidArgumentError(
+                f"measure {measure.name} must be of one of the {self._classifier.num_classes} classes; got {known}"
+            )
+
+    def _class_of(self, measure: Measure) -> int:
+        named = self._label if measure.of == "label" else measure.of
+        return named if isinstance(named, int) else self._prediction
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """What one stage is counted into, beside the votes."""
+
+    of_measures: Histograms
+    of_lead: Lead | None
+
+    @property
+    def reducers(self) -> list[Reducer]:
+        return [self.of_measures] if self.of_lead is None else [self.of_measures, self.of_lead]
+
+    def histograms(self, stage: str) -> tuple[dict[str, ScoreHistogram], list[ScoreHistogram]]:
+        """Of the measures, by name, and of the lead; waits for the device."""
+        self.of_measures.require_valid(stage)
+        return self.of_measures.histograms(), [] if self.of_lead is None else self.of_lead.histograms()
 
 
 def draw_checked(
@@ -97,16 +179,11 @@ def draw_checked(
 
 
 class Kept:
-    """The scores themselves: for a few samples only."""
+    """The scores themselves."""
 
     def __init__(self) -> None:
-        self._portions: list[Tensor] = []
+        self.portions: list[Tensor] = []
 
     def add(self, scores: Tensor) -> None:
         """Add a portion, shape ``(rows, num_classes)``."""
-        self._portions.append(scores)
-
-    @property
-    def scores(self) -> Tensor:
-        """All of them, shape ``(samples, num_classes)``."""
-        return torch.cat(self._portions)
+        self.portions.append(scores)

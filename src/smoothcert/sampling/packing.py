@@ -16,6 +16,8 @@ from typing import Generic, Protocol, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
+from smoothcert.errors import ModelError, SmoothcertError
+from smoothcert.models.guard import is_out_of_memory, place, reason
 from smoothcert.sampling._threads import one_thread
 from smoothcert.sampling.batching import BatchSize
 from smoothcert.sampling.noise import NoisyInput
@@ -67,6 +69,16 @@ class Draw:
 
 
 Job: TypeAlias = Generator[Draw, None, Result]
+
+
+def _failure(error: Exception, rows: int) -> SmoothcertError:
+    """What the base classifier raised, in one line; errors of our own as they are."""
+    if isinstance(error, SmoothcertError):
+        return error
+    said = f"{reason(error)}{place(error)}"
+    failure = ModelError(f"the base classifier failed on a batch of {rows} samples, some of other inputs, with {said}")
+    failure.__cause__ = error
+    return failure
 
 
 @dataclass
@@ -167,9 +179,12 @@ class Packer(Generic[Result]):
                 rows += count
         try:
             scores, valid = self._scores(self._batch(portions, rows, channels_last=plan.channels_last))
-        except (RuntimeError, MemoryError) as error:
-            plan.batch.shrink(rows, error)  # raises again what is not about memory
-            return
+        except Exception as error:
+            if is_out_of_memory(error):
+                plan.batch.shrink(rows, error)
+                return
+            portions[0][0].job.throw(_failure(error, rows))  # the job knows which input it is about
+            raise
         plan.batch.announce()
         for one, where in portions:
             one.draw.take(scores[where], valid[where])

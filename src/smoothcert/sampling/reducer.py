@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram, grid_points
+from smoothcert.sampling._threads import one_thread
+from smoothcert.sampling.packing import Reducer
 from smoothcert.scores import MEASURES, Measure
 from smoothcert.typing import IntArray
 
 _SCALE = 2.0**32  # scores are summed in units of 2^-32: integers, so the order of the batches cannot matter
+_GATHERED_VALUES = 2**16
+_ROUNDING = 1e-5  # of its range: as far as a measure may leave it, computed in float32
 
 
 @lru_cache(maxsize=32)
-def float32_edges(measure: Measure, levels: int) -> Tensor:
+def float32_edges(lower: float, upper: float, levels: int) -> Tensor:
     """Grid points rounded up to float32, shape ``(levels + 1,)``.
 
     A float32 score is at or above a float64 grid point exactly if it is at or above that point rounded up, so
     comparing in float32 puts every score into the very cell :class:`ScoreHistogram` would.
     """
-    points = grid_points(measure.lower, measure.upper, levels)
+    points = grid_points(lower, upper, levels)
     rounded = points.astype(np.float32)
     below = rounded.astype(np.float64) < points
     rounded[below] = np.nextafter(rounded[below], np.float32(np.inf))
     return torch.from_numpy(rounded)
+
+
+class Gathered:
+    """Hands scores on in larger portions, so that those of a small network do not cost more calls than arithmetic.
+
+    Args:
+        into: Get the scores, in order.
+    """
+
+    def __init__(self, into: Sequence[Reducer]) -> None:
+        self._into = into
+        self._waiting: list[Tensor] = []
+        self._values = 0
+
+    def add(self, scores: Tensor) -> None:
+        """Add a portion, shape ``(rows, num_classes)``; it is handed on when there is enough."""
+        self._waiting.append(scores)
+        self._values += scores.numel()
+        if self._values >= _GATHERED_VALUES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand on what waits."""
+        if self._waiting:
+            scores = torch.cat(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+            self._waiting, self._values = [], 0
+            with one_thread(scores):
+                for reducer in self._into:
+                    reducer.add(scores)
 
 
 class MeanScores:
@@ -77,43 +112,118 @@ class Votes:
 
 
 class Histograms:
-    """Histograms of every measure of some classes.
+    """Histograms of measures, each of one class.
 
     Args:
-        classes: Which, shape ``(k,)``, int64, on the device of the scores.
+        measures: With the class that each is computed for.
         levels: Number of equal steps of each measure's range.
+        device: Where the scores are.
     """
 
-    def __init__(self, classes: Tensor, *, levels: int) -> None:
-        self._classes = classes
-        self._levels = levels
-        self._edges = {m: float32_edges(m, levels).to(classes.device) for m in MEASURES.values()}
-        shape = (len(MEASURES), len(classes), levels + 1)
-        self._counts = torch.zeros(shape, dtype=torch.int64, device=classes.device)
-        self._rows = torch.arange(len(classes), device=classes.device) * (levels + 1)
+    def __init__(self, measures: Sequence[tuple[Measure, int]], *, levels: int, device: torch.device) -> None:
+        self._measures = [measure for measure, _ in measures]
+        self._classes = {label: torch.tensor([label], device=device) for _, label in measures}
+        self._labels = [label for _, label in measures]
+        self._counts = [
+            _Cells(measure.lower, measure.upper, 1, levels=levels, device=device) for measure, _ in measures
+        ]
+        self._ends: dict[Measure, Tensor] = {}
 
     @torch.inference_mode()
     def add(self, scores: Tensor) -> None:
         """Add a batch, shape ``(batch, num_classes)``."""
-        for counts, (measure, edges) in zip(self._counts, self._edges.items(), strict=True):
-            cells = torch.bucketize(measure.compute(scores, self._classes), edges, right=True).sub_(1)
-            # Invalid scores raise at the end of the stage; until then they only must not leave the grid.
-            where = cells.clamp_(0, self._levels).add_(self._rows).flatten()
-            counts.view(-1).index_add_(0, where, torch.ones_like(where))
+        for measure, label, counts in zip(self._measures, self._labels, self._counts, strict=True):
+            values = measure.compute(scores, self._classes[label])
+            if measure.name not in MEASURES:
+                values = self._looked_at(measure, values, len(scores))
+            counts.add(values)
 
-    def of(self, label: int) -> dict[str, ScoreHistogram]:
-        """Histogram of each measure of one of the classes, by the measure's name; waits for the device.
+    def require_valid(self, stage: str) -> None:
+        """Wait for the device and raise if a measure of the user's own left its range.
 
         Raises:
-            KeyError: If the class is not one of them.
+            InvalidArgumentError: Naming the measure and the stage.
         """
-        row = {label_: at for at, label_ in enumerate(self._classes.tolist())}[label]
-        counts = self._counts[:, row].cpu().numpy()
-        return {
-            measure.name: ScoreHistogram(own, measure.lower, measure.upper)
-            for own, measure in zip(counts, MEASURES.values(), strict=True)
-        }
+        for measure, ends in self._ends.items():
+            low, high = ends.tolist()
+            slack = _ROUNDING * (measure.upper - measure.lower)
+            if not (measure.lower - slack <= low and high <= measure.upper + slack):  # also for NaN
+                raise InvalidArgumentError(
+                    f"measure {measure.name} must return values in [{measure.lower:g}, {measure.upper:g}]; "
+                    f"got values from {low:g} to {high:g} during {stage}"
+                )
 
-    def __contains__(self, label: int) -> bool:
-        """Whether the class is one of them."""
-        return label in self._classes.tolist()
+    def histograms(self) -> dict[str, ScoreHistogram]:
+        """Histogram of each measure, by its name; waits for the device."""
+        return {m.name: counts.histograms()[0] for m, counts in zip(self._measures, self._counts, strict=True)}
+
+    def _looked_at(self, measure: Measure, values: object, rows: int) -> Tensor:
+        """What a measure of the user's own returned, its shape checked and its extremes kept."""
+        if not isinstance(values, Tensor) or tuple(values.shape) != (rows, 1) or not values.is_floating_point():
+            came = f"{tuple(values.shape)}, {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
+            raise InvalidArgumentError(
+                f"measure {measure.name} must return a floating-point tensor of shape (batch, classes) = ({rows}, 1); "
+                f"got {came}"
+            )
+        values = values.float()
+        ends = torch.stack(values.aminmax())  # NaN if any is
+        if measure in self._ends:
+            before = self._ends[measure]
+            ends = torch.stack([torch.minimum(before[0], ends[0]), torch.maximum(before[1], ends[1])])
+        self._ends[measure] = ends
+        return values
+
+
+class Lead:
+    """Histograms of how far a class is ahead of each of its rivals, and of the best of the rest.
+
+    Args:
+        label: The class.
+        rivals: Others, compared one by one.
+        num_classes: Number of classes.
+        levels: Number of equal steps of ``[-1, 1]``.
+        device: Where the scores are.
+    """
+
+    def __init__(
+        self, label: int, rivals: Sequence[int], *, num_classes: int, levels: int, device: torch.device
+    ) -> None:
+        apart = {label, *rivals}
+        self._named = torch.tensor([label, *rivals], device=device)
+        rest = [other for other in range(num_classes) if other not in apart]
+        self._rest = torch.tensor(rest, device=device) if rest else None
+        self._counts = _Cells(-1.0, 1.0, len(rivals) + bool(rest), levels=levels, device=device)
+
+    @torch.inference_mode()
+    def add(self, scores: Tensor) -> None:
+        """Add a batch, shape ``(batch, num_classes)``."""
+        named = scores.index_select(1, self._named)
+        others = named[:, 1:]
+        if self._rest is not None:
+            others = torch.cat([others, scores.index_select(1, self._rest).amax(dim=1, keepdim=True)], dim=1)
+        self._counts.add(named[:, :1] - others)
+
+    def histograms(self) -> list[ScoreHistogram]:
+        """One a rival, in their order, and that of the rest; waits for the device."""
+        return self._counts.histograms()
+
+
+class _Cells:
+    """Counts on the grid of a range, for several columns of values."""
+
+    def __init__(self, lower: float, upper: float, columns: int, *, levels: int, device: torch.device) -> None:
+        self._ends, self._levels = (lower, upper), levels
+        self._edges = float32_edges(lower, upper, levels).to(device)
+        self._counts = torch.zeros((columns, levels + 1), dtype=torch.int64, device=device)
+        self._rows = torch.arange(columns, device=device) * (levels + 1)
+
+    def add(self, values: Tensor) -> None:
+        """Count values, shape ``(batch, columns)``, float32."""
+        cells = torch.bucketize(values.contiguous(), self._edges, right=True).sub_(1)
+        # Invalid scores raise at the end of the stage; until then they only must not leave the grid.
+        where = cells.clamp_(0, self._levels).add_(self._rows).flatten()
+        self._counts.view(-1).index_add_(0, where, torch.ones_like(where))
+
+    def histograms(self) -> list[ScoreHistogram]:
+        """One a column; waits for the device."""
+        return [ScoreHistogram(own, *self._ends) for own in self._counts.cpu().numpy()]

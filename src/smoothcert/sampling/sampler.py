@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, TypeAlias
 
 import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from smoothcert._check import check_count, check_sigma
+from smoothcert._check import check_alpha, check_count, check_sigma
+from smoothcert.discrete_gaussian import DiscreteGaussian
 from smoothcert.errors import ModelError
 from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.lattice import IMAGE_STEP, Lattice, is_8_bit_image
+from smoothcert.prediction import most_voted
 from smoothcert.samples import Samples
 from smoothcert.sampling.batching import BatchSize, batch_size_for_cpu, fastest_batch_size
+from smoothcert.sampling.chunks import content_hash
 from smoothcert.sampling.classifier import BaseClassifier
-from smoothcert.sampling.growing import GrowingSamples, draw_checked
+from smoothcert.sampling.growing import Counted, GrowingSamples, draw_checked
 from smoothcert.sampling.inputs import InputRange, check_input, check_input_range
-from smoothcert.sampling.noise import NoisyInput, content_hash
+from smoothcert.sampling.noise import NoisyInput
 from smoothcert.sampling.packing import Job, Packer, Plan, Progress, Result
 from smoothcert.sampling.reducer import Votes
-from smoothcert.typing import IntArray
+from smoothcert.scores import DEFAULT_MEASURES, Measure, choose_measures
 
 _PROBE = 8  # samples in the first forward pass
+
+LatticeChoice: TypeAlias = float | Literal["auto"] | None
+"""The step of the inputs; ``"auto"`` to look at each input; None for noise in floating point."""
 
 
 class Sampler:
@@ -43,8 +51,16 @@ class Sampler:
         device: Where to run; the module is moved there. ``None`` runs where its parameters are.
         precision: ``"float32"``, ``"bfloat16"`` or ``"float16"``: the last two run the forward pass under
             autocast. Noise and softmax are float32 always.
-        outputs: Whether the module returns ``"logits"`` or ``"probabilities"``.
+        outputs: What the module returns: ``"logits"``, ``"probabilities"``, one ``"logit"`` of the second of two
+            classes, or ``"labels"``, a logit for each of several that may apply together.
         input_range: Smallest and largest value an input may hold; ``None`` for any finite value.
+        lattice: The step of the inputs, such as ``1/255`` for 8-bit images or ``1/32768`` for 16-bit audio: the noise
+            is exact, and a certificate is a claim about every input on that lattice. An input between its points is
+            rounded, and every certified radius shrinks by the distance. ``"auto"`` takes ``1/255`` for an input whose
+            values all are ``k/255`` in ``[0, 1]``, and otherwise floating point. ``None`` is noise in floating point,
+            which is Gaussian only approximately.
+        measures: What is counted: ``"score"``, ``"margin"``, ``"lead"``, names for
+            :func:`smoothcert.scores.load_measure`, or measures.
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
@@ -62,9 +78,13 @@ class Sampler:
         precision: str = "float32",
         outputs: str = "logits",
         input_range: InputRange | None = (0.0, 1.0),
+        lattice: LatticeChoice = "auto",
+        measures: Sequence[str | Measure] = DEFAULT_MEASURES,
     ) -> None:
         self.sigma = check_sigma(sigma)
-        self.levels = check_count("levels", levels)
+        self.lattice = lattice if lattice is None or lattice == "auto" else self._check_lattice(lattice)
+        chosen, lead = choose_measures(measures)
+        self.counted = Counted(chosen, lead, check_count("levels", levels))
         self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
         self.input_range = check_input_range(input_range)
         self.classifier = BaseClassifier(
@@ -83,32 +103,40 @@ class Sampler:
         return self.classifier.device
 
     def sample(
-        self, x: Tensor | npt.ArrayLike, *, n0: int, n: int, seed: int, progress: Progress | None = None
+        self,
+        x: Tensor | npt.ArrayLike,
+        *,
+        n0: int,
+        n: int,
+        seed: int,
+        label: int | None = None,
+        progress: Progress | None = None,
     ) -> Samples:
-        """Select a class from ``n0`` samples, then sample its score and margin ``n`` times.
+        """Select a class from ``n0`` samples, then count its measures in ``n`` others.
 
         Args:
             x: One input, any shape, floating point.
             n0: Number of pilot samples; they select the class, nothing is certified from them.
             n: Number of estimation samples, drawn apart from the pilot.
             seed: Seed of the noise, a non-negative integer.
+            label: The true class, which only measures of it need.
             progress: Called after each batch with the number of samples in it.
 
         Returns:
-            Votes, and histograms of both measures for the selected class.
+            Votes, and histograms of the measures.
 
         Raises:
             InvalidArgumentError: If an argument is outside its domain.
             ModelError: If the base classifier fails or returns something that is not class scores.
         """
-        [(_, samples)] = self.run([self.sampling(x, n0=n0, n=n, seed=seed)], progress=progress)
+        [(_, samples)] = self.run([self.sampling(x, n0=n0, n=n, seed=seed, label=label)], progress=progress)
         return samples
 
     def run(self, jobs: Iterable[Job[Result]], *, progress: Progress | None = None) -> Iterator[tuple[int, Result]]:
         """Run jobs on many inputs together: every batch is kept full, each job gets what it would get alone.
 
         Args:
-            jobs: From :meth:`sampling`, :meth:`voting`, or written with :meth:`begin`. A lazy iterable is read only
+            jobs: From :meth:`sampling`, :meth:`predicting`, or written with :meth:`begin`. A lazy iterable is read only
                 as far as it is needed to fill batches.
             progress: Called after each batch with the number of samples in it.
 
@@ -123,28 +151,31 @@ class Sampler:
                 jobs, scores=self.classifier.scores, plan=self._plans.__getitem__, progress=progress
             ).results()
 
-    def sampling(self, x: Tensor | npt.ArrayLike, *, n0: int, n: int, seed: int) -> Job[Samples]:
+    def sampling(
+        self, x: Tensor | npt.ArrayLike, *, n0: int, n: int, seed: int, label: int | None = None
+    ) -> Job[Samples]:
         """The job behind :meth:`sample`."""
         check_count("n0", n0)
         check_count("n", n)
-        growing = self.begin(x, seed=seed)
+        growing = self.begin(x, seed=seed, label=label)
         yield from growing.pilot(n0)
         yield from growing.grow(n)
         return growing.samples()
 
-    def voting(self, x: Tensor | npt.ArrayLike, *, n: int, seed: int) -> Job[IntArray]:
-        """A job that counts how often each class has the highest score, shape ``(num_classes,)``.
+    def predicting(self, x: Tensor | npt.ArrayLike, *, n: int, alpha: float, seed: int) -> Job[int]:
+        """A job that returns the class that most often has the highest score, or :data:`smoothcert.prediction.ABSTAIN`.
 
         Its ``n`` samples are drawn for this purpose, apart from those of :meth:`sampling`.
         """
         check_count("n", n)
-        votes = Votes(self.num_classes, self.device)
-        yield from draw_checked(self.noisy(x, seed=seed), self.classifier, "predict", 0, n, [votes])
-        return votes.counts()
+        noisy, votes = self.noisy(x, seed=seed), Votes(self.num_classes, self.device)
+        left = check_alpha(check_alpha(alpha) - noisy.price(n))
+        yield from draw_checked(noisy, self.classifier, "predict", 0, n, [votes])
+        return most_voted(votes.counts(), alpha=left)
 
-    def begin(self, x: Tensor | npt.ArrayLike, *, seed: int) -> GrowingSamples:
+    def begin(self, x: Tensor | npt.ArrayLike, *, seed: int, label: int | None = None) -> GrowingSamples:
         """One input without samples yet, for a job that decides on its way how many it needs."""
-        return GrowingSamples(self.noisy(x, seed=seed), self.classifier, levels=self.levels)
+        return GrowingSamples(self.noisy(x, seed=seed), self.classifier, counted=self.counted, label=label)
 
     def noisy(self, x: Tensor | npt.ArrayLike, *, seed: int) -> NoisyInput:
         """One input, checked and on the device; inputs of its shape can be run from then on."""
@@ -154,11 +185,24 @@ class Sampler:
             sigma=self.sigma,
             seed=check_count("seed", seed, at_least=0),
             content_hash=content_hash(checked),
+            lattice=self._lattice_of(checked),
         )
         if tuple(checked.shape) not in self._plans:
             with self.classifier.evaluating():
                 self._plans[tuple(checked.shape)] = self._plan(noisy)
         return noisy
+
+    def _check_lattice(self, step: float) -> Lattice:
+        """The lattice of a step that suits sigma."""
+        DiscreteGaussian(step=step, sigma=self.sigma)
+        return Lattice(step)
+
+    def _lattice_of(self, x: Tensor) -> Lattice | None:
+        """What an input lies on, if anything."""
+        if not isinstance(self.lattice, str):
+            return self.lattice
+        fits = IMAGE_STEP <= self.sigma <= 1.0 / IMAGE_STEP and is_8_bit_image(x.cpu().numpy())
+        return Lattice(IMAGE_STEP) if fits else None
 
     def _plan(self, noisy: NoisyInput) -> Plan:
         """How to run inputs of this shape: it is tried on a few samples, with every check."""

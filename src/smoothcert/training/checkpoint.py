@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import io
 import json
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from smoothcert.errors import ModelError, RunError
-from smoothcert.files import TEMPORARY, disk_errors, write_atomically
+from smoothcert.files import disk_errors, make_folder, remove_temporaries, write_atomically
 from smoothcert.models.weights import read_weights
 
 SUFFIX = ".checkpoint"
@@ -46,7 +45,7 @@ def sole_writer(out: Path) -> Iterator[None]:
     held = out.with_name(f".{out.name}.lock")
     lock = FileLock(held, timeout=0)
     with disk_errors(out.parent):
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         try:
             lock.acquire()
         except Timeout as error:
@@ -55,8 +54,8 @@ def sole_writer(out: Path) -> Iterator[None]:
             ) from error
     try:
         check_out(out)
-        for path in out.parent.glob(f".{glob.escape(out.name)}*{TEMPORARY}"):
-            path.unlink(missing_ok=True)
+        for written in (out, checkpoint_path(out)):
+            remove_temporaries(out.parent, of=written.name)
         yield
         # Whoever waits for this very file finds, once it has it, that out exists.
         with suppress(OSError):

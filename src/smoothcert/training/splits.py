@@ -45,7 +45,7 @@ class Splits:
         """What the header of a weights file says about the images trained on."""
         about = {
             "data": self.data.name,
-            "data_fingerprint": self.data.fingerprint,
+            "data_fingerprint": self.data.source_fingerprint,
             "image_shape": "x".join(map(str, self.shape)),
         }
         indices = self.data.indices
@@ -147,7 +147,7 @@ def _colour_shape(data: Dataset) -> tuple[int, ...]:
 
 
 def _check_tests(tests: Dataset, training: Dataset, *, num_classes: int, shape: tuple[int, ...]) -> None:
-    if tests.fingerprint == training.fingerprint and not set(tests.indices).isdisjoint(training.indices):
+    if tests.source_fingerprint == training.source_fingerprint and not set(tests.indices).isdisjoint(training.indices):
         raise InvalidArgumentError(f"test_data must hold other images than data; got {tests.name} for both")
     ours, theirs = training.class_names, tests.class_names
     if ours is not None and theirs is not None and ours != theirs:

@@ -18,28 +18,39 @@
       measure: [[...new Set(pairs.map((p) => p[0]))], measure],
       bound: [[...new Set(pairs.map((p) => p[1]))], bound],
       radius: [known.radii, radius],
-      threshold: [known.thresholds, threshold],
+      threshold: [known.thresholds[measure], threshold],
     };
     const fields = {};
-    for (const [name, [values, start]] of Object.entries(choices)) {
-      const field = make("select");
-      field.setAttribute("aria-label", name);
+    const fill = (field, values, start) => {
+      field.replaceChildren();
       for (const [i, value] of values.entries()) {
         const option = make("option", typeof value === "number" ? String(Number(value.toPrecision(6))) : value, field);
         option.value = String(i);
         option.selected = value === start;
       }
+    };
+    for (const [name, [values, start]] of Object.entries(choices)) {
+      const field = make("select");
+      field.setAttribute("aria-label", name);
+      fill(field, values, start);
       field.autocomplete = "off";
       answer.querySelector(`[data-ask="${name}"]`).replaceChildren(field);
       fields[name] = field;
     }
     const show = () => {
       const at = (name) => choices[name][0][Number(fields[name].value)];
+      const own = known.thresholds[at("measure")];
+      if (choices.threshold[0] !== own) { // another measure: the same threshold if it has it, else about the same place
+        const [before, place] = [at("threshold"), Number(fields.threshold.value)];
+        choices.threshold[0] = own;
+        fill(fields.threshold, own, own.includes(before) ? before : own[Math.min(place, own.length - 1)]);
+      }
       const rows = known.answers[`${at("measure")}|${at("bound")}`];
       const place = Number(fields.threshold.value) * known.radii.length + Number(fields.radius.value);
-      const [value, interval] = rows[place];
+      const [value, interval, least] = rows[place];
       answer.querySelector("[data-value]").textContent = value;
       answer.querySelector("[data-interval]").textContent = interval;
+      answer.querySelector("[data-least]").textContent = least;
       const scope = answer.parentElement.querySelector(".scope");
       if (scope) scope.textContent = `${at("bound")} bound this holds ${known.scopes[at("bound")]}`;
     };
@@ -48,7 +59,7 @@
 
   // Figures: keys hide curves; the pointer or the slider reads them.
   for (const chart of document.querySelectorAll(".chart-box")) {
-    const hidden = { group: new Set(), bound: new Set() };
+    const hidden = { group: new Set(), line: new Set() };
     const updates = [];
     for (const panel of chart.querySelectorAll(".panel")) {
       const source = panel.querySelector("script.curves");
@@ -63,7 +74,7 @@
       key.addEventListener("click", () => {
         const on = key.getAttribute("aria-pressed") !== "true";
         key.setAttribute("aria-pressed", String(on));
-        const kind = "group" in key.dataset ? "group" : "bound";
+        const kind = "group" in key.dataset ? "group" : "line";
         hidden[kind][on ? "delete" : "add"](key.dataset[kind]);
         for (const update of updates) update();
       });
@@ -90,14 +101,14 @@
     const shown = make("output", undefined, label);
     const table = make("table", undefined, box);
     panel.append(box);
-    const visible = (curve) => !hidden.group.has(curve.group) && !hidden.bound.has(curve.bound);
-    const bounds = [...new Set(data.curves.map((c) => c.bound))].filter((b) => b !== "class");
+    const visible = (curve) => !hidden.group.has(curve.group) && !hidden.line.has(curve.line);
+    const lines = [...new Set(data.curves.map((c) => c.line))].filter((l) => l !== "class");
     const groups = [...new Set(data.curves.map((c) => c.group))];
     let at = data.start;
     const update = () => {
       for (const [i, curve] of data.curves.entries()) {
         const drawn = svg.querySelector(`g[id$="-curve-${i}"]`);
-        if (drawn) drawn.classList.toggle("off", curve.bound === "class" ? hidden.group.has(curve.group) : !visible(curve));
+        if (drawn) drawn.classList.toggle("off", curve.line === "class" ? hidden.group.has(curve.group) : !visible(curve));
       }
       const x = left + ((data.x[at] - data.xlim[0]) / (data.xlim[1] - data.xlim[0])) * width;
       guide.setAttribute("x1", x);
@@ -108,15 +119,15 @@
       table.replaceChildren();
       const head = make("tr", undefined, make("thead", undefined, table));
       make("th", "", head);
-      const columns = bounds.filter((b) => !hidden.bound.has(b));
-      for (const bound of columns) make("th", bound, head).scope = "col";
+      const columns = lines.filter((l) => !hidden.line.has(l));
+      for (const line of columns) make("th", line, head).scope = "col";
       const body = make("tbody", undefined, table);
       for (const group of groups.filter((g) => !hidden.group.has(g))) {
         const row = make("tr", undefined, body);
         make("th", group, row).scope = "row";
         const own = data.curves.filter((c) => c.group === group);
-        for (const bound of own[0].bound === "class" ? ["class"] : columns) {
-          const curve = own.find((c) => c.bound === bound);
+        for (const line of own[0].line === "class" ? ["class"] : columns) {
+          const curve = own.find((c) => c.line === line);
           const cell = make("td", percent(curve.y[at]) + " ", row);
           make("small", `${percent(curve.low[at]).slice(0, -1)}–${percent(curve.high[at])}`, cell);
         }

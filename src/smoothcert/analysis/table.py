@@ -1,0 +1,355 @@
+"""One row per input: what was predicted and what is certified about it. Every analysis reads this and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from smoothcert._check import check_alpha, check_choice, check_radii, check_threshold
+from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
+from smoothcert.analysis.stored_histograms import Certifiable, RunLike, certifiable, lists, stacks
+from smoothcert.analysis.workers import spread
+from smoothcert.bounds import BOUNDS, bound_named, certified_radii, lower_bounds, upper_bounds
+from smoothcert.errors import DataError
+from smoothcert.runs.per_input import class_radii
+from smoothcert.runs.records import SCHEMA
+from smoothcert.scores import MEASURES
+from smoothcert.typing import FloatArray
+
+COLUMNS = (
+    "index",
+    "id",
+    "label",
+    "seconds",
+    "error",
+    "prediction",
+    "content_hash",
+    "offset",
+    "step",
+    "price",
+    "pilot_votes_classes",
+    "pilot_votes_counts",
+    "votes_classes",
+    "votes_counts",
+)
+LEAD = "lead"
+LEAD_ENDS = (-1.0, 1.0)
+USUAL_ENDS = {measure.name: (measure.lower, measure.upper) for measure in MEASURES.values()}
+DEFAULT_BOUNDS = ("dual", "cdf", "hoeffding")
+"""Bounds shown where none is asked for: ours, the paper's and its baseline."""
+_KEPT = ["index", "id", "label", "seconds", "prediction", "content_hash", "step", "price"]
+
+
+@dataclass(frozen=True)
+class Askable:
+    """What a table can be asked; for the rest it says what it holds.
+
+    Args:
+        measures: Measures it has bounds on.
+        bounds: Bounds it has.
+        radii: Radii it has bounds at, or None for any.
+        upper: Whether it has upper bounds.
+        smoothed: Whether it has the smoothed measures themselves.
+        class_radius: Whether it has class radii.
+    """
+
+    measures: tuple[str, ...] = tuple(MEASURES)
+    bounds: tuple[str, ...] = BOUNDS
+    radii: tuple[float, ...] | None = None
+    upper: bool = True
+    smoothed: bool = True
+    class_radius: bool = True
+
+
+class BoundsTable:
+    """Certified bounds of every input of a run, computed when first asked for and kept.
+
+    The histograms stay on disk and are read anew for every bound, in chunks: in memory is what was computed, a few
+    numbers per input. A run that goes on keeps the inputs it had when the table was made.
+
+    Args:
+        run: Where the histograms are; None where there are none.
+        inputs: The inputs, one row each.
+        class_radius: Cohen's radius of each input, 0 where abstained, shape ``(inputs,)``.
+        alpha: Probability that a certificate is wrong, over the sampling noise.
+        sigma: Standard deviation of the noise, in input units.
+        seconds: Time sampling took, all certified inputs together; 0 where it is not known.
+        drawn: Noisy samples drawn in that time, pilot included; 0 where it is not known.
+        step: Step of the lattice all inputs were sampled on; None for noise in floating point, or where not known.
+        price: What the noise costs of ``alpha``, at most.
+    """
+
+    def __init__(
+        self,
+        run: RunLike | None,
+        inputs: Inputs,
+        *,
+        class_radius: FloatArray | None,
+        alpha: float,
+        sigma: float,
+        seconds: float = 0.0,
+        drawn: int = 0,
+        step: float | None = None,
+        price: float = 0.0,
+    ) -> None:
+        self.inputs = inputs
+        self.step = step
+        self.price = price
+        self.alpha = alpha
+        self.sigma = sigma
+        self.seconds = seconds
+        self.drawn = drawn
+        self._ranges = dict((run.ranges if run is not None else {}) or USUAL_ENDS)  # nothing is known of an empty run
+        if run is not None and run.pairs and LEAD not in self._ranges:
+            self._ranges[LEAD] = LEAD_ENDS
+        self.answers = Askable(measures=tuple(self._ranges), class_radius=class_radius is not None)
+        self._run = run
+        self._class_radius = class_radius
+        self._known: dict[tuple[object, ...], FloatArray] = {}
+
+    @classmethod
+    def from_run(cls, run: RunLike, *, alpha: float | None = None) -> BoundsTable:
+        """Read what does not need the histograms.
+
+        Args:
+            run: The run.
+            alpha: Instead of the run's own. To claim several statements together, divide by their number.
+
+        Raises:
+            InvalidArgumentError: If ``alpha`` is outside ``(0, 1/2]``.
+        """
+        failure = check_alpha(run.config.alpha if alpha is None else alpha)
+        sigma = float(run.config.sigma)
+        certified = []
+        skipped: list[SkippedInput] = []
+        radii = [np.empty(0)]
+        drawn = 0
+        for table in run.tables(COLUMNS):
+            failed = table["error"].is_valid()
+            skipped += [
+                SkippedInput(row["id"], row["error"] or "no reason recorded")
+                for row in table.filter(failed).to_pylist()
+            ]
+            rows = table.filter(pc.invert(failed))
+            if rows.num_rows == 0:
+                continue
+            radii.append(class_radii(rows, sigma=sigma, alpha=failure))
+            drawn += sum(int(lists(rows[f"{stage}_counts"])[1].sum()) for stage in ("pilot_votes", "votes"))
+            certified.append(rows.select(_KEPT))
+        known = pa.concat_tables(certified) if certified else SCHEMA.empty_table()
+        radius = np.concatenate(radii)
+        inputs = Inputs(
+            indices=known["index"].to_numpy(),
+            ids=tuple(known["id"].to_pylist()),
+            labels=known["label"].fill_null(NO_LABEL).to_numpy(),
+            predictions=known["prediction"].to_numpy(),
+            abstained=radius == 0.0,
+            contents=tuple(known["content_hash"].to_pylist()),
+            skipped=tuple(skipped),
+        )
+        seconds = float(known["seconds"].to_numpy().sum())
+        steps = known["step"].unique().to_pylist() if certified else []
+        return cls(
+            run,
+            inputs,
+            class_radius=radius,
+            alpha=failure,
+            sigma=sigma,
+            seconds=seconds,
+            drawn=drawn,
+            step=steps[0] if len(steps) == 1 else None,
+            price=max(known["price"].drop_null().to_pylist(), default=0.0) if certified else 0.0,
+        )
+
+    def lower(self, *, measure: str, bound: str, radii: float | Sequence[float] | FloatArray) -> FloatArray:
+        """Certified lower bounds on the smoothed measure of each input's prediction.
+
+        For each input and radius: with probability at least ``1 - alpha`` over the sampling noise, no change of the
+        input of L2 norm at most the radius takes the smoothed measure below the returned value. ``cdf`` and
+        ``hoeffding`` hold for all radii of an input at once, ``dual`` for each radius by itself; no bound holds for
+        all inputs at once at this alpha.
+
+        Args:
+            measure: One of those in ``answers.measures``, such as ``"score"``, ``"margin"`` and ``"lead"``.
+            bound: One of :data:`smoothcert.bounds.BOUNDS`.
+            radii: Radii in input units, shape ``(radii,)`` or one number.
+
+        Returns:
+            Shape ``(inputs, radii)``.
+
+        Raises:
+            InvalidArgumentError: If the measure or the bound is unknown, or a radius is not finite and >= 0.
+            DataError: If the run does not hold what is asked.
+        """
+        return self._once("lower", measure, [bound], check_radii(radii))[0]
+
+    def lowers(
+        self, *, measure: str, bounds: Sequence[str], radii: float | Sequence[float] | FloatArray
+    ) -> list[FloatArray]:
+        """:meth:`lower` of several bounds, in one pass over what the run holds."""
+        return self._once("lower", measure, bounds, check_radii(radii))
+
+    def upper(self, *, measure: str, bound: str, radii: float | Sequence[float] | FloatArray) -> FloatArray:
+        """Certified upper bounds: as :meth:`lower`, from above."""
+        return self._once("upper", measure, [bound], check_radii(radii))[0]
+
+    def radius(self, *, measure: str, bound: str, threshold: float, at_most: int | None = None) -> FloatArray:
+        """Largest radius of each input up to which its lower bound is above a threshold.
+
+        For each input one statement, wrong with probability at most ``alpha`` over the sampling noise.
+
+        Args:
+            measure: One of those in ``answers.measures``, such as ``"score"``, ``"margin"`` and ``"lead"``.
+            bound: One of :data:`smoothcert.bounds.BOUNDS`.
+            threshold: The value to stay above.
+            at_most: Only the first so many inputs; ``None`` for all.
+
+        Returns:
+            Shape ``(inputs,)``; 0.0 where the bound is not above the threshold even at radius 0.
+
+        Raises:
+            InvalidArgumentError: If the measure or the bound is unknown, or the threshold is not finite.
+            DataError: If the run does not hold what is asked.
+        """
+        self._check_names(measure, bound)
+        rows = len(self.inputs) if at_most is None else min(at_most, len(self.inputs))
+        key = ("radius", measure, bound, check_threshold(threshold), rows)
+        if key not in self._known:
+            self._known[key] = self._radius(measure, bound, float(threshold), rows)
+        return self._known[key]
+
+    def class_radius(self) -> FloatArray:
+        """Cohen's radius of each input, within which the class cannot change; 0 where abstained; ``(inputs,)``.
+
+        Raises:
+            DataError: If the run holds none.
+        """
+        if self._class_radius is None:
+            raise DataError("the run holds no class radii")
+        return self._class_radius
+
+    def smoothed(self, measure: str) -> FloatArray:
+        """Estimate of each input's smoothed measure at radius 0, not a bound; shape ``(inputs,)``.
+
+        The mean of its estimation samples, at most one grid step below it; the least one of the rivals' for the lead.
+        """
+        key = ("smoothed", measure)
+        if key not in self._known:
+            self._known[key] = np.min([self._means(part) for part in self._parts(measure)], axis=0)
+        return self._known[key]
+
+    def ends(self, measure: str) -> tuple[float, float]:
+        """Smallest and largest value a measure can take.
+
+        Raises:
+            InvalidArgumentError: If the run does not hold it.
+        """
+        return self._ranges[check_choice("measure", measure, self.answers.measures)]
+
+    def require_inputs(self) -> None:
+        """Raise ``DataError`` where there is no certified input to compute a fraction of."""
+        if len(self.inputs) == 0:
+            skipped = len(self.inputs.skipped)
+            more = f"; {skipped} were skipped as unreadable" if skipped else ""
+            raise DataError(f"the run holds no certified input yet, so there is nothing to count{more}")
+
+    def require_labels(self, what: str) -> None:
+        """Raise ``DataError`` where ``what`` needs labels and no input has one."""
+        self.require_inputs()
+        if not self.inputs.has_labels:
+            raise DataError(f"{what} needs labels, and none of the {len(self.inputs)} inputs of the run has one")
+
+    def _once(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> list[FloatArray]:
+        for bound in bounds:
+            self._check_names(measure, bound)
+        keys = {bound: (side, measure, bound, radii.tobytes()) for bound in bounds}
+        missing = [bound for bound, key in keys.items() if key not in self._known]
+        if missing:
+            for bound, values in zip(missing, self._bounds(side, measure, missing, radii), strict=True):
+                values.setflags(write=False)
+                self._known[keys[bound]] = values
+        return [self._known[keys[bound]] for bound in bounds]
+
+    def _sampled(self, measure: str) -> RunLike:
+        if self._run is None:
+            raise DataError(f"there are no samples to bound the {measure} from")
+        return self._run
+
+    def _parts(self, measure: str) -> list[str]:
+        """Names of the stored measures that one is the least of: itself, or the pairs of the lead."""
+        if measure == LEAD and self._run is not None and measure not in self._run.ranges:
+            return [f"{LEAD}_{pair}" for pair in range(self._run.pairs)]
+        return [measure]
+
+    def _means(self, part: str) -> FloatArray:
+        run, ends = self._sampled(part), self._part_ends(part)
+        samples = stacks(run, part, ends=ends, indices=self.inputs.indices, stages=["sample"])
+        return np.concatenate([*(sample.means for (sample,) in samples), np.empty(0)])
+
+    def _part_ends(self, part: str) -> tuple[float, float]:
+        return self._ranges.get(part, LEAD_ENDS)
+
+    def _certifiable(self, part: str) -> Iterator[Certifiable]:
+        return certifiable(self._sampled(part), part, ends=self._part_ends(part), indices=self.inputs.indices)
+
+    def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
+        """Bounds of all inputs, shape ``(bounds, inputs, radii)``; ``side`` is ``"lower"`` or ``"upper"``."""
+        parts = self._parts(measure)
+        if side == "upper":  # any rival bounds the lead from above; the strongest of the pilot serves
+            parts = parts[:1]
+        # Each at full alpha: the least is wrong only if that of the rival with the least true value is.
+        return np.asarray(np.min([self._part_bounds(side, part, bounds, radii) for part in parts], axis=0))
+
+    def _part_bounds(self, side: str, part: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
+        function = upper_bounds if side == "upper" else lower_bounds
+        answer = partial(_each_bound, function, bounds=bounds, radii=radii, sigma=self.sigma, alpha=self.alpha)
+        chunks = self._certifiable(part)
+        # Those without a pilot take less time than it takes to hand over the histograms.
+        slow = any(bound_named(bound).needs_pilot for bound in bounds)
+        found = spread(answer, chunks) if slow else map(answer, chunks)
+        return np.concatenate([np.empty((len(bounds), 0, radii.size)), *found], axis=1)
+
+    def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
+        """Radii of the first ``rows`` inputs, shape ``(rows,)``."""
+        answer = partial(_radii, threshold=threshold, sigma=self.sigma, alpha=self.alpha, bound=bound)
+        found = [
+            np.concatenate([np.empty(0), *spread(answer, _first(rows, self._certifiable(part)))])
+            for part in self._parts(measure)
+        ]
+        return np.asarray(np.min(found, axis=0))
+
+    def _check_names(self, measure: str, bound: str) -> None:
+        self.ends(measure)
+        bound_named(bound)
+
+
+def common_bound(tables: Sequence[BoundsTable]) -> str:
+    """The first usual bound that all tables hold; the very first where none is, for them to say what they hold."""
+    return next((b for b in DEFAULT_BOUNDS if all(b in table.answers.bounds for table in tables)), DEFAULT_BOUNDS[0])
+
+
+def _first(rows: int, chunks: Iterable[Certifiable]) -> Iterator[Certifiable]:
+    """The chunks of the first so many inputs."""
+    for chunk in chunks:
+        if rows <= 0:
+            break
+        yield chunk.first(rows)
+        rows -= len(chunk.samples)
+
+
+def _each_bound(
+    function: Callable[..., FloatArray], chunk: Certifiable, *, bounds: Sequence[str], **asked: Any
+) -> FloatArray:
+    """Several bounds of a chunk of inputs; shape ``(bounds, inputs, radii)``."""
+    return np.stack([function(**chunk._asdict(), bound=bound, **asked) for bound in bounds])
+
+
+def _radii(chunk: Certifiable, **asked: Any) -> FloatArray:
+    """Certified radii of a chunk of inputs."""
+    return certified_radii(**chunk._asdict(), **asked)

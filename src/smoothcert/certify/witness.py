@@ -1,0 +1,100 @@
+"""Before a run is continued: is the classifier still the one it began with, and are the inputs still those?
+
+Files can be hashed, and are. What cannot be seen in files, such as another build of a library, shows in the scores.
+They are compared up to rounding, because another batch size may move the last bits.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from smoothcert.backends.agreement import tolerance
+from smoothcert.certify.inputs import readable
+from smoothcert.errors import RunError
+from smoothcert.runs.config import Witness
+from smoothcert.runs.run import Run
+from smoothcert.typing import FloatArray
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from smoothcert.certify.prepare import Prepared
+    from smoothcert.data import Example
+    from smoothcert.sampling import Sampler
+
+_SAMPLES = 32
+_INPUTS = 32
+
+
+def take_witness(sampler: Sampler, example: Example, *, n0: int, seed: int) -> Witness:
+    """Scores of the first pilot samples of an input, as the run draws them."""
+    content, scores = _sampled(sampler, example, min(_SAMPLES, n0), seed=seed)
+    top = scores.argmax(axis=1)
+    return Witness(
+        index=example.index,
+        id=example.id,
+        content_hash=content,
+        predictions=tuple(int(k) for k in top),
+        scores=tuple(round(float(value), 7) for value in scores[np.arange(len(top)), top]),
+    )
+
+
+def require_unchanged(run: Prepared, path: Path) -> None:
+    """Sample what a stored run began with again, and read some of its inputs again.
+
+    Args:
+        run: What is to continue it.
+        path: The run folder.
+
+    Raises:
+        RunError: If scores or inputs are not those that are stored; the message names the input.
+    """
+    stored = Run.open(path)
+    known, indices = stored.config.witness, run.data.indices
+    if known is not None:
+        for example in readable(run.data, [indices.index(known.index)]):
+            _require_scores(run, example, known, path, random=stored.config.random)
+    contents = _contents(stored)
+    held = [position for position, index in enumerate(indices) if contents.get(index) is not None]
+    for example in readable(run.data, held[:: max(1, len(held) // _INPUTS)]):
+        _require_content(run, example, contents[example.index], path)
+
+
+def _require_content(run: Prepared, example: Example, known: str | None, path: Path) -> None:
+    if run.sampler.noisy(example.x, seed=run.config.seed).content_hash != known:
+        raise _refusal(path, f"input {example.index} ({example.id}) is another than the one that was sampled")
+
+
+def _require_scores(run: Prepared, example: Example, known: Witness, path: Path, *, random: bool) -> None:
+    _require_content(run, example, known.content_hash, path)
+    if random:
+        return
+    _, scores = _sampled(run.sampler, example, len(known.scores), seed=run.config.seed)
+    now = scores[np.arange(len(known.scores)), list(known.predictions)]
+    moved = float(np.abs(now - np.asarray(known.scores)).max())
+    if not moved <= tolerance(run.config.spec.sampling.precision, run.config.device):
+        raise _refusal(
+            path,
+            f"the scores of input {example.index} ({example.id}) differ by up to {moved:.2g} from those it began with, "
+            "so the base classifier is another",
+        )
+
+
+def _sampled(sampler: Sampler, example: Example, count: int, *, seed: int) -> tuple[str, FloatArray]:
+    noisy = sampler.noisy(example.x, seed=seed)
+    with sampler.classifier.evaluating():
+        scores, _ = sampler.classifier.scores(noisy.copies("pilot", 0, count))
+    return noisy.content_hash, scores.double().cpu().numpy()
+
+
+def _contents(run: Run) -> dict[int, str | None]:
+    """Content hashes of the stored inputs by their index; None of those that were skipped."""
+    columns = ("index", "content_hash")
+    tables = ([table[name].to_pylist() for name in columns] for table in run.tables(columns))
+    return {index: content for pair in tables for index, content in zip(*pair, strict=True)}
+
+
+def _refusal(path: Path, what: str) -> RunError:
+    return RunError(f"{path} holds another run: {what}; choose another folder")

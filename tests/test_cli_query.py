@@ -1,0 +1,248 @@
+"""``query``: what alpha is split over, each input on a line of its own, formats, questions without an answer."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from scipy.stats import norm
+
+from published_logs import COHEN, KUMAR, write
+from smoothcert.analysis import bounds_table, population_lower
+from smoothcert.certificate import Certificate
+from smoothcert.cli import main
+from smoothcert.runs import Run, RunStore
+from synthetic_runs import synthetic_run
+
+ASKED = ["--measure", "score,margin", "--bound", "dual,cdf", "--radii", "0,0.1,0.2", "--thresholds", "0.5,0.7"]
+
+
+def run_cli(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    code = ended.value.code
+    return 0 if code is None else int(code)
+
+
+def ask(capsys, *arguments: object) -> str:
+    assert run_cli(*arguments) == 0
+    return capsys.readouterr().out
+
+
+def refused(capsys, *arguments: object) -> str:
+    assert run_cli(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    return captured.err
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory) -> Path:
+    """Five inputs, every hundredth of their data set, one of them skipped."""
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    run = synthetic_run(
+        [(20, 1), (60, 0.5), (5, 1), (1, 1)],
+        labels=[0, 1, 2, 3],
+        ids=["a.png", "b.png", "c.png", "d.png"],
+        skipped=[("broken.png", "broken.png cannot be read")],
+        class_names=tuple("qrstuvwxyz"),
+    )
+    with RunStore(folder, replace(run.config, inputs=5)) as store:
+        for record in run.records():
+            store.append(replace(record, index=100 * record.index))
+    return folder
+
+
+@pytest.mark.parametrize(("joint", "inputs"), [("input", 1), ("dataset", 4)])
+def test_alpha_is_split_over_all_that_is_said_of_an_input(capsys, stored, joint, inputs):
+    (answer,) = json.loads(
+        ask(capsys, "query", stored, "--input", "a.png", *ASKED, "--joint", joint, "--format", "json")
+    )
+    # Two measures, each with lower and upper bounds at three radii and radii of two thresholds; and the class radius.
+    # The dual bound is a statement at every one of them, a band is one a side.
+    share = {"dual": 0.001 / (1 + 2 * (2 * 3 + 2)) / inputs, "cdf": 0.001 / (1 + 2 * 2) / inputs}
+    assert {(row["bound"], row["alpha"]) for row in answer["bounds"] + answer["radii"]} == set(share.items())
+    assert (answer["alpha"], answer["alpha_class_radius"]) == (0.001, share["dual"])
+    samples = Run.open(stored).record(0).samples
+    for row in answer["bounds"]:
+        certificate = Certificate.from_samples(samples, alpha=share[row["bound"]]).measure(row["measure"])
+        at = [0.0, 0.1, 0.2].index(row["radius"])
+        assert row["lower"] == certificate.lower([0.0, 0.1, 0.2], row["bound"])[at]
+        assert row["upper"] == certificate.upper([0.0, 0.1, 0.2], row["bound"])[at]
+    for row in answer["radii"]:
+        certificate = Certificate.from_samples(samples, alpha=share[row["bound"]]).measure(row["measure"])
+        assert row["radius"] == certificate.radius(row["threshold"], row["bound"])
+    assert answer["class_radius"] == Certificate.from_samples(samples, alpha=share["dual"]).class_radius
+    text = ask(capsys, "query", stored, "--input", "a.png", *ASKED, "--joint", joint)
+    assert f"jointly for {'this input' if joint == 'input' else 'the data set'} (alpha a statement: dual" in text
+
+
+def test_each_input_on_a_line_in_every_format(capsys, stored, tmp_path):
+    asked = ["query", stored, "--per-input", *ASKED]
+    rows = json.loads(ask(capsys, *asked, "--format", "json"))
+    assert [(r["index"], r["id"], r["label"], r.get("prediction")) for r in rows] == [
+        (0, "a.png", 0, 0),
+        (100, "b.png", 1, 1),
+        (200, "c.png", 2, 2),
+        (300, "d.png", 3, 3),
+        (400, "broken.png", 1, None),
+    ]
+    assert rows[-1]["error"] == "broken.png cannot be read"
+    table = bounds_table(Run.open(stored))
+    for row, radius, lower, above, mean in zip(
+        rows,
+        table.class_radius(),
+        table.lower(measure="margin", bound="dual", radii=[0.0, 0.1, 0.2])[:, 1],
+        table.radius(measure="score", bound="cdf", threshold=0.7),
+        table.smoothed("score"),
+        strict=False,
+    ):
+        assert row["class_radius"] == radius
+        assert row["abstained"] == (radius == 0.0)
+        assert row["margin_dual_lower_at_0.1"] == lower
+        assert row["score_cdf_radius_above_0.7"] == above
+        assert row["score_mean"] == mean
+        assert (row["n0"], row["n"], row["class_name"]) == (100, 1_000, "qrst"[row["label"]])
+
+    lines = list(csv.DictReader(io.StringIO(ask(capsys, *asked, "--format", "csv"))))
+    assert [line["margin_dual_lower_at_0.2"] for line in lines[:4]] == [
+        repr(row["margin_dual_lower_at_0.2"]) for row in rows[:4]
+    ]
+    assert "needs --out" in refused(capsys, *asked, "--format", "parquet")
+    out = tmp_path / "inputs.parquet"
+    assert ask(capsys, *asked, "--format", "parquet", "--out", out) == f"5 rows in {out}\n"
+    stored_rows = pq.read_table(out).to_pylist()
+    assert stored_rows == [dict.fromkeys(rows[0]) | row for row in rows]
+    text = ask(capsys, *asked)
+    assert "broken.png cannot be read" in text
+    assert "score_dual_lower_at_0.2" in text
+    ask(capsys, *asked, "--format", "csv", "--out", tmp_path / "inputs.csv")
+    assert list(csv.DictReader(io.StringIO((tmp_path / "inputs.csv").read_text()))) == lines
+
+
+def test_the_usual_bound_of_each_input_is_the_first(capsys, stored):
+    (row, *_) = json.loads(ask(capsys, "query", stored, "--per-input", "--format", "json", "--measure", "score"))
+    assert "score_dual_lower_at_0.25" in row
+    assert not [name for name in row if "cdf" in name]
+    (row, *_) = json.loads(ask(capsys, "query", stored, "--per-input", "--format", "json", "--measure", "class"))
+    assert row["class_radius"] > 0.0
+    assert not [name for name in row if "dual" in name]
+
+
+def test_jointly_each_line_holds_as_a_whole(capsys, stored):
+    asked = ["query", stored, "--per-input", *ASKED, "--format", "json"]
+    joint = json.loads(ask(capsys, *asked, "--joint", "dataset"))
+    at = {"dual": 0.001 / (1 + 2 * (3 + 2)) / 4, "cdf": 0.001 / (1 + 2) / 4}
+    for bound, alpha in at.items():
+        table = bounds_table(Run.open(stored), alpha=alpha)
+        found = [row[f"score_{bound}_lower_at_0.1"] for row in joint[:4]]
+        assert found == table.lower(measure="score", bound=bound, radii=[0.0, 0.1, 0.2])[:, 1].tolist()
+    strictest = bounds_table(Run.open(stored), alpha=at["dual"])
+    assert [row["class_radius"] for row in joint[:4]] == strictest.class_radius().tolist()
+    assert [row["abstained"] for row in joint[:4]] == strictest.inputs.abstained.tolist()
+
+
+def test_tables_for_markdown_and_latex(capsys, stored):
+    asked = ["query", stored, "--measure", "score,class", "--bound", "dual", "--radii", "0", "--thresholds", "0.5"]
+    (row, last) = json.loads(ask(capsys, *asked, "--format", "json"))
+    markdown = ask(capsys, *asked, "--format", "markdown").splitlines()
+    begin = markdown.index("| measure | threshold | bound | radius 0 |")
+    assert markdown[begin + 1] == "| --- | --- | --- | ---: |"
+    cell = "0.750 [0.194, 0.994] ≥ 0.247"  # three of four; floored, ceiled, floored
+    assert (row["certified_accuracy"], row["inputs"]) == (0.75, 4)
+    assert row["population_lower"] == population_lower(3, 4, 0.001)
+    assert markdown[begin + 2 :] == [f"| score | 0.5 | dual | {cell} |", rf"| class | — | clopper\_pearson | {cell} |"]
+    assert last["certified_accuracy"] == 0.75
+    latex_cell = cell.replace("≥", r"$\geq$")
+    latex = ask(capsys, *asked, "--format", "latex").splitlines()
+    assert latex[-7:] == [
+        r"\toprule",
+        r"measure & threshold & bound & radius 0 \\",
+        r"\midrule",
+        rf"score & 0.5 & dual & {latex_cell} \\",
+        rf"class & -- & clopper\_pearson & {latex_cell} \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
+    assert all(line.startswith("%") for line in latex[:-8])
+
+
+def test_an_input_is_named_by_id_position_or_index(capsys, stored):
+    for wanted in ("c.png", "#3", "200"):
+        (answer,) = json.loads(ask(capsys, "query", stored, "--input", wanted, "--format", "json"))
+        assert (answer["index"], answer["id"]) == (200, "c.png")
+    for wanted in ("3", "#0", "#6", "²", "#", "e.png"):
+        assert f"holds no input '{wanted}'; " in refused(capsys, "query", stored, "--input", wanted)
+    assert "give one of them" in refused(capsys, "query", stored, "--input", "3", "--per-input")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--thresholds", "70"],
+            "--thresholds must lie in [-1, 1), the range of score and margin; got 70: in percent?",
+        ),
+        (["--thresholds", "0.5,1"], "--thresholds must lie in [-1, 1), the range of score and margin; got 1"),
+        (
+            ["--measure", "score", "--thresholds", "-0.2"],
+            "--thresholds must lie in [0, 1), the range of score; got -0.2",
+        ),
+        (["--radii", "0,25"], "--radii must lie in [0, 2.5], 10 sigma, in the units of the inputs"),
+        (["--radii", "-1"], "radii must be finite and at least 0"),
+        (["--radii", "nan"], "radii must be finite"),
+        (["--thresholds", "nan"], "threshold must be finite"),
+        (["--thresholds", "inf"], "threshold must be finite"),
+    ],
+)
+@pytest.mark.parametrize("about", [[], ["--input", "a.png"], ["--per-input"]], ids=["all", "one", "each"])
+def test_what_can_never_be_certified_is_refused(capsys, stored, options, message, about):
+    assert message in refused(capsys, "query", stored, *options, *about)
+
+
+def test_compare_refuses_it_too(capsys, stored):
+    assert "must lie in [0, 1), the range of score" in refused(capsys, "compare", stored, "--thresholds", "50")
+    assert "must lie in [0, 2.5], 10 sigma" in refused(capsys, "compare", stored, "--radii", "128")
+
+
+def test_a_radius_that_so_few_samples_cannot_reach_is_said_so(capsys, stored):
+    reach = 0.25 * (norm.ppf(0.001 ** (1 / 1000)) - norm.ppf(0.5))
+    asked = ["query", stored, "--measure", "score", "--bound", "dual", "--thresholds", "0.5,0.9", "--radii"]
+    text = ask(capsys, *asked, f"0,{reach + 0.001}")
+    assert "1,000 samples per input at alpha 0.001 certify no score above 0.5 beyond radius 0.616" in text
+    assert 0.615 < reach < 0.616
+    assert "whatever the classifier" not in ask(capsys, *asked, f"0,{reach - 0.001}")
+
+
+def test_a_run_with_inputs_missing_says_so(capsys, stored, tmp_path):
+    run = Run.open(stored)
+    with RunStore(tmp_path, replace(run.config, inputs=40)) as store:
+        for record in run.records()[:2]:
+            store.append(record)
+    assert "2 inputs, 38 of 40 missing, sigma 0.25" in ask(capsys, "query", tmp_path, "--radii", "0")
+
+
+def test_a_log_is_not_asked_for_a_bound_it_does_not_hold(capsys, tmp_path):
+    for name, text in (("cifar10-pred_score-noise_0.25", KUMAR), ("cifar10-sigma_0.25", COHEN)):
+        ask(capsys, "import", write(tmp_path, f"{name}.tsv", text), "--out", tmp_path / name[:12])
+    kumar, cohen = tmp_path / "cifar10-pred", tmp_path / "cifar10-sigm"
+    for about in ([], ["--input", "0"], ["--per-input"]):
+        assert "holds no dual bound" in refused(capsys, "query", kumar, "--bound", "dual", "--radii", "0", *about)
+        assert "holds no dual bound: it holds class radii" in refused(capsys, "query", cohen, "--bound", "dual", *about)
+    assert "at its own alpha" in refused(capsys, "query", kumar, "--radii", "0", "--input", "0", "--joint", "input")
+    rows = json.loads(ask(capsys, "query", kumar, "--radii", "0", "--per-input", "--format", "json"))
+    assert [row["prediction"] for row in rows if row["abstained"]] == [None]
+    assert (
+        rows[0]["score_cdf_lower_at_0"]
+        == bounds_table(Run.open(kumar)).lower(measure="score", bound="cdf", radii=0.0)[0, 0]
+    )
+    rows = json.loads(ask(capsys, "query", cohen, "--per-input", "--format", "json"))
+    assert [row["class_radius"] for row in rows] == bounds_table(Run.open(cohen)).class_radius().tolist()
+    assert not np.isnan(rows[0]["class_radius"])
