@@ -1,6 +1,5 @@
 """Our runs beside the logs published with Kumar et al. (2020), on the same images."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -17,15 +16,17 @@ HEADER = (
 )
 
 
-def beside_the_paper(tables: dict[str, BoundsTable], more: dict[str, Run], logs: Path, *, runs: Path, out: Path) -> str:
-    """A section: each published log against the run of the same sigma, and against the one of 100,000 samples.
+def beside_the_paper(
+    tables: dict[str, list[BoundsTable]], logs: Path, *, image_of_row: int, runs: Path, out: Path
+) -> str:
+    """A section: each published log against our runs of the same sigma, of few samples and of as many as the paper's.
 
     Args:
         tables: Bounds of our runs, by sigma.
-        more: Our runs of as many samples as the paper's, on fewer images, by sigma.
         logs: Folder with the logs.
+        image_of_row: Row ``k`` of our test data is image ``image_of_row * k`` of the test set that the logs number.
         runs: Where imported runs go.
-        out: Where the CSV goes.
+        out: Where the figures and the CSV go.
     """
     parts, rows = [], []
     for log in sorted(logs.glob("cifar10-*.tsv")):
@@ -36,8 +37,8 @@ def beside_the_paper(tables: dict[str, BoundsTable], more: dict[str, Run], logs:
         sigma = f"{published.sigma:g}"
         measure = "margin" if "margin" in log.stem else "score"
         radii = [radius for radius in (0.0, 0.25, 0.5, 0.75) if radius in published.answers.radii]
-        for ours in (tables[sigma], *([bounds_table(more[sigma])] if sigma in more else [])):
-            part, own = _one(log.stem, published, ours, measure=measure, radii=radii)
+        for ours in tables[sigma]:
+            part, own = _one(log.stem, published, ours, measure=measure, radii=radii, image_of_row=image_of_row)
             parts.append(part)
             rows += own
     write_csv(out / "beside-the-paper.csv", HEADER, rows)
@@ -52,11 +53,11 @@ over the images is above zero.
 
 
 def _one(
-    name: str, published: BoundsTable, ours: BoundsTable, *, measure: str, radii: list[float]
+    name: str, published: BoundsTable, ours: BoundsTable, *, measure: str, radii: list[float], image_of_row: int
 ) -> tuple[str, list[list[object]]]:
     """One log against one of our runs."""
-    theirs_at, ours_at = _pairs(published, ours)
-    images, n = len(ours_at), ours.run.config.n
+    theirs_at, ours_at = _pairs(published, ours, image_of_row=image_of_row)
+    images, samples = len(ours_at), ours.drawn // len(ours.inputs)
     measures = ["margin", "lead"] if measure == "margin" else [measure]
     lines, rows = [], []
     for c in THRESHOLDS:
@@ -81,7 +82,10 @@ def _one(
             rows.append([name, measure, c, radius, images, *means, gain.value, gain.ci_low, gain.ci_high])
         lines.append([f"> {c:g}", "gain", *gains])
     table = markdown([measure, "", *(f"R = {radius:g}" for radius in radii)], lines)
-    return f"### {name}: {images} images, published n = 100,000, ours {n:,}\n\n{table}\n", rows
+    return (
+        f"### {name}: {images} images, published n = 100,000, ours {samples:,} samples, pilot included\n\n{table}\n",
+        rows,
+    )
 
 
 def _kept(table: BoundsTable, measure: str, bound: str, radii: list[float], threshold: float) -> NDArray[np.bool_]:
@@ -89,10 +93,10 @@ def _kept(table: BoundsTable, measure: str, bound: str, radii: list[float], thre
     return table.inputs.right[:, None] & (table.lower(measure=measure, bound=bound, radii=radii) > threshold)
 
 
-def _pairs(published: BoundsTable, ours: BoundsTable) -> tuple[list[int], list[int]]:
-    """Rows of the images that both have, in the same order: a log names an image by its number, we by a file name."""
+def _pairs(published: BoundsTable, ours: BoundsTable, *, image_of_row: int) -> tuple[list[int], list[int]]:
+    """Rows of the images that both have, in the same order."""
     rows = {int(number): row for row, number in enumerate(published.inputs.indices)}
-    numbers = [int(re.findall(r"\d+", Path(name).stem)[-1]) for name in ours.inputs.ids]
+    numbers = [image_of_row * int(index) for index in ours.inputs.indices]
     both = [(rows[number], row) for row, number in enumerate(numbers) if number in rows]
     for theirs, own in both:
         if published.inputs.labels[theirs] != ours.inputs.labels[own]:

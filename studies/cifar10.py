@@ -4,8 +4,8 @@ Trains a ResNet at each sigma, certifies test images, and writes tables and figu
 
     python studies/cifar10.py --runs runs/cifar10 --train-data parquet:TRAIN --test-data parquet:TEST --logs FOLDER
 
-What is trained or sampled already is not done again, so it can be stopped and repeated. ``--only train`` and ``--only
-certify`` stop there; a GPU does both in minutes (``studies/gpu.py``).
+What is trained or sampled already is not done again, so it can be stopped and repeated. ``--only`` takes one of the
+steps: a GPU trains and certifies in minutes (``studies/gpu.py``), and the page is written anywhere.
 """
 
 import argparse
@@ -39,18 +39,22 @@ MEASURES = ("score", "margin", "lead")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
-    parser.add_argument("--only", choices=("train", "certify"), help="stop after this step")
-    parser.add_argument("--logs", type=Path, help="folder with the logs of Kumar et al., to stand beside them")
+    parser.add_argument("--only", choices=("train", "certify", "page"), help="one of the three steps")
+    parser.add_argument("--logs", type=Path, help="folder of the logs of Kumar et al., to be put beside our runs")
     parser.add_argument("--out", type=Path, default=OUT)
     options = parser.parse_args()
     config = json.loads(options.config.read_text())
-    train(config, options)
-    if options.only == "train":
-        return
-    for command in runs_to_make(config, options):
-        smoothcert(*command)
-    if options.only == "certify":
-        return
+    if options.only in ("train", None):
+        train(config, options)
+    if options.only in ("certify", None):
+        for command in runs_to_make(config, options):
+            smoothcert(*command)
+    if options.only in ("page", None):
+        write_page(config, options)
+
+
+def write_page(config: dict, options: argparse.Namespace) -> None:
+    """Tables and figures, from the runs as far as they are."""
     options.out.mkdir(parents=True, exist_ok=True)
 
     runs = {sigma: Run.open(options.runs / f"sigma_{sigma}") for sigma in config["sigmas"]}
@@ -64,7 +68,7 @@ def main() -> None:
         "# CIFAR-10\n\nWritten by `studies/cifar10.py`; what the runs are is in `studies/cifar10.json`.\n",
         networks(config, options),
         *(accuracies(sigma, run, tables[sigma], config, options) for sigma, run in runs.items()),
-        *([beside_the_paper(tables, more, options.logs, runs=options.runs, out=options.out)] if options.logs else []),
+        *paper(tables, more, config, options),
         *(
             fewer_samples(
                 runs[sigma],
@@ -131,6 +135,15 @@ def runs_to_make(config: dict, options: argparse.Namespace) -> Iterator[tuple[ob
         yield command(sigma, f"sigma_{sigma}_more", config["more"])
     for sigma in config["float"]["sigmas"]:
         yield command(sigma, f"sigma_{sigma}_float", config["images"], "--noise", "float")
+
+
+def paper(tables: dict[str, BoundsTable], more: dict[str, Run], config: dict, options: argparse.Namespace) -> list[str]:
+    """The section about the published logs, if they are at hand."""
+    if options.logs is None:
+        return []
+    ours = {sigma: [table, *([bounds_table(more[sigma])] if sigma in more else [])] for sigma, table in tables.items()}
+    places = {"runs": options.runs, "out": options.out}
+    return [beside_the_paper(ours, options.logs, image_of_row=config["image_of_row"], **places)]
 
 
 def networks(config: dict, options: argparse.Namespace) -> str:

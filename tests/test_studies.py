@@ -59,8 +59,13 @@ def test_the_cifar10_study_trains_certifies_and_writes_its_page(
 ) -> None:
     config = {
         "arch": "resnet8",
-        "noise": {s: {"epochs": 4, "n0": 50, "n": 200, "limit": 12} for s in ("0.25", "0.5")},
-        "paper": {"sigma": "0.25", "n0": 50, "n": 2000, "limit": 3},
+        "width": 16,
+        "training": {"epochs": 4},
+        "sigmas": ["0.25", "0.5"],
+        "image_of_row": 1,
+        "images": {"stride": 1, "limit": 12, "n0": 50, "n": 200},
+        "more": {"sigmas": ["0.25"], "stride": 4, "limit": 3, "n0": 50, "n": 2000},
+        "float": {"sigmas": ["0.25"]},
         "radii": [0.0, 0.25],
         "sweep_radii": [0.0, 0.25],
         "thresholds": [0.5, 0.7],
@@ -78,7 +83,7 @@ def test_the_cifar10_study_trains_certifies_and_writes_its_page(
     for name in page.split("](")[1:]:
         assert (tmp_path / "results" / name.partition(")")[0]).is_file()
     rows = (tmp_path / "results" / "certified-accuracy-0.25.csv").read_text().splitlines()
-    assert len(rows) == 1 + 2 * 3 * 2 * 2  # measures, bounds, thresholds, radii
+    assert len(rows) == 1 + 3 * 3 * 2 * 2  # measures, bounds, thresholds, radii
     certified = {tuple(row.split(",")[:4]): float(row.split(",")[4]) for row in rows[1:]}
     assert certified["score", "dual", "0.5", "0.0"] >= 0.75, "the stripes were not learned"
 
