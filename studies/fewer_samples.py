@@ -69,10 +69,18 @@ def cdf_at(run: Run, n: int, *, radii: list[float]) -> NDArray[np.float64]:
     times, rest = divmod(n, run.config.n)
     if rest:
         raise ValueError(f"n must be a multiple of the {run.config.n} samples of the run; got {n}")
-    stages = [record.samples.score for record in run.iter_records() if record.samples is not None]
-    samples = [ScoreHistogram(s.sample.counts * times, s.sample.lower, s.sample.upper) for s in stages]
-    sigma, alpha = run.config.sigma, run.config.alpha
-    return lower_bounds([s.pilot for s in stages], samples, radii=radii, sigma=sigma, alpha=alpha, bound="cdf")
+    held = [record.samples for record in run.iter_records() if record.samples is not None]
+    stages = [samples.score for samples in held]
+    return lower_bounds(
+        [s.pilot for s in stages],
+        [ScoreHistogram(s.sample.counts * times, s.sample.lower, s.sample.upper) for s in stages],
+        radii=radii,
+        sigma=run.config.sigma,
+        alpha=run.config.alpha,
+        bound="cdf",
+        offsets=[samples.offset for samples in held],
+        prices=[samples.price for samples in held],
+    )
 
 
 def _gain(row: list[float]) -> str:

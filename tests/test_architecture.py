@@ -34,6 +34,7 @@ LAYERS = (
     ("certify",),
     ("training",),
     ("analysis",),
+    ("verify",),
     ("report",),
     ("cli",),
     ("__main__",),

@@ -65,11 +65,14 @@ def test_alpha_is_split_over_all_that_is_said_of_an_input(capsys, stored, joint,
     (answer,) = json.loads(
         ask(capsys, "query", stored, "--input", "a.png", *ASKED, "--joint", joint, "--format", "json")
     )
-    # Two measures, each with lower and upper bounds at three radii and radii of two thresholds; and the class radius.
-    # The dual bound is a statement at every one of them, a band is one a side.
-    share = {"dual": 0.001 / (1 + 2 * (2 * 3 + 2)) / inputs, "cdf": 0.001 / (1 + 2 * 2) / inputs}
-    assert {(row["bound"], row["alpha"]) for row in answer["bounds"] + answer["radii"]} == set(share.items())
-    assert (answer["alpha"], answer["alpha_class_radius"]) == (0.001, share["dual"])
+    # Three claims: two measures and the class. The dual bound makes a statement for each side at three radii and for
+    # each of two thresholds; a band is one statement for each side.
+    share = {"dual": 0.001 / inputs / 3 / (2 * 3 + 2), "cdf": 0.001 / inputs / 3 / 2}
+    for row in answer["bounds"] + answer["radii"]:
+        assert row["alpha"] == pytest.approx(share[row["bound"]], rel=1e-12)
+    share = {row["bound"]: row["alpha"] for row in answer["bounds"]}
+    assert answer["alpha"] == 0.001
+    assert answer["alpha_class_radius"] == pytest.approx(0.001 / inputs / 3, rel=1e-12)
     samples = Run.open(stored).record(0).samples
     for row in answer["bounds"]:
         certificate = Certificate.from_samples(samples, alpha=share[row["bound"]]).measure(row["measure"])
@@ -79,9 +82,12 @@ def test_alpha_is_split_over_all_that_is_said_of_an_input(capsys, stored, joint,
     for row in answer["radii"]:
         certificate = Certificate.from_samples(samples, alpha=share[row["bound"]]).measure(row["measure"])
         assert row["radius"] == certificate.radius(row["threshold"], row["bound"])
-    assert answer["class_radius"] == Certificate.from_samples(samples, alpha=share["dual"]).class_radius
+    whole = Certificate.from_samples(samples, alpha=answer["alpha_class_radius"])
+    assert answer["class_radius"] == whole.class_radius
     text = ask(capsys, "query", stored, "--input", "a.png", *ASKED, "--joint", joint)
-    assert f"jointly for {'this input' if joint == 'input' else 'the data set'} (alpha a statement: dual" in text
+    assert (
+        f"jointly for {'this input' if joint == 'input' else 'the data set'} (alpha a statement: class radius" in text
+    )
 
 
 def test_each_input_on_a_line_in_every_format(capsys, stored, tmp_path):
@@ -139,14 +145,14 @@ def test_the_usual_bound_of_each_input_is_the_first(capsys, stored):
 def test_jointly_each_line_holds_as_a_whole(capsys, stored):
     asked = ["query", stored, "--per-input", *ASKED, "--format", "json"]
     joint = json.loads(ask(capsys, *asked, "--joint", "dataset"))
-    at = {"dual": 0.001 / (1 + 2 * (3 + 2)) / 4, "cdf": 0.001 / (1 + 2) / 4}
+    at = {"dual": 0.001 / (4 * 3 * (3 + 2)), "cdf": 0.001 / (4 * 3 * 1)}
     for bound, alpha in at.items():
         table = bounds_table(Run.open(stored), alpha=alpha)
         found = [row[f"score_{bound}_lower_at_0.1"] for row in joint[:4]]
         assert found == table.lower(measure="score", bound=bound, radii=[0.0, 0.1, 0.2])[:, 1].tolist()
-    strictest = bounds_table(Run.open(stored), alpha=at["dual"])
-    assert [row["class_radius"] for row in joint[:4]] == strictest.class_radius().tolist()
-    assert [row["abstained"] for row in joint[:4]] == strictest.inputs.abstained.tolist()
+    whole = bounds_table(Run.open(stored), alpha=0.001 / (4 * 3))
+    assert [row["class_radius"] for row in joint[:4]] == whole.class_radius().tolist()
+    assert [row["abstained"] for row in joint[:4]] == whole.inputs.abstained.tolist()
 
 
 def test_tables_for_markdown_and_latex(capsys, stored):
@@ -207,7 +213,10 @@ def test_what_can_never_be_certified_is_refused(capsys, stored, options, message
     assert message in refused(capsys, "query", stored, *options, *about)
 
 
-def test_compare_refuses_it_too(capsys, stored):
+def test_compare_and_figure_refuse_it_too(capsys, stored, tmp_path):
+    drawn = ["figure", "accuracy-over-radius", stored, "--out", tmp_path / "figure.png"]
+    assert "must lie in [-1, 1), the range of score and margin" in refused(capsys, *drawn, "--thresholds", "50")
+    assert "must lie in [0, 2.5], 10 sigma" in refused(capsys, *drawn, "--radii", "0,128")
     assert "must lie in [0, 1), the range of score" in refused(capsys, "compare", stored, "--thresholds", "50")
     assert "must lie in [0, 2.5], 10 sigma" in refused(capsys, "compare", stored, "--radii", "128")
 
@@ -246,3 +255,67 @@ def test_a_log_is_not_asked_for_a_bound_it_does_not_hold(capsys, tmp_path):
     rows = json.loads(ask(capsys, "query", cohen, "--per-input", "--format", "json"))
     assert [row["class_radius"] for row in rows] == bounds_table(Run.open(cohen)).class_radius().tolist()
     assert not np.isnan(rows[0]["class_radius"])
+
+
+OWN = """
+from smoothcert.scores import Measure
+def top(probabilities, classes):
+    return 10 * probabilities[:, classes] - 20
+surplus = Measure("surplus", -20.0, -10.0, top)
+"""
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory) -> Path:
+    """A run of the bundled digits that holds the lead and a measure of the user's own."""
+    folder = tmp_path_factory.mktemp("sampled")
+    (folder / "own.py").write_text(OWN)
+    measures = f"score,lead,python:{folder / 'own.py'}:surplus"
+    made = ["--model", "digits", "--data", "digits", "--sigma", 0.25, "--n", 300, "--n0", 50, "--limit", 4]
+    assert run_cli("certify", *made, "--measure", measures, "--device", "cpu", "--quiet", "--out", folder / "run") == 0
+    return folder / "run"
+
+
+def test_every_measure_of_the_run_is_answered_by_its_name(capsys, sampled):
+    rows = json.loads(ask(capsys, "query", sampled, "--bound", "dual", "--radii", "0", "--format", "json"))
+    assert [(row["measure"], row["threshold"]) for row in rows[:3]] == [
+        ("score", 0.5),
+        ("score", 0.7),
+        ("score", 0.9),
+    ]
+    assert {row["measure"] for row in rows} == {"score", "lead", "surplus"}
+    rows = json.loads(ask(capsys, "query", sampled, "--measure", "surplus", "--radii", "0", "--format", "json"))
+    assert {row["threshold"] for row in rows} == {-15.0, -13.0, -11.0}  # the usual shares of its own range
+    assert all(row["certified_accuracy"] > 0.0 for row in rows if row["threshold"] == -15.0)
+    (row, *_) = json.loads(ask(capsys, "query", sampled, "--per-input", "--format", "json"))
+    assert {"lead_mean", "lead_dual_lower_at_0.25", "surplus_dual_lower_at_0"} <= row.keys()
+    (answer,) = json.loads(ask(capsys, "query", sampled, "--input", "#1", "--measure", "vote,lead", "--format", "json"))
+    assert {row["measure"] for row in answer["bounds"]} == {"vote", "lead"}
+    own, lead = (row["lower"] for row in answer["bounds"] if row["bound"] == "dual" and row["radius"] == 0.0)
+    assert own > lead > 0.0
+    error = refused(capsys, "query", sampled, "--measure", "margin")
+    assert "--measure must be some of score, surplus, lead, class, which " in error
+    assert "range of surplus; got 0.5" in refused(
+        capsys, "query", sampled, "--measure", "surplus", "--thresholds", "0.5"
+    )
+
+
+def test_jointly_the_lead_pays_for_its_rivals_and_the_noise_is_paid_once(capsys, sampled):
+    run = Run.open(sampled)
+    price = run.record(run.find("#1")).samples.price
+    assert price > 0.0
+    asked = ["--measure", "score,lead", "--bound", "dual,cdf", "--radii", "0,0.1,0.2,0.3,0.4", "--joint", "dataset"]
+    rows = json.loads(ask(capsys, "query", sampled, *asked, "--format", "json"))
+    at = {(row["measure"], row["bound"]): row["alpha"] - price for row in rows}
+    left = (0.001 - 4 * price) / 4 / 2
+    # A band holds at all radii of one rival at once; which rival is the least may differ from radius to radius.
+    assert run.pairs == 4
+    expected = {("score", "dual"): 5, ("score", "cdf"): 1, ("lead", "dual"): 5, ("lead", "cdf"): 4}
+    for key, statements in expected.items():
+        assert at[key] == pytest.approx(left / statements, rel=1e-9)
+    text = ask(capsys, "query", sampled, *asked)
+    assert "cdf 0.000125 of score, cdf 3.1" in text
+    assert "for every input on the lattice of step 1/16 within the radius" in text
+    assert "which is what the noise of 4 inputs costs" in refused(
+        capsys, "query", sampled, *asked, "--alpha", f"{2 * price}"
+    )

@@ -83,7 +83,7 @@ def test_query_of_imported_logs(capsys, folder):
     assert "holds cdf and hoeffding lower bounds" in refused(capsys, "query", folder / "kumar", "--bound", "dual")
     assert "does not hold radius 0.5" in refused(capsys, "query", folder / "kumar")
     assert "cannot answer alpha=0.01" in refused(capsys, "query", folder / "kumar", "--alpha", "0.01")
-    assert "holds class radii" in refused(capsys, "query", folder / "cohen", "--measure", "margin")
+    assert "--measure must be some of class" in refused(capsys, "query", folder / "cohen", "--measure", "margin")
 
 
 def test_one_input_of_an_imported_log(capsys, folder):

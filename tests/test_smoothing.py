@@ -70,8 +70,9 @@ def test_certified_bounds_hold_for_a_network_with_known_scores():
 
 def test_predict_abstains_by_the_binomial_test(smoothed):
     x = torch.full((4,), 0.5)
-    tie = sc.SmoothedClassifier(Probit((4,), tau=0.5, bias=0.0), sigma=0.25, num_classes=2, input_ndim=1)
-    tie.sampler.classifier.module.bias = -float(tie.sampler.classifier.module.u(x[None]))
+    even = Probit((4,), tau=0.5, bias=0.0)
+    even.bias = -float(even.u(x[None]))
+    tie = sc.SmoothedClassifier(even, sigma=0.25, num_classes=2, input_ndim=1)
     assert tie.predict(x, n=1_000, alpha=0.001, seed=0) == sc.ABSTAIN == -1
     sure = Probit((4,), tau=0.5, bias=-3.0)
     sure = sc.SmoothedClassifier(sure, sigma=0.25, num_classes=2, input_ndim=1)

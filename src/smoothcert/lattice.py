@@ -27,7 +27,7 @@ _IMAGE_TOLERANCE = 2.0**-22  # several roundings of float32 numbers in [0, 1]
 
 @dataclass(frozen=True)
 class Lattice:
-    """All whole multiples of a step.
+    """All whole multiples of a step, the same for every value of an input.
 
     The classifier that is smoothed begins with one fixed conversion of whole numbers ``j`` to float32 (:meth:`values`):
     ``float32(j) / float32(n)`` for a step ``1/n``, which is what scaling an 8-bit image by 255 does, so a point of the

@@ -83,6 +83,10 @@ def _cli_size(_: object, tokens: Any) -> Any:
     return _size(tokens[0].value)
 
 
+def _cli_names(_: object, tokens: Any) -> tuple[str, ...]:
+    return tuple(name.strip() for token in tokens for name in token.value.split(","))
+
+
 SampleCount = Annotated[int, whole(most=10**12)]
 
 
@@ -191,7 +195,7 @@ class SamplingSpec(Checked):
     levels: Annotated[int, whole(most=10**6)] = DEFAULT_LEVELS
     measures: Annotated[
         tuple[str, ...],
-        Parameter(name="--measure", negative=()),
+        Parameter(name="--measure", converter=_cli_names, n_tokens=1, negative=()),
         Domain("names of measures, each once", read=_tuple, accepts=_are_names),
     ] = DEFAULT_MEASURES
     noise: Noise = "lattice"

@@ -39,6 +39,8 @@ def tiny_suite():
         backends=["torch"],
         kept=[("digits", "torch", 8, 32)],
         repeats=1,
+        noise_repeats=1,
+        noise_draws=200_000,
         with_memory=False,
     )
 
@@ -126,6 +128,19 @@ def test_what_is_compared_runs_next_to_each_other() -> None:
         samplers[1].counterpart.label,
         samplers[1].label,
     ]
+
+
+def test_noise_is_timed_beside_normal_and_has_its_distribution(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench import noise
+    from bench.suite import run_suite
+
+    monkeypatch.setattr(noise, "SHAPES", ((1, 8, 8),))
+    report = run_suite(tiny_suite(), only=["noise"], threads=1, clock="cpu", show=lambda text: None)
+    speed, distribution = report.tables
+    assert [row[:2] for row in speed.rows][:2] == [["1x8x8", "normal_"], ["1x8x8", "step 1/255, sigma 0.25"]]
+    assert len(speed.rows) == 1 + len(noise.LATTICES)
+    assert [row[2] for row in distribution.rows] == [1_163, 2_323, 4_643]
+    assert [check.met for check in report.checks][1:] == [True] * 3
 
 
 def test_missed_targets_say_so() -> None:

@@ -78,7 +78,7 @@ class HeldDropout(nn.Dropout):
 class Counting(Brightness):
     """Drifts by a little with every batch."""
 
-    step = 0.02
+    step = 0.0002
 
     def __init__(self):
         super().__init__()
@@ -108,8 +108,9 @@ DEPENDENT = {
     "size": BySize(),
     "mean of the batch": Neighbours(),
     "batch norm without statistics": spread(nn.BatchNorm2d(1, track_running_stats=False, affine=False)),
-    "batch norm in training mode": spread(HeldInTraining(1, affine=False)),
-    "batch norm in training mode behind dropout": spread(HeldDropout(0.2), HeldInTraining(1, affine=False)),
+    "batch norm in training mode": spread(HeldInTraining(1, affine=False, track_running_stats=False)),
+    "batch norm behind dropout": spread(HeldDropout(0.2), HeldInTraining(1, affine=False)),
+    "batch norm with running statistics": spread(HeldInTraining(1, affine=False)),
 }
 RIGHT = {
     "brightness": Brightness(),
@@ -136,6 +137,7 @@ def test_what_is_right_is_left_alone(name):
     found = look(RIGHT[name])
     assert not found.is_dependent
     assert not found.is_random
+    assert not found.drifts
     assert found.company < found.allowed / 10
 
 
@@ -146,18 +148,50 @@ def test_dropout_is_random_but_not_dependent(module):
     found = look(module)
     assert found.is_random
     assert not found.is_dependent
+    assert not found.drifts
 
 
-def test_random_numbers_of_another_library_are_random():
+@pytest.mark.parametrize("scale", [0.1, 1.0])
+def test_scores_near_one_hide_nothing(scale):
+    class Noisy(Brightness):
+        def forward(self, x):
+            return super().forward(x) * scale + torch.randn(len(x), 3)
+
+    class Company(Brightness):
+        def forward(self, x):
+            return super().forward(0.99 * x + 0.01 * x.mean(dim=0, keepdim=True)) * scale
+
+    assert look(Noisy()).is_random
+    assert look(Company()).is_dependent
+    assert not look(Brightness(40.0 * scale)).is_dependent
+
+
+def test_random_numbers_of_another_library_cannot_be_told_from_state():
     class Elsewhere(Brightness):
         def forward(self, x):
             import numpy as np
 
             return super().forward(x) + torch.from_numpy(np.random.normal(size=(len(x), 3))).float()  # noqa: NPY002
 
-    found = look(Elsewhere())
-    assert found.is_random
-    assert not found.is_dependent
+    assert look(Elsewhere()).drifts
+
+
+@pytest.mark.parametrize("step", [0.0, 0.01])
+def test_state_is_seen(step):
+    class Stateful(Counting):
+        pass
+
+    Stateful.step = step
+    assert look(Stateful()).drifts == (step > 0.0)
+
+
+def test_a_classifier_with_state_is_refused_before_anything_is_written(tmp_path):
+    class Fast(Counting):
+        step = 0.01
+
+    with pytest.raises(ModelError, match="keeps state from batch to batch, or draws random numbers that are not PyT"):
+        certify_run(SPEC, out=tmp_path / "run", model=tiny_model(Fast()), data=Dataset(ArraySource()))
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_probe_leaves_random_numbers_and_modes_alone():
@@ -177,7 +211,9 @@ def test_a_size_that_fails_is_said():
 
 
 def test_a_dependent_classifier_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(ModelError, match=r"must score every input by itself: .* --allow-unstable goes on"):
+    with pytest.raises(
+        ModelError, match=r"by its company: .* must score every input by itself, .* --allow-unstable goes on"
+    ):
         certify_run(SPEC, out=tmp_path / "run", model=tiny_model(FirstRow()), data=Dataset(ArraySource()))
     assert not (tmp_path / "run").exists()
 
@@ -186,21 +222,31 @@ def test_on_request_it_is_certified_and_noted(tmp_path):
     spec, listening = SPEC.vary(allow_unstable=True), Listening()
     run = certify_run(spec, out=tmp_path, model=tiny_model(FirstRow()), data=Dataset(ArraySource()), reporter=listening)
     (note,) = run.config.notes
-    assert note.startswith("the base classifier's scores of an input depend on the others of its batch")
+    assert note.startswith("the base classifier scores an input by its company")
     assert note in listening.notes
     assert len(run) == 12
 
 
 @pytest.mark.parametrize("inputs", [1, 2, 12])
 def test_one_input_is_enough_to_see_it(tmp_path, inputs):
-    with pytest.raises(ModelError, match="must score every input by itself"):
+    with pytest.raises(ModelError, match="by its company"):
         certify_run(SPEC, out=tmp_path, model=tiny_model(BySize()), data=Dataset(ArraySource(inputs)))
 
 
-def test_a_random_classifier_is_noted_and_can_be_continued(tmp_path):
+def test_a_random_classifier_is_noted_and_watched(tmp_path):
+    class Both(Counting):
+        def forward(self, x):
+            return super().forward(torch.nn.functional.dropout(x, 0.2, training=True))
+
+    with pytest.raises(ModelError, match="drifts"):
+        certify_run(SPEC.vary(batch_size=8), out=tmp_path, model=tiny_model(Both()), data=Dataset(ArraySource()))
+    (note,) = Run.open(tmp_path).config.notes
+    assert note.startswith("the base classifier is random")
+
+
+def test_a_random_classifier_can_be_continued(tmp_path):
     model, data = tiny_model(spread(HeldDropout(0.2))), Dataset(ArraySource(unreadable=[5]))
     run = certify_run(SPEC.vary(on_unreadable="skip"), out=tmp_path, model=model, data=data)
-    assert run.config.random
     assert any(note.startswith("the base classifier is random") for note in run.config.notes)
     assert len(certify_run(SPEC.vary(on_unreadable="skip"), out=tmp_path, model=model, data=data)) == 12
 
@@ -208,17 +254,14 @@ def test_a_random_classifier_is_noted_and_can_be_continued(tmp_path):
 def test_a_drifting_classifier_is_stopped(tmp_path, monkeypatch):
     monkeypatch.setattr(probing, "_SHARE", 1e9)  # look after every batch
     with pytest.raises(ModelError, match="the base classifier drifts: scores of the same rows moved by"):
-        certify_run(SPEC, out=tmp_path, model=tiny_model(Counting()), data=Dataset(ArraySource()))
+        certify_run(SPEC.vary(batch_size=8), out=tmp_path, model=tiny_model(Counting()), data=Dataset(ArraySource()))
     kept = len(Run.open(tmp_path))
     assert kept < 12
 
 
 def test_drift_is_seen_at_the_end_of_a_short_run(tmp_path):
-    class Late(Counting):
-        step = 0.001
-
     with pytest.raises(ModelError, match="drifts"):
-        certify_run(SPEC.vary(batch_size=8), out=tmp_path, model=tiny_model(Late()), data=Dataset(ArraySource()))
+        certify_run(SPEC.vary(batch_size=8), out=tmp_path, model=tiny_model(Counting()), data=Dataset(ArraySource()))
 
 
 def test_drift_is_left_alone_on_request(tmp_path):

@@ -41,10 +41,10 @@ def unseen(module=None):
 def test_a_run_begins_with_a_witness(tmp_path):
     witness = begin(tmp_path).config.witness
     assert (witness.index, witness.id) == (0, "array 0")
-    assert len(witness.scores) == len(witness.predictions) == 20
+    assert len(witness.logits) == len(witness.predictions) == 20
     assert set(witness.predictions) <= {0, 1, 2}
-    assert all(0.0 < score <= 1.0 for score in witness.scores)
-    assert len(begin(tmp_path / "more", spec=SPEC.vary(n0=50)).config.witness.scores) == 32
+    assert all(logit > 0.0 for logit in witness.logits)
+    assert len(begin(tmp_path / "more", spec=SPEC.vary(n0=50)).config.witness.logits) == 32
 
 
 def test_another_forward_with_the_same_weights_is_refused(tmp_path):
@@ -53,7 +53,9 @@ def test_another_forward_with_the_same_weights_is_refused(tmp_path):
             return 0.9 * super().forward(x)
 
     kept = begin(tmp_path, model=unseen())
-    with pytest.raises(RunError, match=r"the scores of input 0 \(array 0\) differ by up to 0\.\d+ from those it began"):
+    with pytest.raises(
+        RunError, match=r"the scores of input 0 \(array 0\) differ from those it began with \(logits by up to 1\d"
+    ):
         certify_run(SPEC, out=tmp_path, model=unseen(Edited()), data=Dataset(ArraySource()))
     assert len(Run.open(tmp_path)) == len(kept)
     certify_run(SPEC, out=tmp_path, model=unseen(), data=Dataset(ArraySource()))

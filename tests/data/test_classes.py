@@ -228,3 +228,11 @@ def test_values_outside_the_range_are_named():
     assert data.load(1).x.tolist() == [1, 1]
     with pytest.raises(DataError, match=r"made-up:2 of made up must lie in \[0, 1\]; its values go from 2 to 2"):
         data.load(2)
+
+
+@pytest.mark.parametrize("number", ["9" * 11, "9" * 5000, "\u0663"])
+def test_numbers_that_are_none_of_a_class_are_names(number):
+    with pytest.raises(DataError, match="is none of the classifier's"):
+        class_numbers(["cat"], None, num_classes=10, name="d", given=ClassList.of({"cat": number}), present=[0])
+    assert ClassList.of({number: "cat"}).numbered() is None
+    assert class_numbers([number, "b"], None, num_classes=2, name="d") == (0, 1)

@@ -252,3 +252,14 @@ def test_content_preprocessing_and_selection_are_in_the_fingerprint(colours):
     (colours / "red" / "1.png").write_bytes(replaced)  # the same size and name
     assert fingerprint() != before
     assert fingerprint(limit=3) == others[0]  # which does not hold it
+
+
+def test_many_paths_by_a_few_links_are_not_followed_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr("smoothcert.data.paths._MAX_LINKS", 1000)
+    for level in range(40):
+        (tmp_path / "set" / str(level)).mkdir(parents=True)
+        for name in "ab":
+            (tmp_path / "set" / str(level) / name).symlink_to(f"../{level + 1}")
+    (tmp_path / "set" / "40").mkdir()
+    with pytest.raises(DataError, match="too deep, or behind too many links"):
+        load_data(f"imagefolder:{tmp_path / 'set'}")

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
@@ -136,3 +139,19 @@ def test_grey_digits_for_a_colour_model():
     assert (colour.load(1).x == grey.load(1).x).all()
     assert grey.fingerprint != colour.fingerprint
     assert grey.source_fingerprint == colour.source_fingerprint
+
+
+@pytest.mark.parametrize(
+    ("use", "absent"),
+    [
+        ("import smoothcert.data", "torch PIL pyarrow datasets sklearn soundfile"),
+        (
+            "from smoothcert.data import load_data; load_data('digits').load(0)",
+            "torch pyarrow datasets sklearn soundfile",
+        ),
+        ("from smoothcert.data import as_dataset", "torch datasets sklearn soundfile"),
+    ],
+)
+def test_libraries_are_imported_when_they_are_needed(use, absent):
+    code = f"import sys\n{use}\nassert not set({absent.split()}) & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from smoothcert import report
 from smoothcert.analysis import bounds_table, certified_accuracy
+from smoothcert.certificate import Certificate
 from smoothcert.errors import DataError, InvalidArgumentError, RunError
 from smoothcert.report import (
     accuracy_over_radius_figure,
@@ -19,7 +20,7 @@ from smoothcert.report import (
     save_figure,
 )
 from smoothcert.report.style import BOUND_LINES, RADIUS_COLORS, colors
-from synthetic_runs import mixed_run, synthetic_run
+from synthetic_runs import beta_samples, mixed_run, synthetic_run
 
 RUNS = {
     "mixed": mixed_run(15),
@@ -86,6 +87,19 @@ def test_every_figure_is_drawn_on_axes_of_the_callers(tables, figure):
     assert any(ax.get_legend() for ax in axes) == bool(own.legends or any(ax.get_legend() for ax in own.axes))
     with pytest.raises(InvalidArgumentError, match=f"as many axes as the figure has panels, {len(axes)}; got 1"):
         FIGURES[figure](tables["mixed"], ax=axes[0])
+
+
+def test_the_certificate_of_one_input_is_drawn():
+    certificate = Certificate.from_samples(beta_samples(20.0, 1.0, more=True), alpha=0.001)
+    figure = report.certificate_figure(certificate, radii=np.array([0.0, 0.2]))
+    assert [ax.get_title() for ax in figure.axes] == ["score", "margin", "swing", "lead"]
+    for ax, measure in zip(figure.axes, ("score", "margin", "swing", "lead"), strict=True):
+        own = certificate.measure(measure)
+        drawn = [line.get_ydata().tolist() for line in ax.lines[:2]]
+        assert drawn == [own.lower([0.0, 0.2]).tolist(), own.upper([0.0, 0.2]).tolist()]
+    theirs = Figure().subplots()
+    report.certificate_figure(certificate, measures=["lead"], bounds=["dual", "cdf"], ax=theirs)
+    assert len(theirs.lines) == 2 * 2 + 1
 
 
 def test_one_panel_takes_one_axes(tables):

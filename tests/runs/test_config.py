@@ -24,7 +24,7 @@ FULL = replace(
     identity={"source of net.py": "ab" * 32, "version of timm": "1.0"},
     class_names=("ä", "b", "c"),
     notes=("one",),
-    witness=Witness(index=3, id="3.png", content_hash="ef" * 32, predictions=(0, 2), scores=(0.75, 0.5)),
+    witness=Witness(index=3, id="3.png", content_hash="ef" * 32, predictions=(0, 2), logits=(0.75, 0.5)),
     versions={"torch": "2"},
 )
 DEFINING = {
@@ -41,7 +41,6 @@ INFORMATION = {
     "class_names": None,
     "indices": (0, 40, 2),
     "notes": ("odd",),
-    "random": True,
     "witness": None,
     "versions": {},
     "created": "",
@@ -192,7 +191,6 @@ def test_an_edited_config_is_refused(old, new):
         ("spec", None),
         ("spec", {"sigma": "0.25"}),
         ("spec", {"sigma": 0.25, "colour": 1}),
-        ("random", 1),
         ("colour", 1),
     ],
 )

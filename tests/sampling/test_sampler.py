@@ -368,6 +368,7 @@ def test_the_price_counts_every_sample():
         (0.0, "lattice must be a finite step above 0"),
         (float("nan"), "lattice must be"),
         ("image", "lattice must be"),
+        (np.array([0.5, 0.25]), "lattice must be the step of the inputs"),
         (0.5, "must not be larger than sigma; got a step of 0.5 and sigma=0.25"),
         (1e-6, "at least sigma / 65,536"),
     ],

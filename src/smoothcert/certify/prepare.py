@@ -90,9 +90,10 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         reporter.note(f"{spec.data.name} runs code of your own")
     inputs, spec = _data(spec, data, found)
     trained_under = None if spec.model.denoiser else sampling.sigma
-    outputs = found.settle_outputs(spec.model.outputs)
     notes = [*found.notes, *training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=inputs)]
-    num_classes = count_classes(found, inputs)
+    columns = count_classes(found, inputs)
+    outputs = replace(found, num_classes=columns).settle_outputs(spec.model.outputs)
+    num_classes = 2 if outputs == "logit" else columns
     inputs = inputs.with_classes(found.class_names, num_classes)
     notes += inputs.notes
     lattice = sampling.lattice or inputs.lattice if sampling.noise == "lattice" else None
@@ -105,7 +106,7 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         batch_size=spec.execution.batch_size,
         device=device,
         precision=sampling.precision,
-        outputs=str(spec.model.outputs),
+        outputs=outputs,
         input_range=inputs.input_range,
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
         measures=sampling.measures,
@@ -135,7 +136,6 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         indices=evenly_spaced(inputs.indices),
         class_names=inputs.class_names,
         notes=tuple(notes),
-        random=behaviour is not None and behaviour.is_random,
         witness=witness,
         versions=current_versions(
             "torch", "numpy", "scipy", *([] if sampling.backend == "torch" else [sampling.backend])
@@ -166,7 +166,7 @@ def choose_device(device: str | None) -> str:
 
 
 def count_classes(model: LoadedModel, data: Dataset) -> int:
-    """Number of classes the model tells apart: as it says of itself, else of its output for a readable input.
+    """Number of columns the model returns: as it says of itself, else of its output for a readable input.
 
     Raises:
         ModelError: If it fails, or does not return rows of class scores.
@@ -189,18 +189,30 @@ def count_classes(model: LoadedModel, data: Dataset) -> int:
 
 def behaviour_notes(behaviour: Behaviour | None) -> list[str]:
     """What a reader of the run must know about how its classifier behaves."""
+    if behaviour is None:
+        return []
     notes = []
-    if behaviour is not None and behaviour.is_dependent:
-        notes.append(
-            f"the base classifier's scores of an input depend on the others of its batch (by {behaviour.company:.2g} "
-            "on a few rows), so certificates may be wrong; --allow-unstable was given"
-        )
-    if behaviour is not None and behaviour.is_random:
+    if behaviour.drifts or behaviour.is_dependent:
+        notes.append(f"{_unstable(behaviour)}, so certificates may be wrong; --allow-unstable was given")
+    if behaviour.is_random:
         notes.append(
             f"the base classifier is random (scores of one batch moved by {behaviour.calls:.2g} from call to call): "
             "certified is its average over that too, and the run cannot be repeated exactly"
         )
     return notes
+
+
+def _unstable(behaviour: Behaviour) -> str:
+    if behaviour.drifts:
+        return (
+            f"the base classifier keeps state from batch to batch, or draws random numbers that are not PyTorch's: "
+            f"scores of the same batch moved by {behaviour.drift:.2g}"
+        )
+    return (
+        "the base classifier scores an input by its company: on a few rows, scores moved by "
+        f"{behaviour.company:.2g} with the other rows of the batch, their order or number, as batch normalization "
+        "without running statistics makes them"
+    )
 
 
 def _model(spec: RunSpec, loaded: object | None, reporter: Reporter) -> LoadedModel:
@@ -268,20 +280,18 @@ def _probed(sampler: Sampler, data: Dataset, spec: RunSpec) -> tuple[Behaviour |
     """How the classifier behaves on a few noisy inputs; and the watch over it.
 
     Raises:
-        ModelError: If rows of a batch depend on each other, and that was not allowed.
+        ModelError: If rows of a batch depend on each other or on batches before, and that was not allowed.
     """
     rows = _rows(sampler, data)
     if rows is None:
         return None, Watch(sampler.classifier, None)
     found = probe(sampler.classifier, rows)
-    if found.is_dependent and not spec.execution.allow_unstable:
+    if (found.is_dependent or found.drifts) and not spec.execution.allow_unstable:
         raise ModelError(
-            f"the base classifier must score every input by itself: on a few rows, scores moved by {found.company:.2g} "
-            "with the other rows of the batch, their order or their number, as batch normalization without running "
-            "statistics makes them. Certificates would not hold for it; --allow-unstable goes on and notes it"
+            f"{_unstable(found)}. It must score every input by itself, or its certificates would not hold; "
+            "--allow-unstable goes on and notes it"
         )
-    ignore = found.is_random or found.is_dependent or spec.execution.allow_unstable
-    return found, Watch(sampler.classifier, None if ignore else rows)
+    return found, Watch(sampler.classifier, None if spec.execution.allow_unstable else rows)
 
 
 def _rows(sampler: Sampler, data: Dataset) -> Tensor | None:

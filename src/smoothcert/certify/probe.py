@@ -1,8 +1,8 @@
 """Whether a base classifier is what certificates assume: a function of each row, the same at every call.
 
 Randomized smoothing asks the classifier about thousands of noisy copies and takes the answers for independent. Batch
-normalization in training mode, or a module that mixes rows, breaks that silently; dropout does not, but then what is
-certified is the average over it, too; and a classifier whose state drifts is a different one at the end of a run.
+normalization in training mode, or a module that mixes rows, breaks that silently; so does one that keeps state from
+batch to batch. Dropout does not, but then what is certified is the average over it, too.
 """
 
 from __future__ import annotations
@@ -21,20 +21,23 @@ from smoothcert.sampling.classifier import BaseClassifier
 
 _SHARE = 1 / 250  # of a run's time, at most, that the watch takes
 _SEED = 0x5EED
+_LEAST = 1e-20
 
 
 @dataclass(frozen=True)
 class Behaviour:
-    """How far scores of rows move that should not.
+    """How far scores of rows move (:func:`moved`) that should not.
 
     Args:
-        company: Largest change of a row's score when other rows, their order or the size of the batch change.
-        calls: Largest change from one call to the next on the same batch.
+        company: When other rows, their order or the size of the batch change.
+        calls: From one call to the next on the same batch.
+        drift: From the first call to the last on the same batch, with PyTorch's random numbers repeated.
         allowed: Changes up to this are rounding.
     """
 
     company: float
     calls: float
+    drift: float
     allowed: float
 
     @property
@@ -47,12 +50,17 @@ class Behaviour:
         """Whether the same batch is scored differently."""
         return not self.calls <= self.allowed
 
+    @property
+    def drifts(self) -> bool:
+        """Whether it keeps state from batch to batch, or draws random numbers that are not PyTorch's."""
+        return not self.drift <= self.allowed
+
 
 def probe(classifier: BaseClassifier, batch: Tensor) -> Behaviour:
     """Score a small batch again: as it is, in another order, in parts, and each end of it among other rows.
 
-    A random classifier cannot be compared with itself, so it is made to repeat its random numbers, and asked only for
-    what they leave comparable: whether a row's score stays when the others are replaced.
+    A random classifier is made to repeat its random numbers, which leaves one thing comparable: whether a row's score
+    stays when the others are replaced.
 
     Args:
         classifier: Evaluated in its own precision, on its own device.
@@ -61,24 +69,20 @@ def probe(classifier: BaseClassifier, batch: Tensor) -> Behaviour:
     Raises:
         ModelError: If it fails on a batch of one of the sizes tried, or returns something that is not class scores.
     """
-    with classifier.evaluating(), torch.random.fork_rng(_cuda(classifier)):
-        allowed = tolerance(classifier.precision, classifier.device.type)
-        first = _scores(classifier, batch)
-        calls = _distance(first, _scores(classifier, batch))
-        company, score = 0.0, _scores
-        if calls <= allowed:
-            company = _distance(first.flip(0), _scores(classifier, batch.flip(0)))
-            for part in {1, len(batch) - 1}:
-                company = max(company, _distance(first[:part], _scores(classifier, batch[:part])))
-        else:
-            first, score = _repeated(classifier, batch), _repeated
-            if _distance(first, _repeated(classifier, batch)) > allowed:  # its random numbers are not PyTorch's
-                return Behaviour(company, calls, allowed)
-        for row in (0, -1):
-            among = batch[-1 - row].expand_as(batch).clone()
-            among[row] = batch[row]
-            company = max(company, _distance(first[row], score(classifier, among)[row]))
-        return Behaviour(company, calls, allowed)
+    allowed = allowed_change(classifier)
+    first = steady_scores(classifier, batch)
+    with classifier.evaluating(), torch.random.fork_rng(_devices(classifier)):
+        calls = moved(_scores(classifier, batch), _scores(classifier, batch))
+    company = 0.0
+    if calls <= allowed:
+        company = moved(first.flip(0), steady_scores(classifier, batch.flip(0)))
+        for part in {1, len(batch) - 1}:
+            company = max(company, moved(first[:part], steady_scores(classifier, batch[:part])))
+    for row in (0, -1):
+        among = batch[-1 - row].expand_as(batch).clone()
+        among[row] = batch[row]
+        company = max(company, moved(first[row], steady_scores(classifier, among)[row]))
+    return Behaviour(company, calls, moved(first, steady_scores(classifier, batch)), allowed)
 
 
 class Watch:
@@ -86,7 +90,7 @@ class Watch:
 
     Args:
         classifier: To be watched.
-        batch: A few noisy inputs; None to look at nothing, as for a classifier that is known to be random.
+        batch: A few noisy inputs; None to look at nothing.
     """
 
     def __init__(self, classifier: BaseClassifier, batch: Tensor | None) -> None:
@@ -113,36 +117,63 @@ class Watch:
         if self._batch is None:
             return
         start = self._clock()
-        with self._classifier.evaluating():
-            scores = _scores(self._classifier, self._batch)
+        scores = steady_scores(self._classifier, self._batch)
         end = self._clock()
         self._due = end + (end - start) / _SHARE
         if self._first is None:
             self._first = scores
             return
-        moved = _distance(self._first, scores)
-        if not moved <= tolerance(self._classifier.precision, self._classifier.device.type):
+        change = moved(self._first, scores)
+        if not change <= allowed_change(self._classifier):
             raise ModelError(
-                f"the base classifier drifts: scores of the same rows moved by {moved:.2g} since sampling began, and "
+                f"the base classifier drifts: scores of the same rows moved by {change:.2g} since sampling began, and "
                 "what was sampled may be wrong; it must keep no state from batch to batch. --allow-unstable looks away"
             )
+
+
+def allowed_change(classifier: BaseClassifier) -> float:
+    """How far scores may move by rounding alone."""
+    return tolerance(classifier.precision, classifier.device.type)
+
+
+def steady_scores(classifier: BaseClassifier, batch: Tensor) -> Tensor:
+    """Class scores of a batch with PyTorch's random numbers repeated, on the CPU; whoever draws them next sees nothing.
+
+    Raises:
+        ModelError: If the base classifier fails, or returns something that is not class scores.
+    """
+    with classifier.evaluating(), torch.random.fork_rng(_devices(classifier)):
+        torch.manual_seed(_SEED)
+        return _scores(classifier, batch)
+
+
+def logits(scores: Tensor) -> Tensor:
+    """Logarithms of scores less their mean over the classes: where scores are near 0 and 1, these still tell."""
+    logs = scores.clamp_min(_LEAST).log()
+    return logs - logs.mean(dim=-1, keepdim=True)
+
+
+def moved(one: Tensor, other: Tensor) -> float:
+    """How far scores moved: the largest change of a score, or a tenth of the largest change of a logit by its size.
+
+    A score of 1 - 1e-9 hardly moves when a network returns something else; its logit does.
+
+    Args:
+        one: Scores, shape ``(rows, num_classes)``.
+        other: As many.
+    """
+    ours, theirs = logits(one), logits(other)
+    relative = (ours - theirs).abs() / torch.maximum(ours.abs(), theirs.abs()).clamp_min(1.0)
+    return float(torch.maximum((one - other).abs(), relative / 10.0).max())
+
+
+def _devices(classifier: BaseClassifier) -> list[torch.device]:
+    """Devices beside the CPU whose random numbers it may use."""
+    return [classifier.device] if classifier.device.type == "cuda" else []
 
 
 def _scores(classifier: BaseClassifier, batch: Tensor) -> Tensor:
     with guarded(f"the base classifier, given {len(batch)} rows,"):
         scores, valid = classifier.scores(batch)
     classifier.require_valid(valid, f"a batch of {len(batch)} rows")
-    return scores.detach().float().cpu().clone()
-
-
-def _repeated(classifier: BaseClassifier, batch: Tensor) -> Tensor:
-    torch.manual_seed(_SEED)
-    return _scores(classifier, batch)
-
-
-def _distance(one: Tensor, other: Tensor) -> float:
-    return float((one - other).abs().max())
-
-
-def _cuda(classifier: BaseClassifier) -> list[torch.device]:
-    return [classifier.device] if classifier.device.type == "cuda" else []
+    return scores.detach().double().cpu()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+import torch
+from torch import Tensor
 
-from smoothcert.backends.agreement import tolerance
-from smoothcert.certify.inputs import readable
+from smoothcert.certify.inputs import naming, readable
+from smoothcert.certify.probe import allowed_change, logits, steady_scores
 from smoothcert.errors import RunError
 from smoothcert.runs.config import Witness
 from smoothcert.runs.run import Run
-from smoothcert.typing import FloatArray
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,14 +30,14 @@ _INPUTS = 32
 
 def take_witness(sampler: Sampler, example: Example, *, n0: int, seed: int) -> Witness:
     """Scores of the first pilot samples of an input, as the run draws them."""
-    content, scores = _sampled(sampler, example, min(_SAMPLES, n0), seed=seed)
-    top = scores.argmax(axis=1)
+    scores = _sampled(sampler, example, min(_SAMPLES, n0), seed=seed)
+    top = scores.argmax(dim=1)
     return Witness(
         index=example.index,
         id=example.id,
-        content_hash=content,
-        predictions=tuple(int(k) for k in top),
-        scores=tuple(round(float(value), 7) for value in scores[np.arange(len(top)), top]),
+        content_hash=sampler.noisy(example.x, seed=seed).content_hash,
+        predictions=tuple(top.tolist()),
+        logits=tuple(round(value, 6) for value in _of(scores, top)),
     )
 
 
@@ -55,7 +55,7 @@ def require_unchanged(run: Prepared, path: Path) -> None:
     known, indices = stored.config.witness, run.data.indices
     if known is not None:
         for example in readable(run.data, [indices.index(known.index)]):
-            _require_scores(run, example, known, path, random=stored.config.random)
+            _require_scores(run, example, known, path)
     contents = _contents(stored)
     held = [position for position, index in enumerate(indices) if contents.get(index) is not None]
     for example in readable(run.data, held[:: max(1, len(held) // _INPUTS)]):
@@ -67,26 +67,28 @@ def _require_content(run: Prepared, example: Example, known: str | None, path: P
         raise _refusal(path, f"input {example.index} ({example.id}) is another than the one that was sampled")
 
 
-def _require_scores(run: Prepared, example: Example, known: Witness, path: Path, *, random: bool) -> None:
+def _require_scores(run: Prepared, example: Example, known: Witness, path: Path) -> None:
     _require_content(run, example, known.content_hash, path)
-    if random:
-        return
-    _, scores = _sampled(run.sampler, example, len(known.scores), seed=run.config.seed)
-    now = scores[np.arange(len(known.scores)), list(known.predictions)]
-    moved = float(np.abs(now - np.asarray(known.scores)).max())
-    if not moved <= tolerance(run.config.spec.sampling.precision, run.config.device):
+    scores = _sampled(run.sampler, example, len(known.logits), seed=run.config.seed)
+    pairs = zip(_of(scores, torch.tensor(known.predictions)), known.logits, strict=True)
+    change = max(abs(now - then) / max(1.0, abs(now), abs(then)) for now, then in pairs)
+    if not change <= 10.0 * allowed_change(run.sampler.classifier):
         raise _refusal(
             path,
-            f"the scores of input {example.index} ({example.id}) differ by up to {moved:.2g} from those it began with, "
-            "so the base classifier is another",
+            f"the scores of input {example.index} ({example.id}) differ from those it began with (logits by up to "
+            f"{change:.1%}), so the base classifier is another",
         )
 
 
-def _sampled(sampler: Sampler, example: Example, count: int, *, seed: int) -> tuple[str, FloatArray]:
-    noisy = sampler.noisy(example.x, seed=seed)
-    with sampler.classifier.evaluating():
-        scores, _ = sampler.classifier.scores(noisy.copies("pilot", 0, count))
-    return noisy.content_hash, scores.double().cpu().numpy()
+def _sampled(sampler: Sampler, example: Example, count: int, *, seed: int) -> Tensor:
+    with naming(example):
+        return steady_scores(sampler.classifier, sampler.noisy(example.x, seed=seed).copies("pilot", 0, count))
+
+
+def _of(scores: Tensor, classes: Tensor) -> list[float]:
+    """The logit of one class in each row."""
+    found: list[float] = logits(scores)[torch.arange(len(classes)), classes].tolist()
+    return found
 
 
 def _contents(run: Run) -> dict[int, str | None]:

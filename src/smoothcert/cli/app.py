@@ -27,6 +27,8 @@ _COMMANDS = {
         "compare": "compare:compare",
         "figure": "figure:figure",
         "sweep": "sweep:sweep",
+        "verify": "verify:verify",
+        "export": "verify:export",
     },
 }
 """Where each command is; it is loaded when it runs."""

@@ -27,8 +27,8 @@ def compare(
 ) -> None:
     """Compare runs and imported logs; the first one by its first bound is what the others are compared with.
 
-    Differences carry 95% intervals over the inputs: paired (Tango 1998) over the inputs two runs share, where index and
-    label agree; unpaired (Newcombe 1998) where the data differ, which is said.
+    Differences carry 95% intervals over the inputs: paired (Tango 1998) over the inputs two runs share, found by their
+    content, else by id or index; unpaired (Newcombe 1998) where the data differ. It is said which.
 
     For example:
 
@@ -45,18 +45,18 @@ def compare(
         out: Draw a figure, too: .png, .svg or .pdf.
     """
     from smoothcert import analysis
-    from smoothcert.analysis.certified_accuracy import CLASS
-    from smoothcert.cli import answers, printing
+    from smoothcert.cli import printing
+    from smoothcert.cli.asking import fitting_radii, fitting_thresholds, ranges_of
 
     opened = open_runs(runs)
-    ranges = {} if measure == CLASS else {measure: answers.measure_range(opened[0], measure)}
+    tables = [analysis.bounds_table(run, alpha=alpha) for run in opened]
     found = analysis.compare(
-        [analysis.bounds_table(run, alpha=alpha) for run in opened],
+        tables,
         run_names(opened),
         measure=measure,
         bounds=bound,
-        radii=answers.settled_radii(radii, sigma=max(run.config.sigma for run in opened)),
-        thresholds=answers.settled_thresholds(thresholds, ranges),
+        radii=fitting_radii(radii, sigma=max(table.sigma for table in tables)),
+        thresholds=fitting_thresholds(thresholds, ranges_of(opened[0], tables[0], [measure])),
     )
     if format == "table":
         say(_text(found))

@@ -93,11 +93,14 @@ def figure(
         overlay: Draw up to four runs in one figure, by the first bound; a kind of line for each.
         class_radii: For the correlation: run the class radii come from, such as an imported log of Cohen et al.
     """
+    from smoothcert.cli.asking import fitting_radii
     from smoothcert.report import save_figure
 
     if class_radii is not None and kind != "correlation":
         raise InvalidArgumentError(f"--class-radii is for the figure correlation; got it with {kind}")
     opened = open_runs(runs)
+    if radii is not None:
+        radii = tuple(fitting_radii(radii, sigma=max(run.config.sigma for run in opened)))
     (other,) = [None] if class_radii is None else open_runs([class_radii])
     if overlay:
         if kind == "placement":
@@ -179,14 +182,18 @@ def _over_threshold(asked: _Drawn) -> Figure:
 
 
 def _over_radius(asked: _Drawn) -> Figure:
+    from smoothcert.cli.asking import fitting_thresholds, ranges_of
     from smoothcert.report import accuracy_over_radius_figure
+
+    measures = asked.measures or (asked.asked_measures if asked.table.answers.measures else [])
+    ranges = ranges_of(asked.run, asked.table, measures)
 
     return accuracy_over_radius_figure(
         asked.tables,
         names=asked.names,
-        thresholds=asked.thresholds or [0.5, 0.7, 0.9],
+        thresholds=fitting_thresholds(asked.thresholds, ranges),
         radii=asked.axis,
-        measures=asked.measures or (asked.asked_measures if asked.table.answers.measures else []),
+        measures=measures,
         bounds=asked.asked_bounds,
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
@@ -16,7 +16,7 @@ from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
 
 if TYPE_CHECKING:
-    from smoothcert.cli.answers import Asked
+    from smoothcert.cli.asking import Asked, Question
     from smoothcert.cli.printing import Layout, Row, Table
     from smoothcert.runs import Run
 
@@ -73,7 +73,7 @@ def query(
         format: A table for people, Markdown or LaTeX (booktabs), or csv, json or parquet with exact numbers.
         out: Write to this file instead; parquet needs one.
     """
-    from smoothcert.cli.answers import EACH, Asked
+    from smoothcert.cli.asking import EACH, Asked
     from smoothcert.runs.config import DECIDED
 
     if input is not None and per_input:
@@ -135,34 +135,56 @@ def _deliver(answer: _Answer, format: Format, out: Path | None) -> None:
 def _accuracy(runs: Sequence[Run], asked: Asked) -> _Answer:
     """Certified accuracies: one line per measure, threshold and bound, one column per radius."""
     from smoothcert.cli.answers import accuracy_rows
+    from smoothcert.cli.asking import Question
 
-    tables = [accuracy_rows(run, asked) for run in runs]
-    blocks = ((_run_lines(run, rows), [_accuracy_table(rows)]) for run, rows in zip(runs, tables, strict=True))
+    questions = [Question.of(run, asked) for run in runs]
+    tables = [accuracy_rows(question) for question in questions]
+    blocks = (
+        (_run_lines(question, rows), [_accuracy_table(rows)]) for question, rows in zip(questions, tables, strict=True)
+    )
     return _Answer([row for rows in tables for row in rows], blocks)
 
 
-def _run_lines(run: Run, rows: Sequence[Row]) -> list[str]:
-    from smoothcert.cli.answers import reach_notes
+def _run_lines(question: Question, rows: Sequence[Row]) -> list[str]:
+    from smoothcert.report.wording import step_words
 
-    config, skipped = run.config, len(run.skipped)
-    at = {row["bound"]: f"{row['alpha']:.3g}" for row in rows}
-    if rows[0]["joint"] == "each":
-        alpha = f"alpha {rows[0]['alpha']:g}"
-    else:
-        whole = {"input": "an input", "dataset": "the data set"}[rows[0]["joint"]]
-        each = ", ".join(f"{bound} {share}" for bound, share in at.items())
-        alpha = f"each bound's lines jointly for {whole} (alpha a statement: {each})"
+    run, table, skipped = question.run, question.table, len(question.run.skipped)
+    alpha = f"alpha {table.alpha:g}"
+    if question.joint != "each":
+        whole = {"input": "an input", "dataset": "the data set"}[question.joint]
+        alpha = f"each bound's lines jointly for {whole} (alpha a statement: {_shares(rows)})"
     what = "certified accuracy" if rows[0]["labelled"] else "without labels: fraction certified, right or wrong"
-    return [
+    lines = [
         f"{run.path}: {rows[0]['inputs']} inputs"
         + (f" ({skipped} more skipped as unreadable)" if skipped else "")
         + (f", {run.missing} of {run.expected} missing" if run.missing else "")
-        + f", sigma {config.sigma:g}, {alpha}, n0 {config.n0:,}, n {config.n:,}",
+        + f", sigma {run.config.sigma:g}, {alpha}, n0 {run.config.n0:,}, n {run.config.n:,}",
         *(f"note: {note}" for note in run.notes),
-        *reach_notes(run, rows),
-        f"{what} [95% interval over the inputs] ≥ what it is at least of all such inputs, with 95% confidence, wrong "
-        "certificates included",
+        *question.reach_notes(),
     ]
+    if table.step is not None:
+        lines.append(
+            f"certificates hold for every input on the lattice of step {step_words(table.step)} within the radius, in "
+            f"exact arithmetic; the noise costs {table.price:.1g} of alpha"
+        )
+    lines.append(
+        f"{what} [95% interval over the inputs] ≥ what it is at least of all such inputs, with 95% confidence, wrong "
+        "certificates included"
+    )
+    return lines
+
+
+def _shares(rows: Iterable[Row]) -> str:
+    """Alpha of a statement of each bound; of each measure, too, where it depends on that."""
+    at: dict[str, dict[str, str]] = {}
+    for row in rows:
+        at.setdefault(row["bound"], {})[row["measure"]] = f"{row['alpha']:.3g}"
+    return ", ".join(
+        f"{bound} {next(iter(shares.values()))}"
+        if len(set(shares.values())) == 1
+        else ", ".join(f"{bound} {share} of {measure}" for measure, share in shares.items())
+        for bound, shares in at.items()
+    )
 
 
 def _accuracy_table(rows: Sequence[Row]) -> Table:
@@ -188,8 +210,9 @@ def _fraction(row: Row) -> str:
 def _one_input(runs: Sequence[Run], asked: Asked, wanted: str) -> _Answer:
     """Everything certified about one input of each run."""
     from smoothcert.cli.answers import input_answer, input_rows
+    from smoothcert.cli.asking import Question
 
-    found = [input_answer(run, asked, wanted) for run in runs]
+    found = [input_answer(Question.of(run, asked, one_input=True), wanted) for run in runs]
     return _Answer([row for answer in found for row in input_rows(answer)], map(_input_block, found), found)
 
 
@@ -220,9 +243,8 @@ def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
         f"alpha {answer['alpha']:g}, n0 {answer['n0']:,}, n {answer['n']:,}",
     ]
     if answer["joint"] != "each":
-        at = {row["bound"]: f"{row['alpha']:.3g}" for row in (*answer["bounds"], *answer["radii"])}
         whole = "this input" if answer["joint"] == "input" else "the data set"
-        each = ", ".join(f"{bound} {share}" for bound, share in at.items())
+        each = ", ".join(filter(None, [f"class radius {answer['alpha_class_radius']:.3g}", _shares(answer["bounds"])]))
         lines.append(
             f"the class radius and the lines of one bound hold jointly for {whole} (alpha a statement: {each})"
         )
@@ -236,8 +258,12 @@ def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
 def _per_input(runs: Sequence[Run], asked: Asked) -> _Answer:
     """One line for each input of the runs."""
     from smoothcert.cli.answers import per_input_rows
+    from smoothcert.cli.asking import Question
 
-    tables = [per_input_rows(run, asked) for run in runs]
+    questions = [Question.of(run, asked) for run in runs]
+    if not asked.bounds:  # one line per input: the first bound
+        questions = [replace(question, bounds=question.bounds[:1]) for question in questions]
+    tables = [per_input_rows(question) for question in questions]
     blocks = (([f"{run.path}, per input"], [_rows_table(rows)]) for run, rows in zip(runs, tables, strict=True))
     return _Answer([row for rows in tables for row in rows], blocks)
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from smoothcert.data.columns import Columns, choose_columns, no_label, read_features, read_labels
-from smoothcert.data.files import check_regular
+from smoothcert.data.paths import check_regular
 from smoothcert.errors import DataError
 
 _LAST = (1, 3)  # numbers of channels that tell images with channels last from images with channels first

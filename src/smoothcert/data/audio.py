@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.data.files import read_bytes
+from smoothcert.data.paths import read_bytes
 from smoothcert.errors import DataError, MissingDependencyError
 
 _FORMATS = ("WAV", "WAVEX", "FLAC")

@@ -11,11 +11,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from smoothcert.data.files import user_path
+from smoothcert.data.paths import user_path
 from smoothcert.errors import DataError
 
-_WORDNET_ID = re.compile(r"n\d{8}")
-_PLACEHOLDER = re.compile(r"(?:label|class)?[ _-]?(\d{1,9})", re.IGNORECASE)  # transformers writes LABEL_0
+_PLACEHOLDER = re.compile(r"(?:label|class)?[ _-]?(\d{1,6})", re.IGNORECASE)  # transformers writes LABEL_0
 _MAX_BYTES = 2**24  # of a file of class names
 _HOW_TO_SAY = "say which is which with a file of lines 'class of the data = class of the classifier' (--classes FILE)"
 _IMAGENET_SHARE = 0.9  # lists of ImageNet's names differ in a few spellings; no other list of 1,000 agrees in so many
@@ -61,9 +60,11 @@ class ClassList:
 
     def numbered(self) -> tuple[str, ...] | None:
         """Names for data whose classes are numbers: the numbers, if that is what ``pairs`` maps; else None."""
-        if self.pairs is None or not all(key.isdecimal() for key in self.pairs):
+        numbers = [_number(key) for key in self.pairs or ()]
+        known = [number for number in numbers if number is not None]
+        if not known or len(known) < len(numbers):
             return None
-        return tuple(str(number) for number in range(max(map(int, self.pairs)) + 1))
+        return tuple(str(number) for number in range(max(known) + 1))
 
 
 def class_numbers(
@@ -112,8 +113,8 @@ def class_numbers(
     for number, key in enumerate(data):
         target = pairs.get(_plain(key), key)
         found = places.find(target)
-        if not found and target is not key and target.isdecimal() and int(target) < num_classes:
-            found = {int(target)}
+        if not found and target is not key and (place := _number(target)) is not None and place < num_classes:
+            found = {place}
         if len(found) > 1 and number in present:
             raise DataError(
                 f"class {key!r} of {name} could be class {' or '.join(map(str, sorted(found)))} of the classifier; "
@@ -138,7 +139,7 @@ def _by_number(data: Sequence[str], model: Sequence[str] | None, *, num_classes:
             f"{name} has {_count(data)} ({_few(data)}) and the classifier {num_classes:,}, {whose}; {_HOW_TO_SAY}, or "
             "with one of the classifier's names in its order, one a line"
         )
-    numbers = [int(key) for key in data if key.isdecimal()]
+    numbers = [number for key in data if (number := _number(key)) is not None]
     if len(numbers) == len(data) and sorted(numbers) == list(range(len(data))) != numbers:
         raise DataError(
             f"the classes of {name} are called by numbers, sorted as names ({_few(data)}), and whether the classifier "
@@ -198,6 +199,11 @@ def _imagenet() -> dict[str, str]:
     """WordNet id to names of the 1,000 classes of ImageNet, in the order of the ids, which is that of their numbers."""
     text = resources.files("smoothcert.data").joinpath("imagenet_classes.txt").read_text(encoding="utf-8")
     return dict(line.split(" ", 1) for line in text.splitlines())
+
+
+def _number(text: str) -> int | None:
+    """A number of a class; None for a text that is none, or too large to be one."""
+    return int(text) if re.fullmatch(r"[0-9]{1,6}", text) else None
 
 
 def _plain(name: str) -> str:

@@ -146,10 +146,10 @@ class Dataset:
         if isinstance(label_offset, bool) or not isinstance(label_offset, (int, np.integer)):
             raise InvalidArgumentError(f"label_offset must be an integer; got {label_offset!r}")
         self._source = source
-        self.name = source.name
+        self.name = str(getattr(source, "name", type(source).__name__))
         self.indices: list[int] = list(source.indices)[::stride][:limit]
         if not self.indices:
-            raise DataError(f"data set {source.name} is empty")
+            raise DataError(f"data set {self.name} is empty")
         self._classes = classes
         self._label_offset = int(label_offset)
         self._numbers: tuple[int, ...] | None = None  # of the model's class that each class of the data is
@@ -177,7 +177,8 @@ class Dataset:
     def notes(self) -> tuple[str, ...]:
         """Sentences, without full stops, on what was left out or converted; may read every input once."""
         _ = self._content  # what is done to an input is known once it was looked at
-        return tuple(getattr(self._source, "notes", ()))
+        notes = getattr(self._source, "notes", ())
+        return (notes,) if isinstance(notes, str) else tuple(notes)
 
     @property
     def source_fingerprint(self) -> str:

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from smoothcert.data.columns import choose_label, read_labels
-from smoothcert.data.files import SPLITS, Tree, confined, is_left_out, read_bytes, user_path, walk
 from smoothcert.data.media import MediaSource, Reader
+from smoothcert.data.paths import SPLITS, Tree, confined, is_left_out, read_bytes, user_path, walk
 from smoothcert.errors import DataError, InvalidArgumentError
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

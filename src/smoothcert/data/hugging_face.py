@@ -10,8 +10,8 @@ from typing import Any
 
 from smoothcert.data.arrays import ArraySource, feature_source
 from smoothcert.data.columns import choose_columns, no_label, read_labels
-from smoothcert.data.files import check_no_pipes, read_bytes, user_path
 from smoothcert.data.media import MediaSource, Reader, encoded_cell
+from smoothcert.data.paths import check_no_pipes, read_bytes, user_path
 from smoothcert.errors import DataError
 from smoothcert.extras import import_optional
 

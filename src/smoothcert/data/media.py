@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.data.files import confined, read_bytes
+from smoothcert.data.paths import confined, read_bytes
 from smoothcert.errors import DataError
 
 

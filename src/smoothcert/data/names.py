@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from smoothcert.data.classes import ClassList
 from smoothcert.data.dataset import Dataset, InputRange, Source
-from smoothcert.data.files import user_path
+from smoothcert.data.paths import user_path
 from smoothcert.errors import DataError, InvalidArgumentError
 
 if TYPE_CHECKING:

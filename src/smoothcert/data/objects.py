@@ -17,8 +17,8 @@ from smoothcert.data.arrays import ArraySource, feature_source
 from smoothcert.data.classes import ClassList
 from smoothcert.data.columns import choose_columns
 from smoothcert.data.dataset import Dataset, InputRange, Source, check_step
-from smoothcert.data.files import user_path
 from smoothcert.data.media import Reader
+from smoothcert.data.paths import user_path
 from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import DataError, SmoothcertError
 

@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 
 from smoothcert.data.arrays import ArraySource, feature_source
 from smoothcert.data.columns import Columns, choose_columns, no_label, read_labels
-from smoothcert.data.files import SPLITS, check_regular, walk
 from smoothcert.data.media import MediaSource, Reader, encoded_cell
+from smoothcert.data.paths import SPLITS, check_regular, walk
 from smoothcert.errors import DataError, InvalidArgumentError
 
 _MAX_ROWS = 2**25

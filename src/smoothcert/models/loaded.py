@@ -11,10 +11,6 @@ from smoothcert.errors import ModelError
 if TYPE_CHECKING:
     from torch import nn
 
-OUTPUTS = ("logits", "probabilities", "logit", "labels")
-"""What a classifier may return: logits of a softmax, probabilities, the one logit of a sigmoid, or one logit per label
-of several that may hold at once."""
-
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -30,7 +26,7 @@ class LoadedModel:
         channels: Number of channels of an image, where that is known and the size is not.
         resize: Recommended size of the shorter side, in pixels, before the centre crop to ``input_size``.
         interpolation: Recommended filter to scale with, one of ``smoothcert.data.preprocess.INTERPOLATIONS``.
-        outputs: What it returns, one of :data:`OUTPUTS`.
+        outputs: What it returns, one of :data:`smoothcert.outputs.OUTPUTS`.
         weights_hash: SHA-256 of the weights file, or of the state dict where there is no file.
         identity: What else decides which function it is: hashes of its source files and of the files they name, its
             class, versions of the packages that supply it.
@@ -56,7 +52,7 @@ class LoadedModel:
         """What the module returns: as declared, unless the model knows better.
 
         Args:
-            declared: One of :data:`OUTPUTS`, or None where nothing was declared.
+            declared: One of :data:`smoothcert.outputs.OUTPUTS`, or None where nothing was declared.
 
         Raises:
             ModelError: The model says that it returns something else.

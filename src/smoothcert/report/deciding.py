@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from smoothcert.analysis.decided import REFERENCE, DecidedSummary, decided_summary
 from smoothcert.bounds import ceil_decimals
-from smoothcert.report.plots import samples_taken
+from smoothcert.report.gallery import samples_taken
 from smoothcert.report.svg import Chart, chart
 from smoothcert.report.tables import facts, provenance_rows
 from smoothcert.report.wording import percent, percent_interval, proportion_words

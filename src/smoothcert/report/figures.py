@@ -22,10 +22,11 @@ from matplotlib.patches import Patch
 from smoothcert.analysis import BoundsTable, Compared, Source, Sweep, bounds_table
 from smoothcert.analysis.placement import COUNTS, Streamed
 from smoothcert.analysis.table import DEFAULT_BOUNDS
+from smoothcert.certificate import Certificate
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
-from smoothcert.report import plots
-from smoothcert.report.plots import Key, Panel, Plot
+from smoothcert.report import gallery
+from smoothcert.report.plot import Key, Panel, Plot
 from smoothcert.report.style import RC, SOFT_INK
 from smoothcert.typing import FloatArray
 
@@ -70,7 +71,7 @@ def accuracy_over_threshold_figure(
     """
     tables = _tables(run, names)
     shown = _measures(tables, measures)
-    plot = plots.accuracy_over_threshold(tables, measures=shown, bounds=bounds, radii=radii, thresholds=thresholds)
+    plot = gallery.accuracy_over_threshold(tables, measures=shown, bounds=bounds, radii=radii, thresholds=thresholds)
     return render(plot, ax)
 
 
@@ -99,7 +100,7 @@ def accuracy_over_radius_figure(
     """
     tables = _tables(run, names)
     cuts = dict.fromkeys(_measures(tables, measures), thresholds)
-    return render(plots.accuracy_over_radius(tables, thresholds=cuts, bounds=bounds, radii=np.asarray(radii)), ax)
+    return render(gallery.accuracy_over_radius(tables, thresholds=cuts, bounds=bounds, radii=np.asarray(radii)), ax)
 
 
 def correlation_figure(
@@ -124,7 +125,7 @@ def correlation_figure(
     radii = None if class_radii is None else bounds_table(class_radii)
     tables = _tables(run, names)
     shown = _measures(tables, measures)
-    return render(plots.correlation(tables, measures=shown, bound=bound, class_radii=radii), ax)
+    return render(gallery.correlation(tables, measures=shown, bound=bound, class_radii=radii), ax)
 
 
 def calibration_figure(
@@ -140,7 +141,7 @@ def calibration_figure(
         names: Names of the runs; by default those of their folders.
         ax: Axes to draw on, one for each panel; None for a new figure.
     """
-    return render(plots.reliability(_tables(run, names), bins=bins), ax)
+    return render(gallery.reliability(_tables(run, names), bins=bins), ax)
 
 
 def distribution_figure(
@@ -164,7 +165,29 @@ def distribution_figure(
     """
     tables = _tables(run, names)
     shown = _measures(tables, measures)
-    return render(plots.distribution(tables, measures=shown, bound=bound, radii=np.asarray(radii)), ax)
+    return render(gallery.distribution(tables, measures=shown, bound=bound, radii=np.asarray(radii)), ax)
+
+
+def certificate_figure(
+    certificate: Certificate,
+    *,
+    measures: Sequence[str] | None = None,
+    bounds: Sequence[str] = ("dual",),
+    radii: FloatArray | None = None,
+    ax: GivenAxes = None,
+) -> Figure:
+    """What is certified about one input over the radius: between the lower and the upper bound.
+
+    Args:
+        certificate: As ``SmoothedClassifier.certify`` gives it.
+        measures: Measures, a panel for each; None for all it holds.
+        bounds: Bounds, a colour for each.
+        radii: Radii in input units; None for 0 to 4 sigma.
+        ax: Axes to draw on, one for each panel; None for a new figure.
+    """
+    shown = [*certificate.measures, *(["lead"] if certificate.lead is not None else [])]
+    grid = np.linspace(0.0, 4.0 * certificate.sigma, 81) if radii is None else np.asarray(radii)
+    return render(gallery.one_input(certificate, measures=measures or shown, bounds=bounds, radii=grid), ax)
 
 
 def placement_figure(
@@ -182,17 +205,17 @@ def placement_figure(
         Kumar et al. (2020), Section 4.1, https://arxiv.org/abs/2009.08061.
     """
     shown = ("score", "margin") if measures is None else measures
-    return render(plots.placement(run, measures=shown, radii=radii, thresholds=thresholds, alpha=alpha), ax)
+    return render(gallery.placement(run, measures=shown, radii=radii, thresholds=thresholds, alpha=alpha), ax)
 
 
 def sweep_figure(found: Sweep, *, ax: GivenAxes = None) -> Figure:
     """Certified accuracy over the radius with its 95% band for each sigma, the best sigma below (two panels)."""
-    return render(plots.best_sigma(found), ax)
+    return render(gallery.best_sigma(found), ax)
 
 
 def comparison_figure(found: Compared, *, ax: GivenAxes = None) -> Figure:
-    """A comparison with its 95% intervals; see :func:`smoothcert.report.plots.comparison` for its panels."""
-    return render(plots.comparison(found), ax)
+    """A comparison with its 95% intervals; see :func:`smoothcert.report.gallery.comparison` for its panels."""
+    return render(gallery.comparison(found), ax)
 
 
 def save_figure(figure: Figure, path: Path | str) -> Path:

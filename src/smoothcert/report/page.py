@@ -21,7 +21,7 @@ from smoothcert.analysis.table import DEFAULT_BOUNDS
 from smoothcert.bounds import TABLE, ceil_decimals
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.files import write_file
-from smoothcert.report import plots, tables
+from smoothcert.report import gallery, tables
 from smoothcert.report.deciding import DecidedView, decided_view
 from smoothcert.report.svg import Chart, chart, themed
 from smoothcert.report.wording import count_words, held_words
@@ -193,15 +193,15 @@ def _view(
     drawn = []
     if measures:
         drawn.append(
-            plots.accuracy_over_threshold(own, measures=measures, bounds=bounds, radii=radii, points=THRESHOLD_POINTS)
+            gallery.accuracy_over_threshold(own, measures=measures, bounds=bounds, radii=radii, points=THRESHOLD_POINTS)
         )
-    drawn.append(plots.accuracy_over_radius(own, thresholds=thresholds, bounds=bounds, radii=grid))
+    drawn.append(gallery.accuracy_over_radius(own, thresholds=thresholds, bounds=bounds, radii=grid))
     if measures:
-        drawn.append(plots.distribution(own, measures=measures, bound=bound, radii=grid))
+        drawn.append(gallery.distribution(own, measures=measures, bound=bound, radii=grid))
     if answers.smoothed and answers.class_radius:
-        drawn.append(plots.correlation(own, measures=measures))
+        drawn.append(gallery.correlation(own, measures=measures))
     if labelled and answers.smoothed:
-        drawn.append(plots.reliability(own))
+        drawn.append(gallery.reliability(own))
     return RunView(
         key=key,
         table=table,
@@ -257,7 +257,7 @@ def _overlay(views: Sequence[RunView]) -> Chart | None:
         return None
     thresholds = {} if asked.measure == CLASS else {asked.measure: [asked.threshold]}
     radii = _grid([radius for view in views for radius in view.asked["radii"]], views[0].table.sigma)
-    plot = plots.accuracy_over_radius(own, thresholds=thresholds, bounds=[asked.bound], radii=radii)
+    plot = gallery.accuracy_over_radius(own, thresholds=thresholds, bounds=[asked.bound], radii=radii)
     return chart(plot, prefix="all")
 
 

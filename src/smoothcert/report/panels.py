@@ -20,7 +20,7 @@ from smoothcert.analysis import (
 )
 from smoothcert.analysis.placement import PLACEMENTS
 from smoothcert.report.curves import Curve
-from smoothcert.report.style import ANSWER_COLORS, INK, PAPER, PLACEMENT_LINES, RIGHT, SOFT_INK, WRONG
+from smoothcert.report.style import ANSWER_COLORS, CLASS_LINE, INK, PAPER, PLACEMENT_LINES, RIGHT, SOFT_INK, WRONG
 from smoothcert.typing import FloatArray, IntArray
 
 _FEW_POINTS = 10
@@ -111,6 +111,35 @@ def draw_spread(
         ax.plot(radii, middle, color=shades[name], linewidth=2.2)
     ax.set_xlim(float(radii[0]), max(float(radii[-1]), float(radii[0]) + 1e-9))
     ax.set_ylim(ends[0], ends[1] + 0.02 * (ends[1] - ends[0]))
+    ax.set_xlabel("radius")
+    ax.set_ylabel(ylabel)
+
+
+def draw_band(
+    ax: Axes,
+    *,
+    bands: Mapping[str, tuple[FloatArray, FloatArray]],
+    shades: Mapping[str, str],
+    radii: FloatArray,
+    class_radius: float,
+    ylabel: str,
+) -> None:
+    """Lower and upper bounds of one input by each bound over the radius, and where its class can no longer be sure.
+
+    Args:
+        ax: Where to draw.
+        bands: Lower and upper bounds, each of shape ``(radii,)``.
+        shades: Colour of each bound.
+        radii: The radii, shape ``(radii,)``.
+        class_radius: Within it the class cannot change.
+        ylabel: Name of the vertical axis.
+    """
+    for name, (lower, upper) in bands.items():
+        ax.fill_between(radii, lower, upper, color=shades[name], alpha=0.14, linewidth=0.0)
+        ax.plot(radii, lower, color=shades[name], linewidth=1.8)
+        ax.plot(radii, upper, color=shades[name], linewidth=0.8)
+    ax.axvline(class_radius, color=INK, **CLASS_LINE)  # type: ignore[arg-type]
+    ax.set_xlim(float(radii[0]), max(float(radii[-1]), float(radii[0]) + 1e-9))
     ax.set_xlabel("radius")
     ax.set_ylabel(ylabel)
 

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from smoothcert.report.plots import Key, Panel, Plot
+from smoothcert.report.plot import Key, Panel, Plot
 from smoothcert.report.style import INK, PAPER, RADIUS_COLORS, RC, RULE, SOFT_INK, THRESHOLD_COLORS
 from smoothcert.typing import FloatArray
 

@@ -7,8 +7,6 @@ is made as soon as the columns it needs are there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pyarrow as pa
 
@@ -31,8 +29,10 @@ from smoothcert.typing import AnyArray, IntArray
 ANSWERS = ("certified", "refuted", "undecided")
 _IMPORTED = {"index": pa.int64(), "id": pa.string(), "label": pa.int64(), "seconds": pa.float64()}
 _IMPORTED |= {"error": pa.string(), "prediction": pa.int64()}
-MOST_VALUES = 2**28
-"""Numbers a part may hold: 2 GB of memory. The largest parts written hold a few per cent of that."""
+MOST_ROWS = 2**20
+"""Inputs that a part may hold. Runs sampled here have a few hundred in each, imported logs all of theirs."""
+MOST_BYTES = 2**31
+"""Memory that a part may take. The largest parts that are written take a tenth of that."""
 
 
 def check_columns(schema: pa.Schema, config: RunConfig) -> None:
@@ -53,6 +53,24 @@ def check_columns(schema: pa.Schema, config: RunConfig) -> None:
             raise RunError(f"has a column {field.name!r}, which no run has")
         if field.type != expected:
             raise RunError(f"has a column {field.name} of {field.type} where {expected} is expected")
+
+
+def check_size(rows: int, most: int | None, *, held: int = 0) -> None:
+    """Refuse a part that is too large, before memory is asked for or while it is.
+
+    Args:
+        rows: Rows it claims to have.
+        most: Inputs that its name covers, if it has one.
+        held: Bytes read so far.
+
+    Raises:
+        RunError: If it is; the message is what follows the name of the file.
+    """
+    limit = MOST_ROWS if most is None else min(most, MOST_ROWS)
+    if rows > limit:
+        raise RunError(f"claims {rows:,} rows, more than the {limit:,} it may have")
+    if held > MOST_BYTES:
+        raise RunError(f"takes more than the {MOST_BYTES:,} bytes of memory it may")
 
 
 def check_rows(table: pa.Table, config: RunConfig) -> None:
@@ -213,14 +231,3 @@ def _imported_type(name: str) -> pa.DataType | None:
     if name == "checksum":
         return pa.binary(16)
     return _IMPORTED.get(name, pa.float64())
-
-
-def count_values(sizes: Iterable[int]) -> None:
-    """Refuse a part that would take too much memory, before it is read.
-
-    Args:
-        sizes: Numbers in each column, as its file claims.
-    """
-    total = sum(sizes)
-    if total > MOST_VALUES:
-        raise RunError(f"claims to hold {total:,} numbers, more than the {MOST_VALUES:,} allowed")

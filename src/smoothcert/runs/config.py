@@ -43,21 +43,21 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Witness(Checked):
-    """Scores of the first noisy samples of one input, to be sampled again and compared before a run is continued.
+    """What the first noisy samples of one input scored, to be sampled again and compared before a run is continued.
 
     Args:
         index: Position of the input in its source.
         id: Its name.
         content_hash: Of the input.
         predictions: The class with the highest score, per sample.
-        scores: That score.
+        logits: The logarithm of that score, less the mean of those of all classes.
     """
 
     index: int
     id: str
     content_hash: str
     predictions: tuple[int, ...]
-    scores: tuple[float, ...]
+    logits: tuple[float, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,6 @@ class RunConfig(Checked):
         indices: Their first index in the source, the one behind the last, and their step, if they are evenly spaced.
         class_names: Names of the classes, for people.
         notes: What a reader of the numbers must know, a sentence each.
-        random: Whether the base classifier returned other scores for the same batch; it is then averaged over, too.
         witness: Scores to compare with before the run is continued.
         versions: Versions of Python and of the libraries that took part.
         created: Time of the start, ISO 8601 in UTC.
@@ -116,7 +115,6 @@ class RunConfig(Checked):
     indices: tuple[int, int, int] | None = None
     class_names: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
-    random: bool = False
     witness: Witness | None = None
     versions: Mapping[str, str] = field(default_factory=dict, hash=False)
     created: str = ""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from smoothcert.errors import RunError
 from smoothcert.files import read_file
-from smoothcert.runs.checks import check_columns, check_rows, count_values
+from smoothcert.runs.checks import check_columns, check_rows, check_size
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import CHECKSUM, select_columns, to_parquet
 from smoothcert.runs.seals import add_checksums, check_checksums, check_seal, is_sealed, prepare_seal, seal
@@ -36,6 +36,7 @@ UNSEALED = 1
 REMEDY = "smoothcert check RUN --repair sets it aside, and the command that made the run then redoes its inputs"
 _NAME = re.compile(r"part-(\d{8,18})(?:-(\d{8,18}))?\.parquet")
 _ATTEMPTS = 100
+_AT_ONCE = 4_096  # rows
 _T = TypeVar("_T")
 
 
@@ -348,23 +349,22 @@ def _parse(
         with pq.ParquetFile(pa.BufferReader(content)) as file:
             schema = file.schema_arrow
             check_columns(schema, config)
-            if most is not None and file.metadata.num_rows > most:
-                raise RunError(f"claims {file.metadata.num_rows:,} rows, more than the {most:,} inputs of its name")
-            count_values(_sizes(file.metadata))
+            check_size(file.metadata.num_rows, most)
             there = None if wanted is None else [name for name in wanted if name in schema.names]
-            table = file.read(columns=there)
+            batches, held = [], 0
+            for batch in file.iter_batches(batch_size=_AT_ONCE, columns=there):
+                held += batch.nbytes
+                check_size(0, None, held=held)
+                batches.append(batch)
+        if not batches:
+            raise RunError("is damaged (it holds no input)")
+        table = pa.Table.from_batches(batches)
         table.validate(full=True)  # offsets within their values, strings that are UTF-8
     except RunError:
         raise
     except Exception as error:  # Arrow raises many kinds for bytes that are not Parquet, MemoryError among them
         raise RunError(f"is damaged ({_first_line(error)})") from error
     return table, schema
-
-
-def _sizes(metadata: Any) -> Iterator[int]:
-    for group in range(metadata.num_row_groups):
-        for column in range(metadata.num_columns):
-            yield metadata.row_group(group).column(column).num_values
 
 
 def _within(table: pa.Table, config: RunConfig, named: tuple[int, int] | None) -> None:
@@ -374,8 +374,6 @@ def _within(table: pa.Table, config: RunConfig, named: tuple[int, int] | None) -
     except RunError as error:
         raise RunError(f"is damaged ({error})") from error
     inputs = table["index"].to_numpy()
-    if inputs.size == 0:
-        raise RunError("is damaged (it holds no input)")
     if named is not None and named != (int(inputs[0]), int(inputs[-1])):
         raise RunError(f"holds the inputs {inputs[0]} to {inputs[-1]}, not those of its name")
 

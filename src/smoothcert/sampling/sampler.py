@@ -82,7 +82,8 @@ class Sampler:
         measures: Sequence[str | Measure] = DEFAULT_MEASURES,
     ) -> None:
         self.sigma = check_sigma(sigma)
-        self.lattice = lattice if lattice is None or lattice == "auto" else self._check_lattice(lattice)
+        self._by_input = isinstance(lattice, str) and lattice == "auto"
+        self._lattice = None if lattice is None or self._by_input else self._check_lattice(lattice)
         chosen, lead = choose_measures(measures)
         self.counted = Counted(chosen, lead, check_count("levels", levels))
         self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
@@ -192,15 +193,16 @@ class Sampler:
                 self._plans[tuple(checked.shape)] = self._plan(noisy)
         return noisy
 
-    def _check_lattice(self, step: float) -> Lattice:
+    def _check_lattice(self, step: float | str) -> Lattice:
         """The lattice of a step that suits sigma."""
-        DiscreteGaussian(step=step, sigma=self.sigma)
-        return Lattice(step)
+        lattice = Lattice(step)  # type: ignore[arg-type]  # which says what a step must be
+        DiscreteGaussian(step=lattice.step, sigma=self.sigma)
+        return lattice
 
     def _lattice_of(self, x: Tensor) -> Lattice | None:
         """What an input lies on, if anything."""
-        if not isinstance(self.lattice, str):
-            return self.lattice
+        if not self._by_input:
+            return self._lattice
         fits = IMAGE_STEP <= self.sigma <= 1.0 / IMAGE_STEP and is_8_bit_image(x.cpu().numpy())
         return Lattice(IMAGE_STEP) if fits else None
 

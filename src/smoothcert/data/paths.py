@@ -17,7 +17,7 @@ SPLITS = ("train", "training", "test", "testing", "validation", "valid", "val", 
 """Names of parts of a data set, which are no classes."""
 
 _NOT_DATA = frozenset({"lost+found", "$recycle.bin", "#recycle", "@recycle", "system volume information"})
-_MAX_DEPTH = 64
+_MAX_DEPTH, _MAX_LINKS = 64, 100_000
 
 
 def user_path(text: str | Path) -> Path:
@@ -185,6 +185,7 @@ def check_no_pipes(root: Path) -> None:
 def _entries(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
     """Everything below a folder with its path inside; nothing inside what is left out."""
     pending: list[tuple[str, tuple[tuple[int, int], ...]]] = [("", ())]
+    links = 0  # a few, each to a folder of others, can make any number of paths
     while pending:
         inside, above = pending.pop()
         folder = os.path.join(root, inside)
@@ -195,12 +196,15 @@ def _entries(root: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
         except OSError as error:
             raise DataError(f"folder {folder} cannot be listed: {error.strerror or error}") from error
         here = (identity.st_dev, identity.st_ino)
-        if here in above or len(above) >= _MAX_DEPTH:
+        if here in above:
             raise DataError(f"folder {folder} leads back to a folder that it lies in, by a link; remove the link")
+        if len(above) >= _MAX_DEPTH or links > _MAX_LINKS:
+            raise DataError(f"folder {folder} lies too deep, or behind too many links, to be followed")
         for entry in entries:
             relative = f"{inside}/{entry.name}" if inside else entry.name
             yield relative, entry
             if not is_left_out(entry.name) and _is_folder(entry, relative, root):
+                links += entry.is_symlink()
                 pending.append((relative, (*above, here)))
 
 

@@ -1,18 +1,11 @@
-"""What a figure is, on paper and on the page: panels that draw themselves, their keys, and the numbers behind them.
-
-Every figure is one :class:`Plot`, built once by a function here. Two renderers show it: as a Matplotlib figure
-:func:`smoothcert.report.figures.render`, and as SVG in the page :func:`smoothcert.report.svg.chart`.
-"""
+"""All figures there are, one function each, as plots that both renderers show."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
 
 from smoothcert.analysis import (
     BoundsTable,
@@ -25,14 +18,16 @@ from smoothcert.analysis.certified_accuracy import CLASS
 from smoothcert.analysis.decided import ANSWERS, DecidedSummary
 from smoothcert.analysis.placement import ALL, PLACEMENTS, Streamed, threshold_placement
 from smoothcert.bounds import bound_named
+from smoothcert.certificate import Certificate
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.report import panels
 from smoothcert.report.curves import UNCHANGED, Curve, class_curve, over_radii, over_thresholds
+from smoothcert.report.plot import Key, Panel, Plot
 from smoothcert.report.style import (
     ANSWER_COLORS,
     BOUND_LINES,
     CLASS_COLOR,
-    INK,
+    CLASS_LINE,
     OTHER_LINE,
     PLACEMENT_LINES,
     RIGHT,
@@ -45,83 +40,6 @@ from smoothcert.report.wording import correlation_words, estimate_words, fractio
 from smoothcert.typing import FloatArray
 
 MOST_PANELS = 4  # of a comparison
-
-
-@dataclass(frozen=True)
-class Key:
-    """One entry of a figure's key.
-
-    Args:
-        name: What it stands for: the ``group`` or the ``line`` of curves.
-        label: What the reader is told.
-        color: Colour as ``#rrggbb``.
-        sign: ``"line"``, ``"dot"``, ``"cross"`` or ``"band"``.
-        style: Line properties for Matplotlib, where it is a kind of line.
-    """
-
-    name: str
-    label: str
-    color: str = INK
-    sign: str = "line"
-    style: Mapping[str, Any] = field(default_factory=dict, compare=False)
-
-    @property
-    def css(self) -> str:
-        """The kind of line as a border of the page's style sheet."""
-        dashes = self.style.get("linestyle", "-")
-        kind = "solid" if isinstance(dashes, str) else "dotted" if dashes[1][0] <= 1 else "dashed"
-        width = max(round(1.2 * float(self.style.get("linewidth", 2.4))), 1)
-        return f"border-top: {width}px {kind} var(--c)"
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One axes of a figure.
-
-    Args:
-        title: What is above it.
-        alt: What it shows, in a sentence, for those who do not see it.
-        draw: Draws on the axes it is given.
-        note: Small print below the title.
-        keys: What colours mean in this panel alone.
-        curves: The curves it draws, for the page's pointer.
-        xlabel: What the pointer moves along.
-        start: Where it begins.
-    """
-
-    title: str
-    alt: str
-    draw: Callable[[Axes], None]
-    note: str = ""
-    keys: tuple[Key, ...] = ()
-    curves: tuple[Curve, ...] = ()
-    xlabel: str = ""
-    start: float = 0.0
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure.
-
-    Args:
-        name: A word that tells it from the others.
-        title: What it is about.
-        caption: How to read it.
-        panels: Its panels, row by row.
-        keys: What colours mean in all panels.
-        lines: What kinds of lines mean.
-        heights: Relative heights of its rows; panels in a column share the horizontal axis.
-        width: Width of a panel on paper, in inches.
-    """
-
-    name: str
-    title: str
-    caption: str
-    panels: tuple[Panel, ...]
-    keys: tuple[Key, ...] = ()
-    lines: tuple[Key, ...] = ()
-    heights: tuple[float, ...] = (1.0,)
-    width: float = 3.6
 
 
 def accuracy_over_threshold(
@@ -321,6 +239,36 @@ def reliability(tables: Mapping[str, BoundsTable], *, bins: int = 10) -> Plot:
         "No: a smoothed score is what the network says on average, not the probability of being right. Marks on the "
         f"dashed line would mean it behaves like one on this data. Bars: 95% intervals. {' '.join(notes)}",
         tuple(drawn),
+    )
+
+
+def one_input(certificate: Certificate, *, measures: Sequence[str], bounds: Sequence[str], radii: FloatArray) -> Plot:
+    """What is certified about one input over the radius: between its lower and its upper bound; a panel per measure."""
+    shades = dict(zip(bounds, colors(list(bounds)), strict=True))
+    drawn = []
+    for measure in measures:
+        own = certificate.measure(measure)
+        drawn.append(
+            Panel(
+                measure,
+                f"Certified lower and upper bounds on the {measure} of class {certificate.prediction} over the radius",
+                partial(
+                    panels.draw_band,
+                    bands={bound: (own.lower(radii, bound=bound), own.upper(radii, bound=bound)) for bound in bounds},
+                    shades=shades,
+                    radii=radii,
+                    class_radius=certificate.class_radius,
+                    ylabel=f"smoothed {measure}",
+                ),
+            )
+        )
+    return Plot(
+        "input",
+        "What is certified about one input",
+        "No change within the radius takes the smoothed value out of the band; dotted: the class radius.",
+        tuple(drawn),
+        tuple(Key(bound, bound_named(bound).label, shade) for bound, shade in shades.items()),
+        (Key(CLASS, "class radius", style=CLASS_LINE),),
     )
 
 

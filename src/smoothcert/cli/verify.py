@@ -1,0 +1,124 @@
+"""``smoothcert verify`` and ``export``: evidence of one input, and whether claims follow from the samples."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from smoothcert.cli.options import Numbers
+from smoothcert.console import one_line, say
+from smoothcert.errors import InvalidArgumentError
+from smoothcert.files import write_file
+
+if TYPE_CHECKING:
+    from smoothcert.verify import Check
+
+
+def verify(
+    source: Annotated[Path, Parameter(name="RUN|FILE")],
+    /,
+    *,
+    inputs: int = 10,
+    all_inputs: Annotated[bool, Parameter(negative=())] = False,
+    model_at_hand: Annotated[bool, Parameter(negative=())] = False,
+    against: Path | None = None,
+    format: Literal["text", "json"] = "text",
+) -> None:
+    """Recompute what is claimed from the samples alone, by slow code of its own.
+
+    Of a run: class radii, bounds and certified radii of its inputs, by every bound; of all inputs, certified accuracies
+    as well. Of a file that "export" wrote: everything it claims. Ends with code 0 if the samples support all of it, and
+    with 1 if they do not; a file whose parts do not fit together, or do not fit the run, is a mistake and ends with 2.
+
+    For example:
+
+        smoothcert verify RUN
+        smoothcert verify RUN --inputs 3 --model-at-hand
+        smoothcert verify evidence.json --against RUN
+
+    Args:
+        source: A run folder, or a file of evidence.
+        inputs: Of a run: how many inputs, evenly spaced. A second or more for each.
+        all_inputs: Of a run: every input, and certified accuracies.
+        model_at_hand: Of a run: load its model and data by their names, sample up to two inputs again, and compare.
+        against: Of a file: the run it is said to be from.
+        format: Text for people, or json: one object per claim.
+    """
+    from smoothcert.runs import Run
+    from smoothcert.verify import verify_file, verify_run
+
+    if source.is_dir():
+        if against is not None:
+            raise InvalidArgumentError("--against is for a file of evidence; a run is checked by itself")
+        checks = verify_run(Run.open(source), inputs=None if all_inputs else inputs, resample=2 if model_at_hand else 0)
+    else:
+        if model_at_hand or all_inputs:
+            raise InvalidArgumentError("--model-at-hand and --all-inputs are for a run; a file is about one input")
+        checks = verify_file(source, against=None if against is None else Run.open(against))
+    _print(checks, format)
+    if not all(check.ok for check in checks):
+        raise SystemExit(1)
+
+
+def export(
+    run: Path,
+    /,
+    *,
+    input: str,
+    radii: Numbers | None = None,
+    thresholds: Numbers | None = None,
+    alpha: float | None = None,
+    out: Path | None = None,
+) -> None:
+    """Write evidence of one input: what is certified, on what assumptions, and the samples it follows from.
+
+    A JSON file that needs neither the model nor this package to be checked; "verify" checks it.
+
+    For example:
+
+        smoothcert export RUN --input 12 --out evidence.json
+
+    Args:
+        run: The run folder.
+        input: The input, by its id, by its index in the data set, or by '#3' as the third of the run.
+        radii: L2 radii of the bounds, in input units. Default: 0,0.25,0.5.
+        thresholds: Values whose certified radius is claimed, of the measures in whose range they lie. Default: the
+            middle of the range.
+        alpha: Probability that a claim is wrong. Default: the run's own.
+        out: The file; without it, standard output.
+    """
+    from smoothcert.runs import Run
+    from smoothcert.verify import export_input
+    from smoothcert.verify.evidence import DEFAULT_RADII
+
+    opened = Run.open(run)
+    document = export_input(
+        opened, opened.find(input), radii=radii or DEFAULT_RADII, thresholds=thresholds, alpha=alpha
+    )
+    text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    if out is None:
+        say(text.rstrip("\n"))
+    else:
+        write_file(out, text)
+
+
+def _print(checks: list[Check], format: str) -> None:
+    if format == "json":
+        say(json.dumps([vars(check) for check in checks], indent=1))
+        return
+    failed = [check for check in checks if not check.ok]
+    for check in failed:
+        say(
+            one_line(f"NOT SUPPORTED  {check.claim}: claimed {_words(check.claimed)}, found {_words(check.recomputed)}")
+        )
+    for check in checks:
+        if check.ok and check.claim.endswith("sampled again"):
+            say(one_line(f"{check.claim}: {check.recomputed}"))
+    say(f"{len(checks) - len(failed):,} of {len(checks):,} claims follow from the samples")
+
+
+def _words(value: Any) -> str:
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
