@@ -39,6 +39,7 @@ MEASURES = ("score", "margin", "lead")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_arguments(parser)
+    parser.add_argument("--runs", type=Path, required=True, help="folder of the networks and runs")
     parser.add_argument("--only", choices=("train", "certify", "page"), help="one of the three steps")
     parser.add_argument("--logs", type=Path, help="folder of the logs of Kumar et al., to be put beside our runs")
     parser.add_argument("--out", type=Path, default=OUT)
@@ -91,7 +92,6 @@ def write_page(config: dict, options: argparse.Namespace) -> None:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What training and certifying need, here and in ``gpu.py``."""
-    parser.add_argument("--runs", type=Path, required=True, help="folder of the networks and runs")
     parser.add_argument("--train-data", default="cifar10", help="default: cifar10, from the Hugging Face hub")
     parser.add_argument("--test-data", default="cifar10")
     parser.add_argument("--device", default="cpu")

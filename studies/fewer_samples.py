@@ -56,8 +56,8 @@ The dual bound is ahead at {ahead} of the {len(rows)} pairs, behind at {behind}.
 The CDF bound at {many:,} samples is projected: it is computed from the stored histogram with every count times
 {many / few:g}, which is what it gives where the larger sample is distributed as the smaller one. Of {len(there)} of
 the images {many:,} samples were really drawn: the projection is within {error:.4f} of the real bound at every radius.
-Of the {len(pairs) * len(there)} triples of a threshold, a radius and one of these images the dual bound from {few:,} samples
-certifies {ours_there}, the paper's from the real {many:,} {theirs_there}, the dual bound from those {both}.
+Of the {len(pairs) * len(there)} triples of a threshold, a radius and one of these images the dual bound from {few:,}
+samples certifies {ours_there}, the paper's from the real {many:,} {theirs_there}, the dual bound from those {both}.
 """
 
 

@@ -15,7 +15,6 @@ import json
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import cifar10
 import imagenet
@@ -28,8 +27,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cifar10.add_arguments(parser)
     parser.set_defaults(device="cuda", backend="torch-compile", precision="bfloat16", at_once=4)
-    parser.add_argument("--imagenet", help="validation images; none skips that step")
-    parser.add_argument("--denoiser-weights", type=Path, help="FFDNet for colour images")
+    parser.add_argument("--imagenet", help="validation images of ImageNet; none skips that step")
+    imagenet.add_arguments(parser)
     parser.add_argument("--steps", default=",".join(STEPS), help="some of " + ", ".join(STEPS))
     options = parser.parse_args()
     config = json.loads(options.config.read_text())
