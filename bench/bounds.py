@@ -37,10 +37,10 @@ def mean_bounds(source: Distribution, total: int) -> dict[str, np.ndarray]:
     """Bounds averaged over draws; those of the paper get the whole budget as one sample."""
     rng = np.random.default_rng(0)
     rows: dict[str, list[np.ndarray]] = {"dual": [], "cdf": [], "hoeffding": []}
-    for _ in range(DRAWS):
+    for draw in range(DRAWS):
         pilot, sample = histograms(source, total, rng)
         whole = sample.merge(pilot)
-        rows["dual"].append(dual_lower(pilot, sample, r=SHIFTS, alpha=ALPHA))
+        rows["dual"].append(dual_lower(pilot, sample, r=SHIFTS, alpha=ALPHA, seed=draw))
         rows["cdf"].append(cdf_lower(whole, r=SHIFTS, alpha=ALPHA))
         rows["hoeffding"].append(hoeffding_lower(whole, r=SHIFTS, alpha=ALPHA))
     return {name: np.mean(values, axis=0) for name, values in rows.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -191,3 +192,16 @@ def test_pairs_of_classes_where_the_pilot_promises_more_of_them() -> None:
     assert pairs > class_radius(800, n=N, sigma=0.5, alpha=0.01)
     misled = dataclasses.replace(spread, pilot_votes=np.array([20, 80, 0]))
     assert Certificate.from_samples(misled, alpha=0.01).class_radius == class_radius(800, n=N, sigma=0.5, alpha=0.01)
+
+
+def test_a_certificate_as_plain_numbers() -> None:
+    certificate = Certificate.from_samples(with_lead(), alpha=0.01)
+    found = json.loads(json.dumps(certificate.to_dict([0.0, 0.2], thresholds=[0.3, -2.0], bound="cdf")))
+    assert list(found["measures"]) == ["score", "margin", "entropy", "vote", "lead"]
+    for name, part in found["measures"].items():
+        own = certificate.measure(name)
+        assert part["lower"] == own.lower([0.0, 0.2], "cdf").tolist()
+        assert part["upper"] == own.upper([0.0, 0.2], "cdf").tolist()
+        radius = own.radius(0.3, "cdf")
+        assert part["radius"] == [None if np.isinf(radius) else radius, None]
+    assert (found["prediction"], found["votes"]) == (1, [5, 980, 10, 5])

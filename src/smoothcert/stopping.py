@@ -141,8 +141,9 @@ class UntilStable:
         counts = doubling_looks(self.first_n, self.max_n)
         growing = sampler.begin(x, seed=seed)
         yield from growing.pilot(self.n0)
-        if self.measure != LEAD:
-            stages_of(growing.samples(), self.measure)  # raises if it is not sampled, before there is more to sample
+        begun = growing.samples()
+        if self.measure != LEAD or not begun.lead:
+            stages_of(begun, self.measure)  # raises if it is not sampled, before there is more to sample
         earlier = np.asarray(np.inf)
         for n in counts:
             yield from growing.grow(n)

@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 from bounds.truth import Atoms, Beta
-from smoothcert.bounds import BOUNDS, TABLE, Bound, ScoreCertificate, dual, lower_bounds, table
+from smoothcert.bounds import (
+    BOUNDS,
+    TABLE,
+    Bound,
+    ScoreCertificate,
+    certified_radii,
+    dual,
+    lower_bounds,
+    table,
+    upper_bounds,
+)
 from smoothcert.bounds.capital import BOLDEST, FOURTH
 from smoothcert.bounds.deal import KNOTS, choose_knots, project
 from smoothcert.bounds.plan import tilt
@@ -217,6 +227,42 @@ def test_radii_tested_in_lots_are_the_same_sequence(monkeypatch: pytest.MonkeyPa
             patch.setattr(dual, "LOT", 10_000)
             assert found == [certificate.radius(threshold) for threshold in (0.1, 0.5, 0.9)]
         assert found[0] > 0.0
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_each_input_has_its_own_seed_offset_and_price(bound: str) -> None:
+    """In any order, equal or not: as the certificate of each input alone gives it."""
+    pilots, samples = histograms(40, copies=2), histograms(400, seed=1, copies=2)
+    seeds = [7, 7, 2**127, 0, 5, 6, 8, 9, 10, 11]
+    offsets = [0.0, 0.0, 0.01, 0.01, 0.0, 0.3, 0.3, 0.3, 0.0, 7.0]
+    prices = [0.0, 0.001, 0.001, 0.001, 0.0, 0.0, 0.0, 0.002, 0.002, 0.0]
+    each = {"sigma": 0.25, "alpha": 0.01, "bound": bound, "seeds": seeds, "offsets": offsets, "prices": prices}
+    alone = [
+        ScoreCertificate(p, s, 0.25, 0.01, seed=seed, offset=offset, price=price)
+        for p, s, seed, offset, price in zip(pilots, samples, seeds, offsets, prices, strict=True)
+    ]
+    radii = [0.0, 0.1, 0.5]
+    low, high = lower_bounds(pilots, samples, radii=radii, **each), upper_bounds(pilots, samples, radii=radii, **each)
+    np.testing.assert_allclose(low, [c.lower(radii, bound) for c in alone], atol=1e-12)
+    np.testing.assert_allclose(high, [c.upper(radii, bound) for c in alone], atol=1e-12)
+    found = certified_radii(pilots, samples, threshold=0.4, **each)
+    np.testing.assert_array_equal(found, [c.radius(0.4, bound) for c in alone])
+    assert found.max() > 0.1
+    assert found[-1] == 0.0
+
+
+@pytest.mark.parametrize("name", ["offsets", "prices"])
+@pytest.mark.parametrize("values", [[0.0], [0.0, -1.0], [0.0, np.nan], [0.0, np.inf], [[0.0, 0.0]]])
+def test_offsets_and_prices_that_do_not_fit(name: str, values: list[float]) -> None:
+    h = histograms(50)[:2]
+    with pytest.raises(InvalidArgumentError, match=name):
+        lower_bounds(h, h, radii=[0.0], sigma=1.0, alpha=0.01, **{name: values})
+
+
+def test_a_price_that_leaves_nothing_is_refused() -> None:
+    h = histograms(50)[:2]
+    with pytest.raises(InvalidArgumentError, match="price"):
+        lower_bounds(h, h, radii=[0.0], sigma=1.0, alpha=0.01, prices=[0.0, 0.01])
 
 
 def test_a_bound_is_one_entry_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:

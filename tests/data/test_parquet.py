@@ -362,3 +362,19 @@ def test_content_and_preprocessing_are_in_the_fingerprint(write):
     write(images=cells(1, 2, 4), label=[0, 0, 0])
     assert load_data(f"parquet:{path}").fingerprint != before
     assert load_data(f"parquet:{path}", limit=2).fingerprint == half
+
+
+def test_variants_of_a_split_are_not_mixed_with_it(write, tmp_path):
+    for number, name in enumerate(("test", "test-lossless", "train")):
+        write(f"set/{name}.parquet", images=cells(number), label=[0])
+    for number, split in enumerate(("test", "test-lossless", "train")):
+        data = load_data(f"parquet:{tmp_path / 'set'}", split=split)
+        assert (len(data), value(data.load(0))) == (1, number)
+    with pytest.raises(DataError, match=r"several splits \(test, test-lossless, train\)"):
+        load_data(f"parquet:{tmp_path / 'set'}")
+    for number, name in enumerate(("test-a", "test-b")):
+        write(f"other/{name}.parquet", images=cells(number), label=[0])
+    assert len(load_data(f"parquet:{tmp_path / 'other'}")) == len(
+        load_data(f"parquet:{tmp_path / 'other'}", split="test")
+    )
+    assert len(load_data(f"parquet:{tmp_path / 'other'}", split="test-b")) == 1

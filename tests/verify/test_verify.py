@@ -196,7 +196,8 @@ def test_a_run_is_verified_and_its_accuracies_with_it(run: Run) -> None:
     checks = verify_run(run, inputs=None, progress=lambda *at: done.append(at))
     assert done[-1] == (2, 2)
     assert all(check.ok for check in checks), [check for check in checks if not check.ok]
-    assert sum("certified accuracy" in check.claim for check in checks) == 2 * 3 * 3 * 3
+    assert sum("certified accuracy" in check.claim for check in checks) == 3 * 3 * 3 * 3  # measures, bounds, and so on
+    assert sum("of all such inputs" in check.claim for check in checks) == 3 * 3 * 3 * 3
     few = verify_run(run, inputs=1)
     assert not [check for check in few if "certified accuracy" in check.claim]
     assert {check.claim.split(": ")[0] for check in few} <= {check.claim.split(": ")[0] for check in checks}

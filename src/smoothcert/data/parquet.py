@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from smoothcert.data.arrays import ArraySource, feature_source
 from smoothcert.data.columns import Columns, choose_columns, no_label, read_labels
 from smoothcert.data.media import MediaSource, Reader, encoded_cell
-from smoothcert.data.paths import SPLITS, check_regular, walk
+from smoothcert.data.paths import SPLITS, Tree, check_regular, walk
 from smoothcert.errors import DataError, InvalidArgumentError
 
 _MAX_ROWS = 2**25
@@ -234,9 +234,10 @@ def _parquet_files(path: Path, split: str | None) -> tuple[list[Path], tuple[str
             raise InvalidArgumentError(f"split means nothing for the single file {path}; got {split!r}")
         return [path], ()
     tree = walk(path, suffixes={".parquet"})
-    parts = {file: _part_of(tree.relative(file)) for file in tree.files}
+    parts = _parts(tree)
     if split is not None:
-        files = [file for file in tree.files if parts[file] == split or _is_called(tree.relative(file), split)]
+        files = [file for file in tree.files if parts[file] == split]
+        files = files or [file for file in tree.files if _is_called(tree.relative(file), split)]
     else:
         files = tree.files
         if len(found := sorted({part or "others" for part in parts.values()})) > 1:
@@ -258,14 +259,24 @@ def _parquet_files(path: Path, split: str | None) -> tuple[list[Path], tuple[str
     return files, tree.notes
 
 
-def _part_of(relative: str) -> str | None:
-    """Part of a data set that a file belongs to by its name or by that of a folder above it; None if by neither."""
-    *folders, file = relative.split("/")
-    for folder in reversed(folders):
-        if folder.casefold() in SPLITS:
-            return folder
-    stem = re.split(r"[-_.\d]", file.removesuffix(".parquet"), maxsplit=1)[0]
-    return stem if stem.casefold() in SPLITS else None
+def _parts(tree: Tree) -> dict[Path, str | None]:
+    """Part of a data set that each file belongs to, by its name or by that of a folder above it; None if by neither.
+
+    ``test.parquet`` and ``test-00000-of-00001.parquet`` are of ``test``. Beside those, ``test-small.parquet`` is a part
+    of its own, as it may hold the same rows; alone it is of ``test``, too.
+    """
+    found: dict[Path, str | None] = {}
+    own_names: dict[Path, str] = {}
+    for file in tree.files:
+        *folders, name = tree.relative(file).split("/")
+        stem = name.removesuffix(".parquet")
+        above = next((folder for folder in reversed(folders) if folder.casefold() in SPLITS), None)
+        first = re.split(r"[-_.\d]", stem, maxsplit=1)[0]
+        found[file] = above or (first if first.casefold() in SPLITS else None)
+        if above is None and found[file] is not None and not re.fullmatch(r"[-_.]?(\d.*)?", stem[len(first) :]):
+            own_names[file] = stem
+    plain = {part for file, part in found.items() if file not in own_names}
+    return found | {file: name for file, name in own_names.items() if found[file] in plain}
 
 
 def _is_called(relative: str, split: str) -> bool:

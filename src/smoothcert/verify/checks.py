@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 
@@ -97,14 +97,14 @@ def verify_run(
     wanted = check_count("resample", resample, at_least=0)
     few = chosen[:: max(1, len(chosen) // wanted)][:wanted] if wanted else []
     again = sample_again(run, few, model=model, data=data) if few else []  # first: it may fail, and soon
-    checks, evidences = [], []
+    checks, found = [], []
     for done, index in enumerate(chosen):
         progress(done, len(chosen))
-        evidences.append(Evidence.of(export_input(run, index)))
-        checks += verify_evidence(evidences[-1])
+        found.append(Recomputed(Evidence.of(export_input(run, index))))
+        checks += _checks(found[-1])
     progress(len(chosen), len(chosen))
     if len(chosen) == known.size:
-        checks += verify_accuracies(run, evidences)
+        checks += verify_accuracies(run, found)
     return [*checks, *again]
 
 
@@ -122,69 +122,90 @@ def require_from(evidence: Evidence, run: Run, *, source: str) -> None:
 
 
 def verify_evidence(evidence: Evidence) -> list[Check]:
-    """Recompute every claim of evidence."""
-    left = evidence.alpha - evidence.price
-    parts = {**evidence.measures, VOTE: _vote(evidence)}
-    radius = reference.class_radius(evidence.pilot_votes, evidence.votes, evidence.prediction, left)
-    class_radius = max(evidence.sigma * radius - evidence.offset, 0.0)
-    about = f"{evidence.id}: "
-    checks = []
-    for number, claim in enumerate(evidence.claims):
-        kind = claim.get("kind")
+    """Recompute every claim of evidence.
+
+    Raises:
+        RunError: If one is none that can be checked.
+    """
+    return _checks(Recomputed(evidence))
+
+
+class Recomputed:
+    """What the samples of one input support, by the reference; each number is computed when it is first asked for.
+
+    Args:
+        evidence: The samples.
+    """
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self._left = evidence.alpha - evidence.price
+        radius = reference.class_radius(evidence.pilot_votes, evidence.votes, evidence.prediction, self._left)
+        self.class_radius = max(evidence.sigma * radius - evidence.offset, 0.0)
+        self._parts = {**evidence.measures, VOTE: _vote(evidence)}
+        self._known: dict[tuple[str, ...], float] = {}
+
+    @property
+    def measures(self) -> list[str]:
+        """Names of what can be asked about."""
+        return [*self._parts, *([LEAD] if self.evidence.lead else [])]
+
+    def value(self, kind: str, measure: str, bound: str, at: float) -> float:
+        """A lower or upper bound at a radius, or the certified radius of a threshold, in input units."""
+        key = (kind, measure, bound, repr(at))
+        if key not in self._known:
+            # The lead is the least of what is said of each rival; from above the strongest of the pilot serves.
+            named = {measure: self._parts[measure]} if measure in self._parts else self._leads()
+            if kind == "upper" and measure not in self._parts:
+                named = dict(list(named.items())[:1])
+            self._known[key] = min(self._one(kind, name, stages, bound, at) for name, stages in named.items())
+        return self._known[key]
+
+    def _leads(self) -> dict[str, Stages]:
+        return {f"{LEAD}_{i}": stages for i, stages in enumerate(self.evidence.lead)}
+
+    def _one(self, kind: str, name: str, stages: Stages, bound: str, at: float) -> float:
+        evidence = self.evidence
+        seed = deal_seed(evidence.seed, evidence.content_hash, name)
+        if kind == "radius":
+            shift = reference.radius(bound, stages.pilot, stages.sample, at, self._left, seed)
+            return max(evidence.sigma * shift - evidence.offset, 0.0)
+        function = reference.lower if kind == "lower" else reference.upper
+        r = (at + evidence.offset) / evidence.sigma
+        return function(bound, stages.pilot, stages.sample, r, self._left, seed)
+
+
+def _checks(found: Recomputed) -> list[Check]:
+    about, checks = found.evidence.id, []
+    for number, claim in enumerate(found.evidence.claims):
+        kind, value = claim.get("kind"), claim.get("value")
         if kind == "class":
             claimed = _class_words(claim.get("prediction"), claim.get("abstained"))
-            found = _class_words(evidence.prediction, class_radius == 0.0)
-            checks.append(Check(f"{about}class", claimed, found, claimed == found))
-            continue
-        value = claim.get("value")
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise RunError(f"claim {number} of the evidence has no value: {claim!r}")
-        if kind == "class_radius":
-            checks.append(Check(f"{about}class radius", value, class_radius, value <= class_radius))
-            continue
-        checks.append(_bound_check(evidence, parts, claim, float(value), left, number))
+            supported = _class_words(found.evidence.prediction, found.class_radius == 0.0)
+            checks.append(Check(f"{about}: class", claimed, supported, claimed == supported))
+        elif not _is_number(value):
+            raise RunError(f"claim {number} of the evidence has no value: {dict(claim)!r}")
+        elif kind == "class_radius":
+            checks.append(Check(f"{about}: class radius", value, found.class_radius, value <= found.class_radius))
+        else:
+            checks.append(_bound_check(found, claim, float(value), number))
     return checks
 
 
-def _bound_check(
-    evidence: Evidence, parts: Mapping[str, Stages], claim: Mapping[str, Any], value: float, left: float, number: int
-) -> Check:
-    kind, measure, bound = (claim.get(name) for name in ("kind", "measure", "bound"))
+def _bound_check(found: Recomputed, claim: Mapping[str, Any], value: float, number: int) -> Check:
+    kind, measure, bound = (str(claim.get(name)) for name in ("kind", "measure", "bound"))
     at = claim.get("threshold" if kind == "radius" else "radius")
-    asked = isinstance(at, (int, float)) and not isinstance(at, bool) and math.isfinite(at)
-    known = measure in parts or (measure == LEAD and evidence.lead)
-    if kind not in ("lower", "upper", "radius") or bound not in BOUNDS or not known or not asked:
+    known = kind in ("lower", "upper", "radius") and bound in BOUNDS and measure in found.measures
+    if not known or not _is_number(at) or (kind != "radius" and at < 0.0):
         raise RunError(f"claim {number} of the evidence is none that can be checked: {dict(claim)!r}")
-    x = float(at)  # type: ignore[arg-type]
-    if measure == LEAD:
-        named = [(f"{LEAD}_{i}", stages) for i, stages in enumerate(evidence.lead)]
-        named = named[:1] if kind == "upper" else named  # from above the strongest rival of the pilot
-    else:
-        named = [(str(measure), parts[str(measure)])]
-    words = f"{evidence.id}: {measure}, {bound}: "
-    if kind == "radius":
-        shifts = [_radius(evidence, bound, name, stages, x, left) for name, stages in named]
-        found = max(evidence.sigma * min(shifts) - evidence.offset, 0.0)
-        return Check(f"{words}radius of {x:g}", value, found, value <= found)
-    if x < 0.0:
-        raise RunError(f"claim {number} of the evidence is at a negative radius: {dict(claim)!r}")
-    r = (x + evidence.offset) / evidence.sigma
-    function = reference.lower if kind == "lower" else reference.upper
-    values = [
-        function(str(bound), stages.pilot, stages.sample, r, left, _seed(evidence, name)) for name, stages in named
-    ]
-    found = min(values)
-    ok = value <= found if kind == "lower" else value >= found
-    return Check(f"{words}{kind} bound at {x:g}", value, found, ok)
+    supported = found.value(kind, measure, bound, float(at))
+    what = f"radius of {at:g}" if kind == "radius" else f"{kind} bound at {at:g}"
+    ok = value >= supported if kind == "upper" else value <= supported
+    return Check(f"{found.evidence.id}: {measure}, {bound}: {what}", value, supported, ok)
 
 
-def _radius(evidence: Evidence, bound: Any, name: str, stages: Stages, threshold: float, left: float) -> float:
-    seed = _seed(evidence, name)
-    return reference.radius(str(bound), stages.pilot, stages.sample, threshold, left, seed)
-
-
-def _seed(evidence: Evidence, measure: str) -> int:
-    return deal_seed(evidence.seed, evidence.content_hash, measure)
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _vote(evidence: Evidence) -> Stages:
@@ -206,31 +227,36 @@ def _class_words(prediction: Any, abstained: Any) -> str:
 # --- the whole run
 
 
-def verify_accuracies(run: Run, evidences: Sequence[Evidence]) -> list[Check]:
-    """Certified accuracies of a run against counts by the reference, where all its inputs are at hand."""
+def verify_accuracies(run: Run, found: Sequence[Recomputed]) -> list[Check]:
+    """Certified accuracies of a run, and what they say of all such inputs, against counts by the reference.
+
+    Args:
+        run: The run.
+        found: All of its inputs.
+    """
+    labels = [one.evidence.document["input"]["label"] for one in found]
+    labelled = any(label is not None for label in labels)
+    inputs = sum(label is not None for label in labels) if labelled else len(found)
+    # Right and not abstained on; where no input has a label, not abstained on.
+    counted = [
+        one
+        for one, label in zip(found, labels, strict=True)
+        if one.class_radius > 0.0 and (not labelled or label == one.evidence.prediction)
+    ]
     table = bounds_table(run)
-    right = dict(zip(table.inputs.indices.tolist(), _counted(table), strict=True))
-    measures = [name for name in table.answers.measures if name in evidences[0].measures]
+    measures = [name for name in table.answers.measures if name in found[0].measures]
     checks = []
     for row in certified_accuracy(table, measures=measures, radii=DEFAULT_RADII, thresholds=_THRESHOLDS):
-        count = 0
-        for evidence in evidences:
-            stages, left = evidence.measures[row.measure], evidence.alpha - evidence.price
-            r = (row.radius + evidence.offset) / evidence.sigma
-            if right.get(evidence.document["input"]["index"], False):
-                seed = _seed(evidence, row.measure)
-                count += reference.lower(row.bound, stages.pilot, stages.sample, r, left, seed) > row.threshold
-        found = count / row.inputs
-        what = f"{row.measure}, {row.bound}: certified accuracy at radius {row.radius:g} above {row.threshold:g}"
-        checks.append(Check(what, row.certified_accuracy, found, row.certified_accuracy <= found + 1e-12))
+        count = sum(one.value("lower", row.measure, row.bound, row.radius) > row.threshold for one in counted)
+        about = f"{row.measure}, {row.bound}, radius {row.radius:g}, above {row.threshold:g}"
+        accuracy, least = count / inputs, max((reference.binomial_lower(count, inputs, 0.05) - row.alpha), 0.0)
+        least /= 1.0 - row.alpha
+        checks += [
+            Check(f"{about}: certified accuracy", row.certified_accuracy, accuracy, row.certified_accuracy <= accuracy),
+            # Up to rounding: a quantile by another route.
+            Check(f"{about}: of all such inputs", row.population_lower, least, row.population_lower <= least + 1e-9),
+        ]
     return checks
-
-
-def _counted(table: Any) -> Any:
-    """Which inputs count if they keep what is asked: right ones that are not abstained on, or without labels all."""
-    inputs = table.inputs
-    kept = inputs.right if inputs.has_labels else ~inputs.abstained
-    return kept.tolist()
 
 
 def _sampled_indices(table: Any) -> list[int]:
