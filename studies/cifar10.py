@@ -226,7 +226,8 @@ def cost(runs: dict[str, Run], floating: dict[str, Run]) -> str:
     for name, run in {**runs, **{f"{s}, floating point": r for s, r in floating.items()}}.items():
         found, config = summary(run), run.config
         samples = found.inputs * (found.n0 + found.n)
-        what = f"{config.backend or 'torch'}, {config.precision}, {config.device}"
+        sampling = config.spec.sampling
+        what = f"{sampling.backend}, {sampling.precision}, {config.device}"
         rows.append([name, found.inputs, f"{samples:,}", f"{found.seconds / 60:.1f} min", what])
     table = markdown(["sigma", "images", "samples", "time sampling", "by"], rows)
     return f"## Cost\n\n{table}"

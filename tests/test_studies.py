@@ -93,6 +93,39 @@ def test_the_cifar10_study_trains_certifies_and_writes_its_page(
     assert (tmp_path / "results" / "README.md").read_text() == page
 
 
+def test_what_the_gpu_study_made_becomes_a_page_elsewhere(
+    studies: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "arch": "resnet8",
+        "width": 16,
+        "training": {"epochs": 1},
+        "sigmas": ["0.25"],
+        "image_of_row": 1,
+        "images": {"stride": 1, "limit": 4, "n0": 20, "n": 100},
+        "more": {"sigmas": [], "stride": 1, "limit": 1, "n0": 20, "n": 100},
+        "float": {"sigmas": []},
+        "radii": [0.0],
+        "sweep_radii": [0.0],
+        "thresholds": [0.5],
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    train, test = stripes(tmp_path / "train.parquet", 64, seed=1), stripes(tmp_path / "test.parquet", 8, seed=2)
+    common = (
+        *("--runs", tmp_path / "runs", "--config", tmp_path / "config.json"),
+        *("--train-data", f"parquet:{train}", "--test-data", f"parquet:{test}"),
+    )
+    run(
+        *("gpu", *common, "--device", "cpu", "--backend", "torch", "--precision", "float32"),
+        *("--at-once", 1, "--steps", "train,certify"),
+        monkeypatch=monkeypatch,
+    )
+    run("cifar10", *common, "--only", "page", "--out", tmp_path / "results", monkeypatch=monkeypatch)
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert "| 0.25 | resnet8, 16 channels | 1 |" in page
+    assert "torch, float32, cpu" in page
+
+
 def test_a_projection_to_more_samples_is_the_bound_of_the_repeated_histogram(studies: None, tmp_path: Path) -> None:
     from smoothcert.certify import RunSpec, certify_run
 
