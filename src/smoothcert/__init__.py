@@ -1,8 +1,8 @@
 """Certified confidence for any classifier, by randomized smoothing.
 
 One input or a few: :class:`SmoothedClassifier` samples and returns a :class:`Certificate`, or :class:`Certificates`,
-which :class:`Samples` can also be made into later. A data set: :func:`certify_run` samples what a :class:`RunSpec` describes
-into a folder, :class:`Run` reads it, :func:`write_report` makes a page of it::
+which :class:`Samples` can also be made into later. A data set: :func:`certify_run` samples what a :class:`RunSpec`
+describes into a folder, :class:`Run` reads it, :func:`write_report` makes a page of it::
 
     spec = RunSpec.of(model="digits", data="digits", limit=20, sigma=0.25, n0=500, n=9_500)
     run = certify_run(spec, out="RUN", progress=True)
