@@ -8,6 +8,7 @@ browsers show without a script. Whatever is doubtful, a warning included, is an 
 from __future__ import annotations
 
 import argparse
+import base64
 import html
 import json
 import os
@@ -101,8 +102,8 @@ def command_line() -> str:
     text = app.generate_docs(output_format="markdown", heading_level=1, max_heading_level=2)
     start = text.index("\n## smoothcert ") if "\n## smoothcert " in text else text.index("\n## ")
     lead = (
-        "# Command line\n\nThis page is written by the program itself; `smoothcert COMMAND --help` shows the same.\n\n"
-        f"{app.help_epilogue}\n"
+        f"# Command line\n\nThis page is written by the program itself. {app.help_epilogue}\n\n"
+        "`NO_COLOR=1` turns colours off; `smoothcert --install-completion` lets your shell complete commands.\n"
     )
     return lead + text[start:].replace("```console", "```text")
 
@@ -114,20 +115,17 @@ def from_notebook(file: Path) -> str:
         source = "".join(cell["source"])
         parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
         for position, output in enumerate(cell.get("outputs", [])):
+            data = output.get("data", {})
             if "text" in output:
                 parts.append("```text\n" + "".join(output["text"]).rstrip() + "\n```")
-            elif "image/png" in output.get("data", {}):
+            elif "text/html" in data:
+                parts.append(" ".join("".join(data["text/html"]).split()))  # a blank line would end the block
+            elif "image/png" in data:
                 name = f"{file.stem}-{cell['id']}-{position}.png"
-                _write_png(file.with_name(name), "".join(output["data"]["image/png"]))
+                file.with_name(name).write_bytes(base64.b64decode("".join(data["image/png"])))
                 parts.append(f"![figure]({name})")
     parts.insert(1, f"[Download this page as a notebook]({file.name})")
     return "\n\n".join(parts) + "\n"
-
-
-def _write_png(file: Path, encoded: str) -> None:
-    import base64
-
-    file.write_bytes(base64.b64decode(encoded))
 
 
 def with_formulas(page: str) -> str:

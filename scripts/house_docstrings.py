@@ -1,7 +1,7 @@
-"""An extension of Griffe, which reads docstrings for the site: what the house style writes, as Markdown.
+"""An extension of Griffe, which reads the code for the site: what the house style writes, as Markdown.
 
 ``Example:`` becomes the section Griffe knows, roles such as ``:class:`Name``` become code, and tables of
-reStructuredText are kept as they are drawn.
+reStructuredText are kept as they are drawn. Of ``Annotated[type, ...]`` the type is shown.
 """
 
 from __future__ import annotations
@@ -30,10 +30,20 @@ def as_markdown(docstring: str) -> str:
     return _TABLE.sub(lambda table: f"```text\n{table[0]}\n```", text)
 
 
+def without_annotated(annotation: Any) -> Any:
+    """The type in ``Annotated[type, ...]``; any other annotation as it is."""
+    is_annotated = isinstance(annotation, griffe.ExprSubscript) and str(annotation.left) == "Annotated"
+    return annotation.slice.elements[0] if is_annotated else annotation
+
+
 class HouseDocstrings(griffe.Extension):
-    """Rewrites every docstring before it is parsed."""
+    """Rewrites every docstring before it is parsed, and annotations of fields."""
 
     def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Rewrite the docstring of one object."""
         if obj.docstring is not None:
             obj.docstring.value = as_markdown(obj.docstring.value)
+
+    def on_attribute_instance(self, *, attr: griffe.Attribute, **kwargs: Any) -> None:
+        """Show the type of one field."""
+        attr.annotation = without_annotated(attr.annotation)
