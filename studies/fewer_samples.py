@@ -31,17 +31,20 @@ def fewer_samples(
         rows.append([c, radii[j], ours.mean(), theirs.mean(), gain.value, gain.ci_low, gain.ci_high])
     write_csv(out / "fewer-samples.csv", HEADER, rows)
 
-    real = bounds_table(more).lower(measure="score", bound="cdf", radii=radii)
-    first = len(real)
-    error = np.abs(cdf[:first] - real).max()
-    ours_there, theirs_there = (sum(int((b[:first, j] > c).sum()) for c, j in pairs) for b in (dual, real))
+    drawn = bounds_table(more)
+    real, real_dual = (drawn.lower(measure="score", bound=bound, radii=radii) for bound in ("cdf", "dual"))
+    there = np.searchsorted(table.inputs.indices, drawn.inputs.indices)
+    error = np.abs(cdf[there] - real).max()
+    ours_there, theirs_there, both = (
+        sum(int((bound[:, j] > c).sum()) for c, j in pairs) for bound in (dual[there], real, real_dual)
+    )
     ahead, behind = (sum(1 for row in rows if sign * row[4] > 0) for sign in (1, -1))
     cells = [
         [f"c = {c:g}", *(_gain(row) for row in rows[at : at + len(radii)])]
         for c, at in zip(thresholds, range(0, len(rows), len(radii)), strict=True)
     ]
     header = ["", *(f"R = {radius:g}" for radius in radii)]
-    return f"""## {few:,} samples against {many:,}
+    return f"""## {few:,} samples against {many:,}, sigma {table.sigma:g}
 
 Fraction of images right and certified by the dual bound from {few:,} samples, minus that by the paper's CDF bound
 from {many:,}: same classifier, same {len(right)} images. Bold: the paired 95% interval over the images is above zero.
@@ -51,10 +54,10 @@ A blank: neither certifies an image.
 The dual bound is ahead at {ahead} of the {len(rows)} pairs, behind at {behind}.
 
 The CDF bound at {many:,} samples is projected: it is computed from the stored histogram with every count times
-{many / few:g}, which is what it gives where the larger sample is distributed as the smaller one. Of the first
-{"image" if first == 1 else f"{first} images"} {many:,} samples were really drawn: the projection is within {error:.4f}
-of the real bound at every radius, and of all {len(pairs)} pairs the dual bound from {few:,} samples certifies
-{ours_there}, the paper's from the real {many:,} samples {theirs_there}.
+{many / few:g}, which is what it gives where the larger sample is distributed as the smaller one. Of {len(there)} of
+the images {many:,} samples were really drawn: the projection is within {error:.4f} of the real bound at every radius.
+Of the {len(pairs) * len(there)} triples of a threshold, a radius and one of these images the dual bound from {few:,}
+samples certifies {ours_there}, the paper's from the real {many:,} {theirs_there}, the dual bound from those {both}.
 """
 
 

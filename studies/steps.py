@@ -2,6 +2,8 @@
 
 import csv
 import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,6 +24,13 @@ def smoothcert(*arguments: object) -> None:
     except SystemExit as end:
         if end.code:
             raise
+
+
+def in_a_process(*arguments: object) -> None:
+    """The same in a process of its own, beside which others may run."""
+    words = [str(argument) for argument in arguments]
+    print(f"$ smoothcert {shlex.join(words)}", flush=True)
+    subprocess.run([sys.executable, "-m", "smoothcert", *words], check=True)
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

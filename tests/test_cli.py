@@ -168,7 +168,10 @@ def test_a_whole_table_costs_alpha_by_the_number_of_statements(capsys, stored):
     assert at["input"] == pytest.approx({"dual": 0.001 / 6, "cdf": 0.001 / 2})
     assert at["dataset"] == pytest.approx({"dual": 0.001 / 30, "cdf": 0.001 / 10})
     assert run_cli("query", stored, *asked, "--joint", "dataset") == 0
-    assert "jointly for the data set (alpha a statement: dual 3.33e-05, cdf 0.0001)" in capsys.readouterr().out
+    assert (
+        "alpha 0.001 for all lines of a bound together about all inputs (each statement at dual 3.33e-05, cdf 0.0001)"
+        in capsys.readouterr().out
+    )
 
 
 def test_query_of_several_runs_names_each(capsys, stored):

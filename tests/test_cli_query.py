@@ -85,9 +85,8 @@ def test_alpha_is_split_over_all_that_is_said_of_an_input(capsys, stored, joint,
     whole = Certificate.from_samples(samples, alpha=answer["alpha_class_radius"])
     assert answer["class_radius"] == whole.class_radius
     text = ask(capsys, "query", stored, "--input", "a.png", *ASKED, "--joint", joint)
-    assert (
-        f"jointly for {'this input' if joint == 'input' else 'the data set'} (alpha a statement: class radius" in text
-    )
+    about = "each input" if joint == "input" else "all inputs"
+    assert f"together about {about} (each statement at class radius " in text
 
 
 def test_each_input_on_a_line_in_every_format(capsys, stored, tmp_path):

@@ -17,6 +17,7 @@ from smoothcert.backends.names import BACKENDS
 from smoothcert.cli import main
 from smoothcert.data.preprocess import INTERPOLATIONS
 from smoothcert.errors import InvalidArgumentError
+from smoothcert.outputs import OUTPUTS
 from smoothcert.runs import Run
 from smoothcert.sampling.classifier import PRECISIONS
 from smoothcert.spec import DataSpec, ExecutionSpec, ModelSpec, RunSpec, SamplingSpec
@@ -156,6 +157,31 @@ def test_what_is_wrong_with_a_file_is_one_sentence(capsys, tmp_path, name, text,
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--out", "run"], "certify needs --sigma"),
+        (["--model", "digits", "--out", "run"], "certify needs --sigma"),
+        (["--sigma", "0.25"], "certify needs --out"),
+        (["--sigma", "0.25", "--out", "run"], "model must be given: a name such as digits"),
+        (["--sigma", "0.25", "--model", "digits", "--out", "run"], "data must be given: a name such as cifar10"),
+        (["--sigma", "-1", "--out", "run"], "sigma must be a positive finite noise level"),
+        (["--sigma", "0.25", "--backend", "fast", "--out", "run"], 'invalid value "fast" for --backend'),
+        (["--sigma", "0.25", "--image-size", "3x", "--out", "run"], "image_size must be"),
+    ],
+)
+def test_what_is_wrong_on_the_command_line_is_one_sentence(capsys, tmp_path, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["certify", *words])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_repeated_from_its_config(tmp_path):
     digits = ["--model", "digits", "--data", "digits", "--limit", "3", "--sigma", "0.25", "--n", "60", "--n0", "10"]
     again = ["--config", str(tmp_path / "one" / "config.json")]
@@ -226,6 +252,7 @@ def test_choices_are_those_of_the_rooms_that_take_them():
     assert get_args(module.Backend) == BACKENDS
     assert set(get_args(module.Interpolation)) <= set(INTERPOLATIONS)  # newer versions of Pillow have more
     assert set(get_args(module.Precision)) == set(PRECISIONS)
+    assert get_args(module.Outputs) == OUTPUTS
 
 
 def test_every_option_is_described_and_named_once():

@@ -59,8 +59,13 @@ def test_the_cifar10_study_trains_certifies_and_writes_its_page(
 ) -> None:
     config = {
         "arch": "resnet8",
-        "noise": {s: {"epochs": 4, "n0": 50, "n": 200, "limit": 12} for s in ("0.25", "0.5")},
-        "paper": {"sigma": "0.25", "n0": 50, "n": 2000, "limit": 3},
+        "width": 16,
+        "training": {"epochs": 4},
+        "sigmas": ["0.25", "0.5"],
+        "image_of_row": 1,
+        "images": {"stride": 1, "limit": 12, "n0": 50, "n": 200},
+        "more": {"sigmas": ["0.25"], "stride": 4, "limit": 3, "n0": 50, "n": 2000},
+        "float": {"sigmas": ["0.25"]},
         "radii": [0.0, 0.25],
         "sweep_radii": [0.0, 0.25],
         "thresholds": [0.5, 0.7],
@@ -78,7 +83,7 @@ def test_the_cifar10_study_trains_certifies_and_writes_its_page(
     for name in page.split("](")[1:]:
         assert (tmp_path / "results" / name.partition(")")[0]).is_file()
     rows = (tmp_path / "results" / "certified-accuracy-0.25.csv").read_text().splitlines()
-    assert len(rows) == 1 + 2 * 3 * 2 * 2  # measures, bounds, thresholds, radii
+    assert len(rows) == 1 + 3 * 3 * 2 * 2  # measures, bounds, thresholds, radii
     certified = {tuple(row.split(",")[:4]): float(row.split(",")[4]) for row in rows[1:]}
     assert certified["score", "dual", "0.5", "0.0"] >= 0.75, "the stripes were not learned"
 
@@ -86,6 +91,39 @@ def test_the_cifar10_study_trains_certifies_and_writes_its_page(
     run("cifar10", *arguments, monkeypatch=monkeypatch)
     assert "smoothcert train" not in capsys.readouterr().out, "what is trained was trained again"
     assert (tmp_path / "results" / "README.md").read_text() == page
+
+
+def test_what_the_gpu_study_made_becomes_a_page_elsewhere(
+    studies: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {
+        "arch": "resnet8",
+        "width": 16,
+        "training": {"epochs": 1},
+        "sigmas": ["0.25"],
+        "image_of_row": 1,
+        "images": {"stride": 1, "limit": 4, "n0": 20, "n": 100},
+        "more": {"sigmas": [], "stride": 1, "limit": 1, "n0": 20, "n": 100},
+        "float": {"sigmas": []},
+        "radii": [0.0],
+        "sweep_radii": [0.0],
+        "thresholds": [0.5],
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    train, test = stripes(tmp_path / "train.parquet", 64, seed=1), stripes(tmp_path / "test.parquet", 8, seed=2)
+    common = (
+        *("--runs", tmp_path / "runs", "--config", tmp_path / "config.json"),
+        *("--train-data", f"parquet:{train}", "--test-data", f"parquet:{test}"),
+    )
+    run(
+        *("gpu", *common, "--device", "cpu", "--backend", "torch", "--precision", "float32"),
+        *("--at-once", 1, "--steps", "train,certify"),
+        monkeypatch=monkeypatch,
+    )
+    run("cifar10", *common, "--only", "page", "--out", tmp_path / "results", monkeypatch=monkeypatch)
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert "| 0.25 | resnet8, 16 channels | 1 |" in page
+    assert "torch, float32, cpu" in page
 
 
 def test_a_projection_to_more_samples_is_the_bound_of_the_repeated_histogram(studies: None, tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ def keep_freed_memory() -> bool:
     """Let this process keep the memory it frees, for its own next use; the command line does so.
 
     PyTorch on a CPU allocates every feature map anew. Large ones glibc gets from the system and gives back right
-    after, and the system clears every page again, a good part of the time of a forward pass (docs/performance.md).
-    Results do not change. The process keeps the memory of its peak until it ends, which is why the library
-    leaves it to its users to ask for this, once, at the start.
+    after, and the system clears every page again, a good part of the time of a forward pass (see
+    docs/explanation/costs.md). Results do not change. The process keeps the memory of its peak until it ends, which is
+    why the library leaves it to its users to ask for this, once, at the start.
 
     Returns:
         Whether that was possible: with glibc, the C library of most Linux systems.

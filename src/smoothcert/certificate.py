@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
+from zlib import crc32
 
 import numpy as np
 
 from smoothcert._check import check_alpha, check_price, check_radii
 from smoothcert.bounds import LeadCertificate, ScoreCertificate, TopVotes, deal_seed
-from smoothcert.errors import InvalidArgumentError
+from smoothcert.bounds.stated import DEFAULT_RADII, Radii, Thresholds, threshold_list
+from smoothcert.card import card, line, table_html, table_text
+from smoothcert.errors import InvalidArgumentError, MissingDependencyError
 from smoothcert.histogram import ScoreHistogram
-from smoothcert.samples import Samples, StageHistograms
+from smoothcert.samples import ByContent, Samples, StageHistograms
 from smoothcert.scores import LEAD, VOTE
-from smoothcert.typing import IntArray
+from smoothcert.typing import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True, eq=False)
-class Certificate:
+@dataclass(frozen=True, eq=False, repr=False)
+class Certificate(ByContent):
     """Certificates of one input: its class radius and the certified bounds of every measure that was sampled.
 
     Each statement holds with probability at least ``1 - alpha`` over the estimation samples and their deal to groups.
@@ -41,6 +47,10 @@ class Certificate:
             was not sampled.
         rivals: The classes that ``lead.pairs`` compare with.
         offset: L2 distance from the input to the point that was sampled around; every radius here has paid for it.
+        step: Step of the lattice that the noise was drawn on; None for noise in floating point.
+        price: Part of ``alpha`` that drawing the noise has cost.
+
+    Two certificates are equal where all of this is. A notebook shows one as a table with a plot.
     """
 
     prediction: int
@@ -56,6 +66,8 @@ class Certificate:
     lead: LeadCertificate | None = None
     rivals: tuple[int, ...] = ()
     offset: float = 0.0
+    step: float | None = None
+    price: float = 0.0
 
     @classmethod
     def from_samples(cls, samples: Samples, *, alpha: float, price: float | None = None) -> Certificate:
@@ -100,6 +112,8 @@ class Certificate:
             lead=LeadCertificate(pairs, rest[0] if rest else None) if pairs else None,
             rivals=samples.rivals,
             offset=samples.offset,
+            step=samples.step,
+            price=spent,
         )
 
     @property
@@ -122,60 +136,123 @@ class Certificate:
             return self.lead
         return self.vote if name == VOTE else self._stored(name)
 
-    def to_dict(
-        self,
-        radii: float | Sequence[float] = (0.0, 0.25, 0.5),
-        *,
-        thresholds: Sequence[float] = (),
-        bound: str = "dual",
-    ) -> dict[str, Any]:
-        """What is certified, in types that JSON has.
+    @property
+    def names(self) -> list[str]:
+        """What :meth:`measure` takes."""
+        return list(dict.fromkeys([*self.measures, VOTE, *([] if self.lead is None else [LEAD])]))
 
-        Each statement by itself, as everywhere: to claim all of them together, make the certificate at ``alpha``
-        divided by their number.
+    def to_dict(
+        self, radii: Radii = DEFAULT_RADII, thresholds: Thresholds = (), *, bound: str = "dual"
+    ) -> dict[str, Any]:
+        """What is certified, as numbers, strings and lists that any JSON writer takes.
+
+        Each number in ``lower``, ``upper`` and ``radius`` is a statement of its own at ``alpha``.
 
         Args:
-            radii: Radii of the lower and upper bounds, in input units.
-            thresholds: Values to give the certified radius of; it is None where every radius is certified.
-            bound: One of :data:`smoothcert.bounds.BOUNDS`.
+            radii: L2 radii in input units, one or a flat list.
+            thresholds: Values whose certified radius is wanted, of every measure; one, a flat list, or none.
+            bound: One of ``"dual"``, ``"cdf"``, ``"hoeffding"``, ``"clopper_pearson"``.
+
+        Returns:
+            ``prediction``, ``abstained``, ``class_radius``, ``sigma``, ``alpha``, ``price``, ``n0``, ``n``, ``step``,
+            ``offset``, ``votes`` and ``rivals`` as the attributes of these names; ``bound``, ``radii`` and
+            ``thresholds`` as asked; and ``measures``, for each of :attr:`names` a dictionary of its ``mean`` and
+            ``range``, ``lower`` and ``upper`` with a bound for each of ``radii``, and ``radius`` with one for each of
+            ``thresholds``, None where there is no limit to it because the threshold lies below the range.
 
         Raises:
-            InvalidArgumentError: If a radius, a threshold or the bound is outside its domain.
+            InvalidArgumentError: If a radius or threshold is outside its domain, or the bound is unknown.
         """
-        asked = check_radii(radii)
-
-        def measure(part: ScoreCertificate | LeadCertificate) -> dict[str, Any]:
-            found = {threshold: part.radius(threshold, bound) for threshold in thresholds}
-            return {
-                "mean": part.mean,
-                "lower": part.lower(asked, bound).tolist(),
-                "upper": part.upper(asked, bound).tolist(),
-                "radius": [found[threshold] if math.isfinite(found[threshold]) else None for threshold in thresholds],
-            }
-
-        names = [*self.measures, VOTE, *([] if self.lead is None else [LEAD])]
         return {
-            "prediction": self.prediction,
+            "prediction": int(self.prediction),
             "abstained": self.abstained,
             "class_radius": self.class_radius,
-            "sigma": self.sigma,
+            "sigma": float(self.sigma),
             "alpha": self.alpha,
+            "price": self.price,
             "n0": self.n0,
             "n": self.n,
-            "votes": self.votes.tolist(),
+            "step": self.step,
             "offset": self.offset,
-            "rivals": list(self.rivals),
+            "votes": self.votes.tolist(),
+            "rivals": [int(rival) for rival in self.rivals],
             "bound": bound,
-            "radii": asked.tolist(),
-            "thresholds": list(thresholds),
-            "measures": {name: measure(self.measure(name)) for name in dict.fromkeys(names)},
+            "radii": check_radii(radii).tolist(),
+            "thresholds": threshold_list(thresholds),
+            "measures": {name: self.measure(name).statements(radii, thresholds, bound=bound) for name in self.names},
         }
+
+    def plot(
+        self,
+        ax: Axes | Sequence[Axes] | None = None,
+        *,
+        measures: Sequence[str] | None = None,
+        bounds: Sequence[str] = ("dual",),
+        radii: FloatArray | None = None,
+    ) -> Figure:
+        """Draw what is certified over the radius: between the lower and the upper bound, a panel for each measure.
+
+        Args:
+            ax: Matplotlib axes to draw on, one for each panel; None for a new figure.
+            measures: Measures, a panel for each; None for all, or as many as there are axes.
+            bounds: Bounds, a colour for each.
+            radii: Radii in input units; None for 0 to 4 sigma.
+
+        Returns:
+            The figure, or that of the axes. A notebook shows it as the value of a cell.
+
+        Raises:
+            InvalidArgumentError: If there are more or fewer axes than panels, or an argument is outside its domain.
+            MissingDependencyError: If Matplotlib is not installed.
+        """
+        from smoothcert.report import certificate_figure
+
+        if measures is None and ax is not None:
+            measures = [name for name in (*self.measures, LEAD) if name in self.names][: np.size(np.asarray(ax))]
+        return certificate_figure(self, measures=measures, bounds=bounds, radii=radii, ax=ax)
+
+    def __repr__(self) -> str:
+        """One line, numbers rounded down."""
+        return f"<Certificate: {line(self)}>"
+
+    def _repr_html_(self) -> str:
+        """A table of the bounds at some radii, and where Matplotlib is installed a plot of the first measure."""
+        try:
+            from smoothcert.report import certificate_svg
+
+            # Told apart on a page, and the same each time the notebook is run.
+            drawn = certificate_svg(self, prefix=f"certificate-{crc32(f'{self} {self.votes.tolist()}'.encode()):08x}")
+        except MissingDependencyError:
+            drawn = ""
+        return card(self, drawn)
 
     def _stored(self, name: str) -> ScoreCertificate:
         if name not in self.measures:
-            known = [*self.measures, VOTE, *([] if self.lead is None else [LEAD])]
-            raise InvalidArgumentError(f"measure must be one of {', '.join(dict.fromkeys(known))}; got {name!r}")
+            raise InvalidArgumentError(f"measure must be one of {', '.join(self.names)}; got {name!r}")
         return self.measures[name]
+
+
+class Certificates(list[Certificate]):
+    """Certificates of several inputs: a list that is shown as a table."""
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Certificate: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Certificates: ...
+
+    def __getitem__(self, index: SupportsIndex | slice) -> Certificate | Certificates:
+        """One of them, or some of them."""
+        found = super().__getitem__(index)
+        return found if isinstance(found, Certificate) else Certificates(found)
+
+    def __repr__(self) -> str:
+        """A table, a line for each of the first inputs."""
+        return table_text(self)
+
+    def _repr_html_(self) -> str:
+        """The same as HTML."""
+        return table_html(self)
 
 
 def stages_of(samples: Samples, name: str) -> StageHistograms:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from smoothcert._check import check_count, check_radii, check_threshold
 from smoothcert.errors import InvalidArgumentError
@@ -98,7 +99,7 @@ def check_within(measure: str, threshold: float, lower: float, upper: float) -> 
         raise InvalidArgumentError(f"threshold must lie in [{lower:g}, {upper:g}) for the {measure}; got {threshold!r}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Decision:
     """The answer to a :class:`Question` about one input, and what it cost.
 
@@ -131,6 +132,18 @@ class Decision:
     def samples(self) -> int:
         """Number of samples used, pilot included."""
         return self.n0 + self.n
+
+    def to_dict(self) -> dict[str, Any]:
+        """Its fields by their names: text and numbers that any JSON writer takes."""
+        return asdict(self)
+
+    def __repr__(self) -> str:
+        """One line: the answer first."""
+        question = f"{self.measure}:{self.threshold}@{self.radius}"
+        return (
+            f"<Decision: {self.answer}, {question} of class {self.prediction}; alpha {self.alpha:g}, "
+            f"n {self.n0:,} + {self.n:,}>"
+        )
 
 
 def looks(max_n: int) -> Iterator[int]:

@@ -47,7 +47,7 @@ def write_file(path: Path, content: bytes | str) -> None:
     """
     try:
         make_folder(path.parent)
-        write_atomically(path, content.encode("utf-8", "surrogateescape") if isinstance(content, str) else content)
+        write_atomically(path, content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content)
     except OSError as error:
         why = "the disk is full" if _is_full(error) else _reason(error)
         raise RunError(f"cannot write {path}: {why}; nothing was changed") from error

@@ -1,12 +1,14 @@
-"""What a person sees while a run goes on: a bar on a terminal, lines elsewhere, or nothing."""
+"""What a person sees while a run goes on: a bar on a terminal, a line in a notebook, lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from itertools import pairwise
-from typing import TextIO
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
@@ -25,8 +27,8 @@ class Reporter:
         """Show one line about what is about to happen."""
 
     @contextmanager
-    def sampling(self, *, inputs: int, samples: int | None) -> Iterator[None]:
-        """Enclose the sampling of ``inputs`` inputs with ``samples`` samples altogether, None if nobody can know."""
+    def sampling(self, *, inputs: int | None, samples: int | None) -> Iterator[None]:
+        """Enclose the sampling of ``inputs`` inputs with ``samples`` samples altogether, None where nobody can know."""
         yield
 
     def advance(self, samples: int) -> None:
@@ -59,7 +61,7 @@ class LineReporter(Reporter):
             self._write(message)
 
     @contextmanager
-    def sampling(self, *, inputs: int, samples: int | None) -> Iterator[None]:
+    def sampling(self, *, inputs: int | None, samples: int | None) -> Iterator[None]:
         """Start counting."""
         self._inputs, self._left = inputs, samples
         self._done = self._drawn = 0
@@ -77,7 +79,7 @@ class LineReporter(Reporter):
             rate = self._drawn / (moment - self._start)
             left = self._seconds_left(moment - self._start)
             time_left = "unknown time" if left is None else duration(left)
-            self._write(f"{self._done} of {self._inputs} inputs, {rate:,.0f} samples/s, {time_left} left")
+            self._write(f"{counted(self._done, self._inputs)}, {rate:,.0f} samples/s, {time_left} left")
 
     def finish(self) -> None:
         """Count."""
@@ -91,12 +93,49 @@ class LineReporter(Reporter):
 
     def _seconds_left(self, elapsed: float) -> float | None:
         """From the samples left, or where their number is not known from the inputs."""
-        left, done = (self._inputs - self._done, self._done) if self._left is None else (self._left, self._drawn)
-        return elapsed * left / done if done else None
+        if self._left is None:
+            return elapsed * (self._inputs - self._done) / self._done if self._inputs and self._done else None
+        return elapsed * self._left / self._drawn if self._drawn else None
 
     def _write(self, line: str) -> None:
         self._stream.write(f"{one_line(line)}\n")
         self._stream.flush()
+
+
+class NotebookReporter(LineReporter):
+    """One line in the output of a notebook's cell, renewed in place.
+
+    Rich shows its bar in a notebook only where ipywidgets is installed and enabled; this needs neither.
+
+    Args:
+        every: Seconds between renewals.
+    """
+
+    def __init__(self, *, every: float = 0.5) -> None:
+        super().__init__(sys.stderr, every=every)
+        self._handle: Any = None
+
+    def note(self, message: str) -> None:
+        """Print the line, to stay."""
+        print(one_line(message))
+
+    @contextmanager
+    def sampling(self, *, inputs: int | None, samples: int | None) -> Iterator[None]:
+        """Start counting; in the end say what it took."""
+        self._handle = None
+        with super().sampling(inputs=inputs, samples=samples):
+            try:
+                yield
+            finally:
+                took = duration(time.monotonic() - self._start)
+                self._write(f"{counted(self._done, self._inputs)}, {self._drawn:,} samples in {took}")
+
+    def _write(self, line: str) -> None:
+        content = {"text/plain": one_line(line)}
+        if self._handle is None:
+            self._handle = import_module("IPython.display").display(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
 
 
 class BarReporter(Reporter):
@@ -115,10 +154,10 @@ class BarReporter(Reporter):
         self._console.print(one_line(message), markup=False, highlight=False)
 
     @contextmanager
-    def sampling(self, *, inputs: int, samples: int | None) -> Iterator[None]:
+    def sampling(self, *, inputs: int | None, samples: int | None) -> Iterator[None]:
         """Show the bar."""
         columns = (
-            TextColumn("{task.fields[done]} of {task.fields[inputs]} inputs"),
+            TextColumn("{task.fields[counted]}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             _RateColumn(),
@@ -128,7 +167,8 @@ class BarReporter(Reporter):
             self._bar = bar
             self._by_input = samples is None
             total = inputs if samples is None else samples
-            self._task = bar.add_task("", total=total, done=0, inputs=inputs, drawn=0, by_input=self._by_input)
+            self._inputs, self._done = inputs, 0
+            self._task = bar.add_task("", total=total, counted=counted(0, inputs), drawn=0, by_input=self._by_input)
             try:
                 yield
             finally:
@@ -143,8 +183,9 @@ class BarReporter(Reporter):
     def finish(self) -> None:
         """Count the input."""
         if self._bar is not None:
-            done = self._bar.tasks[0].fields["done"] + 1
-            self._bar.update(self._task, advance=1 if self._by_input else 0, done=done)
+            self._done += 1
+            shown = counted(self._done, self._inputs)
+            self._bar.update(self._task, advance=1 if self._by_input else 0, counted=shown)
 
     def skip(self, samples: int) -> None:
         """Count the input and take its samples off the total, so that they do not look drawn."""
@@ -165,12 +206,30 @@ class _RateColumn(TextColumn):
         return Text(f"{rate:,.0f} samples/s" if rate else "")
 
 
+def interactive_reporter() -> Reporter:
+    """What somebody watches: a bar on a terminal, a line in a notebook; nothing where nobody does."""
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        return NotebookReporter()
+    return BarReporter(console) if console.is_terminal else Reporter()
+
+
 def reporter_for(stream: TextIO, *, quiet: bool = False) -> Reporter:
     """A bar on a terminal, a line every ten seconds elsewhere, one a minute if quiet."""
     console = Console(file=stream)
     if quiet:
         return LineReporter(stream, every=60.0, notes=False)
     return BarReporter(console) if console.is_terminal else LineReporter(stream)
+
+
+def counted(done: int, inputs: int | None) -> str:
+    """How far it is.
+
+    Example:
+        >>> counted(1, 3), counted(1, None)
+        ('1 of 3 inputs', '1 inputs')
+    """
+    return f"{done} inputs" if inputs is None else f"{done} of {inputs} inputs"
 
 
 def duration(seconds: float) -> str:

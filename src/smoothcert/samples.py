@@ -2,14 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import IntArray
+
+
+class ByContent:
+    """Base of dataclasses that hold arrays: equal where all their fields are, and hashed by them."""
+
+    def _content(self) -> tuple[Hashable, ...]:
+        return tuple(_hashable(getattr(self, one.name)) for one in fields(self))  # type: ignore[arg-type]
+
+    def __eq__(self, other: object) -> bool:
+        """Equal if of one type, and every field is, arrays element by element."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return self._content() == other._content()
+
+    def __hash__(self) -> int:
+        """Hash of the contents."""
+        return hash((type(self), self._content()))
+
+
+def _hashable(value: Any) -> Hashable:
+    """What compares as a field does."""
+    if isinstance(value, np.ndarray):
+        return value.shape, tuple(value.ravel().tolist())
+    if isinstance(value, Mapping):
+        return frozenset(value.items())  # the order of measures says nothing
+    return value  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -25,8 +52,8 @@ class StageHistograms:
     sample: ScoreHistogram
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples(ByContent):
     """Everything sampled for one input.
 
     Args:
@@ -103,6 +130,14 @@ class Samples:
     def margin(self) -> StageHistograms:
         """Histograms of the margin."""
         return self.measure("margin")
+
+    def __repr__(self) -> str:
+        """One line: what was sampled, and how often."""
+        names = ", ".join([*self.measures, *(["lead"] if self.lead else [])])
+        return (
+            f"<Samples: class {self.prediction} of {self.num_classes}; {names}; sigma {self.sigma:g}, "
+            f"n {self.n0:,} + {self.n:,}, seed {self.seed}>"
+        )
 
     def measure(self, name: str) -> StageHistograms:
         """Histograms of the measure called ``name``."""

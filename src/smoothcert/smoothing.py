@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import repeat
-from operator import itemgetter
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +13,17 @@ import torch
 from torch import Tensor
 
 from smoothcert._check import check_alpha, check_count
-from smoothcert.certificate import Certificate
+from smoothcert.certificate import Certificate, Certificates
 from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Decision, Question
-from smoothcert.errors import InvalidArgumentError, SmoothcertError
 from smoothcert.histogram import DEFAULT_LEVELS
 from smoothcert.models.adapt import as_module, outputs_of
 from smoothcert.prediction import ABSTAIN
+from smoothcert.progress import Reporter, interactive_reporter
 from smoothcert.samples import Samples
-from smoothcert.sampling import Job, LatticeChoice, Sampler, warn_if_too_few
-from smoothcert.sampling.inputs import InputRange, as_tensor
+from smoothcert.sampling import ConfidenceWarning, Job, LatticeChoice, Sampler, warn_if_too_few
+from smoothcert.sampling.given import Given, run_each
+from smoothcert.sampling.inputs import InputRange
+from smoothcert.sampling.probe import probe
 from smoothcert.scores import DEFAULT_MEASURES, Measure
 from smoothcert.stopping import UntilDecided, UntilStable
 from smoothcert.typing import FloatArray, IntArray
@@ -29,7 +31,10 @@ from smoothcert.typing import FloatArray, IntArray
 __all__ = ["ABSTAIN", "SmoothedClassifier"]
 
 Result = TypeVar("Result")
-Inputs: TypeAlias = Tensor | npt.ArrayLike | Iterator[Tensor | npt.ArrayLike]
+Values: TypeAlias = Tensor | npt.ArrayLike
+"""One input or a batch of them: only its number of dimensions tells whether one result comes or a list."""
+OneByOne: TypeAlias = Iterator[Tensor | npt.ArrayLike]
+Inputs: TypeAlias = Values | OneByOne
 
 
 class SmoothedClassifier:
@@ -38,9 +43,9 @@ class SmoothedClassifier:
     The smoothed score of a class is the mean of the base classifier's score over ``x + N(0, sigma^2 I)``. It
     is a score, not a calibrated probability of being right.
 
-    Inputs are single, with ``input_ndim`` dimensions, a batch with one more in front, or an iterator over
+    Inputs are single, with ``input_ndim`` dimensions, a batch with one more in front, or an iterator over or a list of
     single ones; results come single or as a list accordingly. Several inputs share forward passes, yet each is
-    sampled with noise of its own, determined by ``seed`` and its content.
+    sampled with noise of its own, determined by ``seed`` and its content. No inputs give an empty list.
 
     Args:
         base_classifier: A module or function, of tensors or NumPy arrays, from a float32 batch ``(batch,
@@ -61,6 +66,8 @@ class SmoothedClassifier:
             of an estimator, and logits of all others.
         lattice: The step of the inputs, ``"auto"`` or ``None``; see below.
         measures: What is certified beside the class: ``"score"``, ``"margin"``, ``"lead"`` and measures of one's own.
+        allow_unstable: Go on although the base classifier scores an input by its company in the batch or keeps state;
+            certificates may then be wrong. It is tried on a few samples of the first input of each shape.
 
     Which noise: computers cannot draw Gaussian noise in floating point exactly, and an input that lies on a lattice
     does not need them to. An 8-bit image scaled to ``[0, 1]`` has the step ``1/255``, and ``"auto"`` sees that: its
@@ -100,8 +107,11 @@ class SmoothedClassifier:
         outputs: str | None = None,
         lattice: LatticeChoice = "auto",
         measures: Sequence[str | Measure] = DEFAULT_MEASURES,
+        allow_unstable: bool = False,
     ) -> None:
         self.input_ndim = check_count("input_ndim", input_ndim)
+        self.allow_unstable = allow_unstable
+        self._seen: set[tuple[int, ...]] = set()  # shapes of inputs for which the base classifier was probed
         module = as_module(base_classifier)
         self.sampler = Sampler(
             module,
@@ -127,6 +137,32 @@ class SmoothedClassifier:
         """Number of classes."""
         return self.sampler.num_classes
 
+    @overload
+    def certify(
+        self,
+        x: OneByOne,
+        *,
+        n0: int = 5_000,
+        n: int = 95_000,
+        alpha: float = 0.001,
+        seed: int = 0,
+        label: int | Iterable[int] | None = None,
+        progress: bool = False,
+    ) -> Certificates: ...
+
+    @overload
+    def certify(
+        self,
+        x: Values,
+        *,
+        n0: int = 5_000,
+        n: int = 95_000,
+        alpha: float = 0.001,
+        seed: int = 0,
+        label: int | Iterable[int] | None = None,
+        progress: bool = False,
+    ) -> Certificate | Certificates: ...
+
     def certify(
         self,
         x: Inputs,
@@ -136,7 +172,8 @@ class SmoothedClassifier:
         alpha: float = 0.001,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
-    ) -> Certificate | list[Certificate]:
+        progress: bool = False,
+    ) -> Certificate | Certificates:
         """Predict a class and certify its confidence within any radius.
 
         Args:
@@ -146,6 +183,7 @@ class SmoothedClassifier:
             alpha: Probability that a certificate is wrong, over the noise, in ``(0, 0.5]``.
             seed: Seed of the noise, a non-negative integer.
             label: The true class, or one for each input; only measures of it need it.
+            progress: Whether to show progress, where somebody watches: on a terminal or in a notebook.
 
         Returns:
             One certificate, or a list of them.
@@ -159,10 +197,47 @@ class SmoothedClassifier:
         """
         check_alpha(alpha)
         warn_if_too_few(n=n, alpha=alpha)
-        sampled = self.sample(x, n0=n0, n=n, seed=seed, label=label)
-        if isinstance(sampled, Samples):
-            return Certificate.from_samples(sampled, alpha=alpha)
-        return [Certificate.from_samples(samples, alpha=alpha) for samples in sampled]
+        sampling = self._sampling(n0=n0, n=n, seed=seed, label=label)
+
+        def job(one: Tensor) -> Job[Certificate]:
+            return Certificate.from_samples((yield from sampling(one)), alpha=alpha)
+
+        found = self._each(x, job, progress=progress, samples=n0 + n)
+        return Certificates(found) if isinstance(found, list) else found
+
+    @overload
+    def certify_until(
+        self,
+        x: OneByOne,
+        *,
+        radii: float | Sequence[float] | FloatArray,
+        tolerance: float,
+        measure: str = "score",
+        bound: str = "dual",
+        n0: int = 1_000,
+        first_n: int = 1_000,
+        max_n: int = 100_000,
+        alpha: float = 0.001,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> Certificates: ...
+
+    @overload
+    def certify_until(
+        self,
+        x: Values,
+        *,
+        radii: float | Sequence[float] | FloatArray,
+        tolerance: float,
+        measure: str = "score",
+        bound: str = "dual",
+        n0: int = 1_000,
+        first_n: int = 1_000,
+        max_n: int = 100_000,
+        alpha: float = 0.001,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> Certificate | Certificates: ...
 
     def certify_until(
         self,
@@ -177,7 +252,8 @@ class SmoothedClassifier:
         max_n: int = 100_000,
         alpha: float = 0.001,
         seed: int = 0,
-    ) -> Certificate | list[Certificate]:
+        progress: bool = False,
+    ) -> Certificate | Certificates:
         """Certify with as many samples as it takes until more would hardly change the bounds.
 
         Estimation samples double from ``first_n``, earlier ones kept, and the bounds at ``radii`` are computed at each
@@ -201,6 +277,7 @@ class SmoothedClassifier:
             max_n: Largest number of estimation samples.
             alpha: Probability that a statement is wrong, over the noise, in ``(0, 0.5]``.
             seed: Seed of the noise, a non-negative integer.
+            progress: As for :meth:`certify`.
 
         Returns:
             One certificate or a list of them; ``n`` is the number of samples used, ``alpha`` is divided by the looks.
@@ -211,7 +288,38 @@ class SmoothedClassifier:
         """
         sizes = {"n0": n0, "first_n": first_n, "max_n": max_n}
         until = UntilStable(radii=radii, tolerance=tolerance, measure=measure, bound=bound, alpha=alpha, **sizes)
-        return self._each(x, lambda one: until.job(self.sampler, one, seed=seed))
+        found = self._each(x, lambda one: until.job(self.sampler, one, seed=seed), progress=progress)
+        return Certificates(found) if isinstance(found, list) else found
+
+    @overload
+    def decide(
+        self,
+        x: OneByOne,
+        *,
+        threshold: float,
+        radius: float,
+        measure: str = "score",
+        alpha: float = 0.001,
+        n0: int = DEFAULT_N0,
+        max_n: int = DEFAULT_MAX_N,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> list[Decision]: ...
+
+    @overload
+    def decide(
+        self,
+        x: Values,
+        *,
+        threshold: float,
+        radius: float,
+        measure: str = "score",
+        alpha: float = 0.001,
+        n0: int = DEFAULT_N0,
+        max_n: int = DEFAULT_MAX_N,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> Decision | list[Decision]: ...
 
     def decide(
         self,
@@ -224,6 +332,7 @@ class SmoothedClassifier:
         n0: int = DEFAULT_N0,
         max_n: int = DEFAULT_MAX_N,
         seed: int = 0,
+        progress: bool = False,
     ) -> Decision | list[Decision]:
         """Answer one question with as few samples as it takes: does the value stay above a threshold within a radius?
 
@@ -243,6 +352,7 @@ class SmoothedClassifier:
             n0: Number of pilot samples; they select the class and shape the first bets.
             max_n: Largest number of estimation samples.
             seed: Seed of the noise, a non-negative integer.
+            progress: As for :meth:`certify`.
 
         Returns:
             One decision, or a list of them.
@@ -252,9 +362,27 @@ class SmoothedClassifier:
             ModelError: If the base classifier fails or returns something that is not class scores.
         """
         until = UntilDecided(question=Question(measure, threshold, radius), n0=n0, max_n=max_n, alpha=alpha)
-        return self._each(x, lambda one: until.answer(self.sampler, one, seed=seed))
+        return self._each(x, lambda one: until.answer(self.sampler, one, seed=seed), progress=progress)
 
-    def predict(self, x: Inputs, *, n: int = 1_000, alpha: float = 0.001, seed: int = 0) -> int | IntArray:
+    @overload
+    def predict(
+        self, x: OneByOne, *, n: int = 1_000, alpha: float = 0.001, seed: int = 0, progress: bool = False
+    ) -> IntArray: ...
+
+    @overload
+    def predict(
+        self, x: Values, *, n: int = 1_000, alpha: float = 0.001, seed: int = 0, progress: bool = False
+    ) -> int | IntArray: ...
+
+    def predict(
+        self,
+        x: Inputs,
+        *,
+        n: int = 1_000,
+        alpha: float = 0.001,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> int | IntArray:
         """Class the smoothed classifier votes for most often, or :data:`ABSTAIN`.
 
         With probability at least ``1 - alpha`` over the samples, a class that is returned is the one that
@@ -265,6 +393,7 @@ class SmoothedClassifier:
             n: Number of samples.
             alpha: Probability that a returned class is wrong, over the sampling noise, in ``(0, 0.5]``.
             seed: Seed of the noise, a non-negative integer.
+            progress: As for :meth:`certify`.
 
         Returns:
             A class, or an array of them, shape ``(batch,)``.
@@ -278,8 +407,34 @@ class SmoothedClassifier:
             Fithian (2019).
         """
         check_alpha(alpha)
-        labels = self._each(x, lambda one: self.sampler.predicting(one, n=n, alpha=alpha, seed=seed))
+        labels = self._each(
+            x, lambda one: self.sampler.predicting(one, n=n, alpha=alpha, seed=seed), progress=progress, samples=n
+        )
         return np.array(labels, dtype=np.int64) if isinstance(labels, list) else labels
+
+    @overload
+    def sample(
+        self,
+        x: OneByOne,
+        *,
+        n0: int = 5_000,
+        n: int = 95_000,
+        seed: int = 0,
+        label: int | Iterable[int] | None = None,
+        progress: bool = False,
+    ) -> list[Samples]: ...
+
+    @overload
+    def sample(
+        self,
+        x: Values,
+        *,
+        n0: int = 5_000,
+        n: int = 95_000,
+        seed: int = 0,
+        label: int | Iterable[int] | None = None,
+        progress: bool = False,
+    ) -> Samples | list[Samples]: ...
 
     def sample(
         self,
@@ -289,38 +444,38 @@ class SmoothedClassifier:
         n: int = 95_000,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
+        progress: bool = False,
     ) -> Samples | list[Samples]:
         """What :meth:`certify` computes its certificates from, to be kept and asked later; the same arguments.
 
         Returns:
             Samples of one input, or a list of them.
         """
+        job = self._sampling(n0=n0, n=n, seed=seed, label=label)
+        return self._each(x, job, progress=progress, samples=n0 + n)
+
+    def _sampling(
+        self, *, n0: int, n: int, seed: int, label: int | Iterable[int] | None
+    ) -> Callable[[Tensor], Job[Samples]]:
+        """The job on one input after the other, each with its label."""
+        sizes = {"n0": check_count("n0", n0), "n": check_count("n", n)}
         labels = repeat(label) if label is None or isinstance(label, (int, np.integer)) else map(int, label)
-        return self._each(x, lambda one: self.sampler.sampling(one, n0=n0, n=n, seed=seed, label=next(labels, None)))
+        return lambda one: self.sampler.sampling(one, **sizes, seed=seed, label=next(labels, None))
 
-    def _each(self, x: Inputs, job: Callable[[Tensor], Job[Result]]) -> Result | list[Result]:
-        """Run a job on a single input, or on several together, with the position of an input in any error."""
-        if isinstance(x, Iterator):
-            return self._together((as_tensor(one) for one in x), job)
-        inputs = as_tensor(x)
-        if inputs.ndim == self.input_ndim:
-            [(_, result)] = self.sampler.run([job(inputs)])
-            return result
-        if inputs.ndim != self.input_ndim + 1:
-            raise InvalidArgumentError(
-                f"x must have {self.input_ndim} dimensions, or {self.input_ndim + 1} for a batch; got shape "
-                f"{tuple(inputs.shape)}. For inputs of other dimensions set input_ndim"
-            )
-        return self._together(inputs, job)
+    def _each(
+        self, x: Inputs, job: Callable[[Tensor], Job[Result]], *, progress: bool, samples: int | None = None
+    ) -> Result | list[Result]:
+        """Run a job on one input or several; ``samples`` is what one takes, None where that is open."""
+        reporter = interactive_reporter() if progress else Reporter()
+        given = Given.of(x, ndim=self.input_ndim)
+        return run_each(self.sampler, given, lambda one: self._probing(one, job), reporter=reporter, samples=samples)
 
-    def _together(self, inputs: Iterable[Tensor], job: Callable[[Tensor], Job[Result]]) -> list[Result]:
-        jobs = (_naming_position(position, job(one)) for position, one in enumerate(inputs))
-        return [result for _, result in sorted(self.sampler.run(jobs), key=itemgetter(0))]
-
-
-def _naming_position(position: int, job: Job[Result]) -> Job[Result]:
-    """The same job, its errors with the position of its input."""
-    try:
-        return (yield from job)
-    except SmoothcertError as error:
-        raise type(error)(f"input {position} of the batch: {error}") from error
+    def _probing(self, x: Tensor, job: Callable[[Tensor], Job[Result]]) -> Job[Result]:
+        """The same job, behind a look at the base classifier where inputs of this shape are new."""
+        if not self.allow_unstable and tuple(x.shape) not in self._seen:
+            found = probe(self.sampler.classifier, self.sampler.noisy(x, seed=0).copies("predict", 0, 4))
+            found.require_stable()
+            for note in found.notes():
+                warnings.warn(note, ConfidenceWarning, stacklevel=2)
+            self._seen.add(tuple(x.shape))
+        return (yield from job(x))

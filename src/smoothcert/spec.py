@@ -23,6 +23,7 @@ from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
 from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.scores import DEFAULT_MEASURES
 
 Outputs = Literal["logits", "probabilities", "logit", "labels"]
 Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
@@ -38,11 +39,13 @@ PANELS = {
 """Headings of ``--help``, below which the options of each part stand without its name."""
 
 DEFAULT_N, DEFAULT_PILOT = 95_000, 5_000
-DEFAULT_MEASURES = ("score", "margin", "lead")
 
 
 def _tuple(value: object) -> object:
     return tuple(value) if isinstance(value, list) else value
+
+
+_SIZE = "a side in pixels, at least 1, or height and width such as 224x160"
 
 
 def _size(value: object) -> object:
@@ -80,7 +83,10 @@ def _are_names(names: tuple[str, ...]) -> bool:
 
 
 def _cli_size(_: object, tokens: Any) -> Any:
-    return _size(tokens[0].value)
+    found = _size(tokens[0].value)
+    if isinstance(found, str):
+        raise InvalidArgumentError(f"image_size must be {_SIZE}; got {found!r}")
+    return found
 
 
 def _cli_names(_: object, tokens: Any) -> tuple[str, ...]:
@@ -145,7 +151,7 @@ class DataSpec(Checked):
     image_size: Annotated[
         int | tuple[int, int] | None,
         Parameter(converter=_cli_size, n_tokens=1, accepts_keys=False, negative=()),
-        Domain("a side in pixels, at least 1, or height and width", read=_size, accepts=_is_size),
+        Domain(_SIZE, read=_size, accepts=_is_size),
     ] = None
     resize: Count | None = None
     interpolation: Interpolation | None = None

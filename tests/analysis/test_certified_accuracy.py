@@ -303,6 +303,21 @@ def test_every_stored_measure_and_the_lead_can_be_asked(more):
     )
 
 
+def test_votes_are_a_measure_where_they_were_asked_for(more):
+    spec = more.config.spec.vary(measure=("score", "vote"))
+    run = SyntheticRun(replace(more.config, spec=spec), more.rows)
+    table = bounds_table(run)
+    assert "vote" in table.answers.measures
+    assert "vote" not in bounds_table(more).answers.measures
+    own = [Certificate.from_samples(record.samples, alpha=0.001).vote for record in more.records()]
+    for bound in ("dual", "clopper_pearson"):
+        asked = {"measure": "vote", "bound": bound}
+        assert np.allclose(table.lower(radii=[0.0, 0.2], **asked), [c.lower([0.0, 0.2], bound=bound) for c in own])
+        assert np.allclose(table.upper(radii=[0.2], **asked), [c.upper([0.2], bound=bound) for c in own])
+        assert np.allclose(table.radius(threshold=0.5, **asked), [c.radius(0.5, bound=bound) for c in own])
+    assert table.smoothed("vote").tolist() == [c.mean for c in own]
+
+
 def test_the_lead_is_never_below_the_margin_by_much(more):
     table = bounds_table(more)
     lead, margin = (table.lower(measure=measure, bound="dual", radii=[0.0, 0.25]) for measure in ("lead", "margin"))

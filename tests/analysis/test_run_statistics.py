@@ -30,7 +30,9 @@ def test_summary_counts(run):
     assert found.abstention.count == sum(c.abstained for c in certificates) > 0
     assert found.mean_class_radius.value == pytest.approx(np.mean([c.class_radius for c in certificates]))
     assert found.median_class_radius.value == pytest.approx(np.median([c.class_radius for c in certificates]))
-    assert found.mean_score.ci_low < found.mean_score.value < found.mean_score.ci_high
+    for measure in ("score", "margin"):
+        mean = found.means[measure]
+        assert mean.ci_low < mean.value < mean.ci_high
     assert (found.n0, found.n, found.seconds) == (100, 1_000, 40.0)
     assert found.samples_per_second == 80 * 1_100 / 40.0
 
@@ -42,7 +44,7 @@ def test_summary_without_labels_has_no_accuracy():
 
 def test_summary_of_one_input_has_no_bootstrap_interval():
     found = summary(synthetic_run([(20.0, 1.0)]))
-    assert (found.mean_score.ci_low, found.mean_score.ci_high) == (None, None)
+    assert (found.means["score"].ci_low, found.means["score"].ci_high) == (None, None)
     assert found.accuracy.ci_low == pytest.approx(0.025)  # of 1 of 1
 
 

@@ -9,13 +9,15 @@ import torch
 from torch import nn
 
 from runs.synthetic import ArraySource
+from smoothcert import SmoothedClassifier, smoothing
 from smoothcert.certify import RunSpec, certify_run
-from smoothcert.certify import probe as probing
-from smoothcert.certify.probe import Watch, probe
 from smoothcert.data import Dataset
 from smoothcert.errors import ModelError
 from smoothcert.runs import Run
+from smoothcert.sampling import ConfidenceWarning
+from smoothcert.sampling import probe as probing
 from smoothcert.sampling.classifier import BaseClassifier
+from smoothcert.sampling.probe import Watch, probe
 
 from .test_engine import Listening
 from .tiny_model import Brightness, tiny_model
@@ -212,7 +214,7 @@ def test_a_size_that_fails_is_said():
 
 def test_a_dependent_classifier_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(
-        ModelError, match=r"by its company: .* must score every input by itself, .* --allow-unstable goes on"
+        ModelError, match=r"by its company: .* must score every input by itself, .* --allow-unstable .* goes on"
     ):
         certify_run(SPEC, out=tmp_path / "run", model=tiny_model(FirstRow()), data=Dataset(ArraySource()))
     assert not (tmp_path / "run").exists()
@@ -305,3 +307,29 @@ def test_an_exception_in_mid_run_is_one_line_that_names_the_input(tmp_path, kind
     with pytest.raises(ModelError, match=rf"input \d+ \(array \d+\): the base classifier failed .*{kind.__name__}"):
         certify_run(spec, out=tmp_path, model=tiny_model(Failing(kind)), data=Dataset(ArraySource()))
     assert len(Run.open(tmp_path)) < 12
+
+
+@pytest.mark.parametrize("name", DEPENDENT)
+def test_the_python_interface_refuses_it_too(name):
+    g = SmoothedClassifier(DEPENDENT[name], sigma=0.25, num_classes=3, device="cpu")
+    for x in (BATCH[1].clamp(0.0, 1.0), BATCH.clamp(0.0, 1.0), iter([BATCH[2].clamp(0.0, 1.0)])):
+        with pytest.raises(ModelError, match=r"by its company|keeps state"):
+            g.certify(x, n0=10, n=200)
+    on_request = SmoothedClassifier(DEPENDENT[name], sigma=0.25, num_classes=3, allow_unstable=True)
+    assert on_request.certify(BATCH[1].clamp(0.0, 1.0), n0=10, n=200).n == 200
+
+
+def test_the_python_interface_looks_once_per_shape(monkeypatch):
+    looks = []
+    real = smoothing.probe
+    monkeypatch.setattr(smoothing, "probe", lambda *of: looks.append(tuple(of[1].shape)) or real(*of))
+    g = SmoothedClassifier(Brightness(), sigma=0.25, num_classes=3)
+    for side in (4, 4, 6):
+        g.decide(torch.rand(3, 1, side, side), threshold=0.5, radius=0.1)
+    assert looks == [(4, 1, 4, 4), (4, 1, 6, 6)]
+
+
+def test_the_python_interface_warns_of_random_classifiers():
+    g = SmoothedClassifier(spread(HeldDropout(0.3)), sigma=0.25, num_classes=3)
+    with pytest.warns(ConfidenceWarning, match="the base classifier is random"):
+        g.predict(torch.rand(1, 4, 4))

@@ -2,12 +2,22 @@ from __future__ import annotations
 
 import io
 import re
+import sys
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from smoothcert import progress
-from smoothcert.progress import BarReporter, LineReporter, duration, reporter_for
+from smoothcert.progress import (
+    BarReporter,
+    LineReporter,
+    NotebookReporter,
+    Reporter,
+    duration,
+    interactive_reporter,
+    reporter_for,
+)
 
 
 @pytest.fixture
@@ -75,3 +85,64 @@ def test_streams_get_what_suits_them():
 )
 def test_durations_are_for_people(seconds, text):
     assert duration(seconds) == text
+
+
+def test_nobody_knows_how_many_inputs_an_iterator_has(clock):
+    stream = io.StringIO()
+    reporter = LineReporter(stream, every=1.0)
+    with reporter.sampling(inputs=None, samples=None):
+        clock[0] += 2.0
+        reporter.finish()
+        reporter.advance(600)
+    assert stream.getvalue() == "1 inputs, 300 samples/s, unknown time left\n"
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    bar = BarReporter(console)
+    with bar.sampling(inputs=None, samples=None):
+        bar.advance(500)
+        bar.finish()
+        bar.finish()
+    text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", console.file.getvalue())
+    assert "2 inputs" in text
+    assert "of None" not in text
+
+
+class Shown:
+    """What a notebook shows, each output with the contents it has had."""
+
+    def __init__(self):
+        self.outputs = []
+
+    def display(self, content, *, raw, display_id):
+        assert (raw, display_id) == (True, True)
+        self.outputs.append([content["text/plain"]])
+        update = self.outputs[-1].append
+        return SimpleNamespace(update=lambda new, raw: update(new["text/plain"]))
+
+
+def test_a_notebook_shows_one_line_that_is_renewed(clock, monkeypatch, capsys):
+    shown = Shown()
+    monkeypatch.setitem(sys.modules, "IPython.display", shown)
+    reporter = NotebookReporter(every=0.5)
+    reporter.note("hello")
+    for _ in range(2):
+        with reporter.sampling(inputs=2, samples=2_000):
+            for _ in range(2):
+                clock[0] += 1.0
+                reporter.advance(1_000)
+                reporter.finish()
+    lines = [
+        "0 of 2 inputs, 1,000 samples/s, 1 s left",
+        "1 of 2 inputs, 1,000 samples/s, 0 s left",
+        "2 of 2 inputs, 2,000 samples in 2 s",
+    ]
+    assert shown.outputs == [lines, lines]  # one output for each sampling
+    assert capsys.readouterr().out == "hello\n"
+
+
+@pytest.mark.parametrize(
+    ("terminal", "notebook", "kind"),
+    [(True, False, BarReporter), (False, True, NotebookReporter), (False, False, Reporter)],
+)
+def test_progress_is_shown_where_somebody_watches(monkeypatch, terminal, notebook, kind):
+    monkeypatch.setattr(progress, "Console", lambda **_: SimpleNamespace(is_terminal=terminal, is_jupyter=notebook))
+    assert type(interactive_reporter()) is kind

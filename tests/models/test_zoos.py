@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import numpy as np
 import pytest
@@ -344,6 +345,7 @@ def test_hugging_face_heads_of_several_labels_pass_through_no_softmax(hf_folder)
     network.save_pretrained(folder)
     model = resolve_model(f"hf:{folder}")
     assert model.settle_outputs(None) == "labels"
+    assert "multi-label head" in model.notes[0]
     with pytest.raises(ModelError, match=r"one logit per label.*not logits of a softmax; .*--outputs labels"):
         model.settle_outputs("logits")
     network.config.problem_type = "regression"
@@ -412,3 +414,14 @@ def test_other_images_than_a_network_takes_name_the_flag(torchvision):
     module = as_module(OfPixels(transformers.ViTForImageClassification(config)))
     with pytest.raises(ModelError, match="but of 32x32: --image-size 32"):
         module.eval()(torch.zeros(2, 3, 12, 12))
+
+
+def test_torchvision_densenet_takes_the_names_of_its_published_files(torchvision, tmp_path):
+    network = torchvision.models.densenet121(weights=None, num_classes=3).eval()
+    published = {
+        re.sub(r"(norm|conv)([12])\.", r"\1.\2.", key) if "denselayer" in key else key: value
+        for key, value in network.state_dict().items()
+    }
+    torch.save(published, tmp_path / "w.pth")
+    model = resolve_model("torchvision:densenet121", weights=tmp_path / "w.pth")
+    assert all(a.equal(b) for a, b in zip(model.module[1].parameters(), network.parameters(), strict=True))

@@ -139,6 +139,15 @@ def test_runs_in_one_figure_are_few_and_have_names(tables):
             FIGURES["threshold"]([tables["mixed"]] * 2, names=names)
 
 
+def test_names_are_no_formulas(tables, tmp_path):
+    names = [r"cost $\\frac{1}$", "a_b^c $x"]
+    for figure in FIGURES:
+        drawn = FIGURES[figure]([tables["mixed"]] * 2, names=names)
+        save_figure(drawn, tmp_path / "figure.svg")
+    texts = [text.get_text() for text in FIGURES["radius"]([tables["mixed"]] * 2, names=names).legends[0].get_texts()]
+    assert r"cost \$\\frac{1}\$" in texts
+
+
 def test_a_notebook_shows_a_figure(tables):
     assert FIGURES["calibration"](tables["mixed"])._repr_png_().startswith(b"\x89PNG")
 

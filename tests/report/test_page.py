@@ -189,7 +189,7 @@ def test_untrusted_names_stay_text(tmp_path):
 )
 def test_poor_runs_still_give_a_page(run, tmp_path):
     text = Page(
-        write_report([run], tmp_path / "r.html", bounds=["cdf"], radii=[0.0], measures=["margin"]).read_text()
+        write_report(run, tmp_path / "r.html", bounds=["cdf"], radii=[0.0], measures=["margin"]).read_text()
     ).text
     assert "nan" not in text.lower().split()
     assert "What is not guaranteed" in text
@@ -241,6 +241,7 @@ def test_exact_noise_is_named_with_its_step(run, tmp_path):
     assert "noise exact, on the lattice of step 1/255" in text
     assert "Floating point." not in text
     assert "changed inputs on that lattice" in text
+    assert "1e-06 at most, is paid for out of alpha" in text
 
 
 def test_the_page_says_what_is_true_of_all_such_inputs(run, page):

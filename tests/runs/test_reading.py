@@ -8,7 +8,8 @@ import pytest
 from smoothcert.errors import RunError
 from smoothcert.runs import Run, RunStore
 from smoothcert.runs import parts as parts_module
-from smoothcert.runs.parts import Parts
+from smoothcert.runs.parts import Parts, encode_part
+from smoothcert.runs.records import to_table
 
 from .synthetic import CONFIG, make_record, same
 
@@ -112,3 +113,23 @@ def test_a_run_that_goes_on_always_reads_as_a_whole(tmp_path):
     assert not problems
     assert len(set(seen)) > 3  # it did read while writing
     assert len(Run.open(tmp_path)) == total
+
+
+def test_a_part_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkeypatch):
+    """Set aside and sampled again under the same name, with fewer inputs in between."""
+    with RunStore(tmp_path, CONFIG, merge_every=4) as store:
+        for index in range(4):
+            store.append(make_record(index))
+    path = next((tmp_path / "parts").iterdir())
+    other = encode_part(to_table([make_record(0), make_record(3)]), CONFIG)
+    real, calls = parts_module.read_file, []
+
+    def read_file(path):
+        calls.append(path)
+        if len(calls) == 2:  # after the folder was listed
+            path.write_bytes(other)
+        return real(path)
+
+    monkeypatch.setattr(parts_module, "read_file", read_file)
+    assert [r.index for r in Run.open(tmp_path).records()] == [0, 3]
+    assert path.exists()

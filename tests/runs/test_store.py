@@ -212,6 +212,15 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path, monkeypatch):
         RunStore(tmp_path / "run", CONFIG)
 
 
+def test_ids_that_are_not_utf8_are_stored_as_people_see_them(tmp_path):
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    with RunStore(tmp_path, CONFIG) as store:
+        store.append(replace(make_record(0), id=name))
+        store.append(replace(make_record(6), error=f"{name} cannot be read"))
+    found = Run.open(tmp_path).records()
+    assert (found[0].id, found[1].error) == (r"caf\udce9.png", r"caf\udce9.png cannot be read")
+
+
 def odd_names():
     return [
         "run-14:30",

@@ -51,20 +51,20 @@ def soak(folder: Path, *, seconds: float, seed: int, at_least: int = 1, with_com
         strangers.Strangers(rooms[3], random.Random(seed)),
     )
     attacks: list[tuple[float, str, Callable[[Outcome], None]]] = [
-        (8.0, stored.FLIPPED, lying.flip),
+        (6.0, stored.FLIPPED, lying.flip),
         (2.0, stored.CORRUPTED, lying.corrupt),
-        (1.5, disks.FAILS, disk.fails),
-        (1.5, disks.FULL, disk.full),
+        (1.0, disks.FAILS, disk.fails),
+        (1.0, disks.FULL, disk.full),
         (0.5, strangers.TRUSTED, strange.open),
     ]
     if with_commands:
         killed = kills.Kills(rooms[2], random.Random(seed))
         attacks += [
-            (1.5, kills.WRITER, killed.writer),
-            (1.5, kills.MERGER, killed.merge),
-            (2.0, kills.CERTIFY, killed.certify),
-            (1.0, kills.QUERY, killed.query),
-            (1.0, kills.REPORT, killed.report),
+            (3.0, kills.WRITER, killed.writer),
+            (3.0, kills.MERGER, killed.merge),
+            (3.0, kills.CERTIFY, killed.certify),
+            (1.5, kills.QUERY, killed.query),
+            (1.5, kills.REPORT, killed.report),
         ]
     outcomes = [Outcome(name) for _, name, _ in attacks]
     spent = [0.0] * len(attacks)

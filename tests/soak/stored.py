@@ -35,7 +35,7 @@ class Bytes:
         path = self._chance.choices(self._files, self._sizes)[0]
         content = path.read_bytes()
         flip_bit(path, self._chance)
-        self._judge(outcome, self._run, {path.name}, f"{path.name}", at_most=4)
+        self._judge(outcome, self._run, {path.name}, f"{path.name}", at_most=2)
         path.write_bytes(content)
 
     def corrupt(self, outcome: Outcome) -> None:

@@ -39,8 +39,8 @@ def bootstrap_estimate(
 ) -> Estimate | None:
     """A statistic and its 95% bootstrap interval, resampling inputs with replacement.
 
-    Approximate, unlike everything that carries ``alpha``: the interval reaches its level as the number of inputs
-    grows.
+    Approximate, unlike everything that carries ``alpha``: the interval covers as often as it says only for many
+    inputs. SciPy's ``bootstrap`` does the same, but gives up where one resample leaves the statistic undefined.
 
     Args:
         statistic: From the indices of the inputs, shape ``(inputs,)`` with repeats, to the statistic; NaN where it is

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from smoothcert._check import check_alpha, check_count, check_radii
+from smoothcert._check import check_alpha, check_count, check_price, check_radii
 from smoothcert.bounds.cdf import DEFAULT_THRESHOLDS, cdf_lower
 from smoothcert.errors import DataError
 from smoothcert.typing import FloatArray
@@ -89,7 +89,7 @@ def threshold_placement(
         Kumar et al. (2020), Section 4.1, https://arxiv.org/abs/2009.08061.
     """
     distances = check_radii(radii)
-    level = check_alpha(run.config.alpha if alpha is None else alpha)
+    failure = check_alpha(run.config.alpha if alpha is None else alpha)
     counts = [check_count("thresholds", count) for count in thresholds]
     kinds = [(ALL, DEFAULT_THRESHOLDS), *((placement, count) for placement in PLACEMENTS for count in counts)]
     found = []
@@ -97,8 +97,9 @@ def threshold_placement(
         if record.samples is None:
             continue
         sample = record.samples.measure(measure).sample
-        r = distances / record.samples.sigma
-        found.append([cdf_lower(sample, r=r, alpha=level, placement=p, thresholds=m) for p, m in kinds])
+        r = (distances + record.samples.offset) / record.samples.sigma
+        left = failure - check_price(record.samples.price, alpha=failure)
+        found.append([cdf_lower(sample, r=r, alpha=left, placement=p, thresholds=m) for p, m in kinds])
     if not found:
         raise DataError("the run holds no certified input yet, so there is no bound to compare")
     lower = np.array(found)  # (inputs, kinds, radii)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 CHUNK = 256
 """Inputs held in memory at once: a part of a finished run."""
 STAGES = ("pilot", "sample")
+VOTE = "vote"
+_VOTES = {"pilot": "pilot_votes", "sample": "votes"}
 
 
 class RunLike(Protocol):
@@ -96,7 +98,10 @@ def _tables(
     run: RunLike, measure: str, *, indices: IntArray, stages: Sequence[str], more: Sequence[str] = ()
 ) -> Iterator[pa.Table]:
     """Rows of at most ``CHUNK`` inputs at a time, on one grid."""
-    columns = [f"{measure}_{stage}_{side}" for stage in stages for side in ("cells", "counts")]
+    if measure == VOTE:
+        columns = ["prediction", *(f"{_VOTES[stage]}_{side}" for stage in stages for side in ("classes", "counts"))]
+    else:
+        columns = [f"{measure}_{stage}_{side}" for stage in stages for side in ("cells", "counts")]
     every = run.tables(["index", "levels", *more, *columns])
     for table in in_chunks((_rows(table, indices) for table in every), CHUNK):
         levels = np.unique(table["levels"])
@@ -111,6 +116,8 @@ def _rows(table: pa.Table, indices: IntArray) -> pa.Table:
 
 
 def _stack(table: pa.Table, measure: str, stage: str, ends: tuple[float, float]) -> HistogramStack:
+    if measure == VOTE:
+        return _vote_stack(table, stage)
     starts, cells = lists(table[f"{measure}_{stage}_cells"])
     counts = lists(table[f"{measure}_{stage}_counts"])[1]
     if (empty := np.flatnonzero(np.diff(starts) == 0)).size and stage == "sample":
@@ -118,6 +125,21 @@ def _stack(table: pa.Table, measure: str, stage: str, ends: tuple[float, float])
         raise DataError(f"input {index} has no samples of {measure}, though others of the run have")
     levels = table["levels"][0].as_py()
     return HistogramStack.checked(starts, cells, counts, lower=ends[0], upper=ends[1], levels=levels)
+
+
+def _vote_stack(table: pa.Table, stage: str) -> HistogramStack:
+    """Votes for the prediction as a measure: 1 where its score is the highest, else 0, on a grid of one step."""
+    name = _VOTES[stage]
+    starts, counts = lists(table[f"{name}_counts"])
+    row = np.repeat(np.arange(table.num_rows), np.diff(starts))
+    own = lists(table[f"{name}_classes"])[1] == table["prediction"].to_numpy()[row]
+    votes = np.zeros((table.num_rows, 2), dtype=np.int64)
+    np.add.at(votes, (row, own.astype(np.int64)), counts)
+    held = votes > 0
+    starts = np.concatenate(([0], np.cumsum(held.sum(axis=1))))
+    return HistogramStack.checked(
+        starts, np.nonzero(held)[1].astype(np.int64), votes[held], lower=0.0, upper=1.0, levels=1, exact=True
+    )
 
 
 def lists(column: pa.ChunkedArray) -> tuple[IntArray, IntArray]:

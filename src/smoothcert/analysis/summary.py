@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,8 +32,7 @@ class RunSummary:
         abstention: Fraction of inputs the smoothed classifier abstains on.
         mean_class_radius: Mean over inputs, 0 for abstentions; ``None`` where an imported log does not hold it.
         median_class_radius: Median over inputs, 0 for abstentions; ``None`` likewise.
-        mean_score: Mean smoothed score of the prediction; ``None`` likewise.
-        mean_margin: Mean smoothed margin of the prediction; ``None`` likewise.
+        means: Mean of each smoothed measure of the prediction; empty where an imported log does not hold them.
         seconds: Sampling time of all inputs together.
         samples_per_second: Noisy samples, pilot included, over that time; ``None`` where no time was recorded.
     """
@@ -49,8 +48,7 @@ class RunSummary:
     abstention: Proportion
     mean_class_radius: Estimate | None
     median_class_radius: Estimate | None
-    mean_score: Estimate | None
-    mean_margin: Estimate | None
+    means: Mapping[str, Estimate]
     seconds: float
     samples_per_second: float | None
 
@@ -72,7 +70,8 @@ def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | No
     inputs = table.inputs
     labelled = int(inputs.labelled.sum())
     class_radius = table.class_radius() if table.answers.class_radius else None
-    scores, margins = (table.smoothed(m) if table.answers.smoothed else None for m in ("score", "margin"))
+    measures = table.answers.measures if table.answers.smoothed else ()
+    means = {measure: _estimate(np.mean, table.smoothed(measure)) for measure in measures}
     return RunSummary(
         inputs=len(inputs),
         skipped=inputs.skipped,
@@ -85,8 +84,7 @@ def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | No
         abstention=proportion(int(inputs.abstained.sum()), inputs=len(inputs)),
         mean_class_radius=_estimate(np.mean, class_radius),
         median_class_radius=_estimate(np.median, class_radius),
-        mean_score=_estimate(np.mean, scores),
-        mean_margin=_estimate(np.mean, margins),
+        means={measure: found for measure, found in means.items() if found is not None},
         seconds=table.seconds,
         samples_per_second=table.drawn / table.seconds if table.seconds > 0.0 else None,
     )

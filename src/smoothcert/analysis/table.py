@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from smoothcert._check import check_alpha, check_choice, check_radii, check_threshold
 from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
-from smoothcert.analysis.stored_histograms import Certifiable, RunLike, certifiable, lists, stacks
+from smoothcert.analysis.stored_histograms import VOTE, Certifiable, RunLike, certifiable, lists, stacks
 from smoothcert.analysis.workers import spread
 from smoothcert.bounds import BOUNDS, bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import DataError
@@ -108,6 +108,8 @@ class BoundsTable:
         self._ranges = dict((run.ranges if run is not None else {}) or USUAL_ENDS)  # nothing is known of an empty run
         if run is not None and run.pairs and LEAD not in self._ranges:
             self._ranges[LEAD] = LEAD_ENDS
+        if run is not None and VOTE in run.config.measures:
+            self._ranges[VOTE] = (0.0, 1.0)
         self.answers = Askable(measures=tuple(self._ranges), class_radius=class_radius is not None)
         self._run = run
         self._class_radius = class_radius

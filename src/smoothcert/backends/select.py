@@ -58,7 +58,7 @@ def with_backend(
         backend: One of :data:`BACKENDS`. ``"torch"`` returns the module itself.
         example_shape: Shape of one input, without the batch.
         precision: What the sampler is going to run it at.
-        outputs: Whether the module returns ``"logits"`` or ``"probabilities"``.
+        outputs: What the module returns, one of :data:`smoothcert.outputs.OUTPUTS`.
         device: Where to run; the module is moved there. ``None`` stays where its parameters are.
         num_threads: Threads of ONNX Runtime and OpenVINO; ``None`` takes as many as PyTorch.
 

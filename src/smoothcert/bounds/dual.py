@@ -46,7 +46,7 @@ def dual_lower(
         InvalidArgumentError: If there is no sample, the grids differ, or ``alpha`` is outside its domain.
 
     References:
-        docs/dual-bound.md; betting: Waudby-Smith and Ramdas (2024), https://arxiv.org/abs/2010.09686.
+        docs/explanation/dual-bound.md; betting: Waudby-Smith and Ramdas (2024), https://arxiv.org/abs/2010.09686.
 
     Example:
         >>> scores = np.random.default_rng(0).beta(20, 1, 11_000)

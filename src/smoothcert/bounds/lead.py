@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from smoothcert.bounds.score_certificate import ScoreCertificate
+from smoothcert.bounds.stated import Stated
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.typing import FloatArray
 
 
-@dataclass(frozen=True)
-class LeadCertificate:
+@dataclass(frozen=True, repr=False)
+class LeadCertificate(Stated):
     """Certified bounds on the least of ``E[f_k - f_j]`` over the other classes ``j``, at any radius and threshold.
 
     The margin averages ``f_k - max f_j``, which is at most the lead. A lead above 0 under every shift within a radius
@@ -46,6 +47,10 @@ class LeadCertificate:
     @property
     def _all(self) -> tuple[ScoreCertificate, ...]:
         return self.pairs if self.rest is None else (*self.pairs, self.rest)
+
+    @property
+    def _first(self) -> ScoreCertificate:
+        return self.pairs[0]
 
     @property
     def sigma(self) -> float:

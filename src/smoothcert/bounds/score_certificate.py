@@ -8,14 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from smoothcert._check import check_alpha, check_count, check_offset, check_price, check_sigma
+from smoothcert.bounds.stated import Stated
 from smoothcert.bounds.table import bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
 
 
-@dataclass(frozen=True)
-class ScoreCertificate:
+@dataclass(frozen=True, repr=False)
+class ScoreCertificate(Stated):
     """Certified bounds on the smoothed value of one measure, at any radius and threshold.
 
     A certificate is a statement about the smoothed classifier ``E[h(x + delta + eps)]`` for every ``delta`` with L2
@@ -143,6 +144,10 @@ class ScoreCertificate:
     def with_alpha(self, alpha: float) -> ScoreCertificate:
         """The same samples at another failure probability."""
         return replace(self, alpha=alpha)
+
+    @property
+    def _first(self) -> ScoreCertificate:
+        return self
 
     @property
     def _level(self) -> float:

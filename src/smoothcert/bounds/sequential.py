@@ -45,7 +45,7 @@ class SequentialTest:
         InvalidArgumentError: If an argument is outside its domain.
 
     References:
-        docs/dual-bound.md; Ville (1939); Waudby-Smith and Ramdas (2024), https://arxiv.org/abs/2010.09686.
+        docs/explanation/dual-bound.md; Ville (1939); Waudby-Smith and Ramdas (2024), https://arxiv.org/abs/2010.09686.
 
     Example:
         >>> rng = np.random.default_rng(0)

@@ -15,7 +15,7 @@ from smoothcert.typing import FloatArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class HistogramStack:
-    """Histograms on one grid, one an input, without their empty cells.
+    """Histograms on one grid, one per input, without their empty cells.
 
     The entries of input ``i`` are those from ``starts[i]`` to ``starts[i + 1]``.
 
@@ -45,7 +45,15 @@ class HistogramStack:
 
     @classmethod
     def checked(
-        cls, starts: IntArray, cells: IntArray, counts: IntArray, *, lower: float, upper: float, levels: int
+        cls,
+        starts: IntArray,
+        cells: IntArray,
+        counts: IntArray,
+        *,
+        lower: float,
+        upper: float,
+        levels: int,
+        exact: bool = False,
     ) -> HistogramStack:
         """A stack of arrays that came from elsewhere.
 
@@ -66,7 +74,7 @@ class HistogramStack:
                 raise InvalidArgumentError(
                     f"cells must ascend within each input and lie in [0, {levels}], each with at least one sample"
                 )
-        return cls(starts, cells, counts, lower, upper, levels)
+        return cls(starts, cells, counts, lower, upper, levels, exact)
 
     @classmethod
     def of(cls, histograms: Histograms) -> HistogramStack:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from smoothcert._check import check_device
 from smoothcert.certify.forward import choose_classifier, score_difference
 from smoothcert.certify.inputs import first_readable, naming, readable
-from smoothcert.certify.probe import Behaviour, Watch, probe
 from smoothcert.certify.provenance import training_notes
 from smoothcert.certify.witness import take_witness
 from smoothcert.errors import DataError, InvalidArgumentError, ModelError
 from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.records import Record
+from smoothcert.sampling.probe import Behaviour, Watch, probe
+from smoothcert.scores import Measure, load_measure
 from smoothcert.spec import DataSpec, RunSpec
 from smoothcert.stopping import UntilDecided
 
@@ -86,18 +87,21 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
     found = bare = _model(spec, model, reporter)
     if spec.model.denoiser is not None:
         found = behind_denoiser(bare, spec.model.denoiser, sigma=sampling.sigma, weights=spec.model.denoiser_weights)
-    if data is None and str(spec.data.name).startswith("python:"):
-        reporter.note(f"{spec.data.name} runs code of your own")
+    for name in (*sampling.measures, *([str(spec.data.name)] if data is None else [])):
+        if name.startswith("python:"):
+            reporter.note(f"{name} runs code of your own")
     inputs, spec = _data(spec, data, found)
     trained_under = None if spec.model.denoiser else sampling.sigma
     notes = [*found.notes, *training_notes(bare.metadata, name=bare.name, sigma=trained_under, data=inputs)]
     columns = count_classes(found, inputs)
     outputs = replace(found, num_classes=columns).settle_outputs(spec.model.outputs)
     num_classes = 2 if outputs == "logit" else columns
-    inputs = inputs.with_classes(found.class_names, num_classes)
+    names = found.class_names if outputs != "logit" or len(found.class_names or ()) == num_classes else None
+    inputs = inputs.with_classes(names, num_classes)
     notes += inputs.notes
     lattice = sampling.lattice or inputs.lattice if sampling.noise == "lattice" else None
     spec = replace(spec, sampling=sampling.settled()).vary(device=device, lattice=lattice, outputs=outputs)
+    measures = [load_measure(name) if name.startswith("python:") else name for name in sampling.measures]
     sampler = Sampler(
         choose_classifier(found, inputs, spec),
         sigma=sampling.sigma,
@@ -109,10 +113,10 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         outputs=outputs,
         input_range=inputs.input_range,
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
-        measures=sampling.measures,
+        measures=measures,
     )
     behaviour, watch = _probed(sampler, inputs, spec)
-    notes += behaviour_notes(behaviour)
+    notes += () if behaviour is None else behaviour.notes()
     if spec.execution.verify_precision:
         moved = score_difference(found, sampler, inputs)
         notes.append(f"{sampling.backend} in {sampling.precision} against PyTorch in float32: {moved}")
@@ -127,7 +131,7 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         kind=SAMPLED if sampling.decide is None else DECIDED,
         model=found.name,
         weights_hash=found.weights_hash,
-        identity=dict(found.identity),
+        identity={**found.identity, **_code_of(measures)},
         data=inputs.name,
         data_fingerprint=inputs.fingerprint,
         num_classes=num_classes,
@@ -187,34 +191,6 @@ def count_classes(model: LoadedModel, data: Dataset) -> int:
     return int(returned.shape[1])
 
 
-def behaviour_notes(behaviour: Behaviour | None) -> list[str]:
-    """What a reader of the run must know about how its classifier behaves."""
-    if behaviour is None:
-        return []
-    notes = []
-    if behaviour.drifts or behaviour.is_dependent:
-        notes.append(f"{_unstable(behaviour)}, so certificates may be wrong; --allow-unstable was given")
-    if behaviour.is_random:
-        notes.append(
-            f"the base classifier is random (scores of one batch moved by {behaviour.calls:.2g} from call to call): "
-            "certified is its average over that too, and the run cannot be repeated exactly"
-        )
-    return notes
-
-
-def _unstable(behaviour: Behaviour) -> str:
-    if behaviour.drifts:
-        return (
-            f"the base classifier keeps state from batch to batch, or draws random numbers that are not PyTorch's: "
-            f"scores of the same batch moved by {behaviour.drift:.2g}"
-        )
-    return (
-        "the base classifier scores an input by its company: on a few rows, scores moved by "
-        f"{behaviour.company:.2g} with the other rows of the batch, their order or number, as batch normalization "
-        "without running statistics makes them"
-    )
-
-
 def _model(spec: RunSpec, loaded: object | None, reporter: Reporter) -> LoadedModel:
     """The base classifier, without a denoiser."""
     from smoothcert.models import LoadedModel, code_warning, resolve_model
@@ -259,6 +235,12 @@ def _require_alone(what: str, loaded: object, given: dict[str, Any]) -> None:
         raise InvalidArgumentError(f"{', '.join(useless)} must not be given beside loaded {what}, which is as it is")
 
 
+def _code_of(measures: list[str | Measure]) -> dict[str, str]:
+    """What identifies the measures that were loaded."""
+    own = (measure for measure in measures if isinstance(measure, Measure))
+    return {f"code of measure {measure.name}": measure.source_hash or measure.name for measure in own}
+
+
 def _scaling(asked: DataSpec, model: LoadedModel) -> dict[str, Any]:
     """Sizes, channels and filter as asked, else as the model says; its resize belongs to its own image size only."""
     from smoothcert.data.preprocess import BILINEAR
@@ -286,11 +268,8 @@ def _probed(sampler: Sampler, data: Dataset, spec: RunSpec) -> tuple[Behaviour |
     if rows is None:
         return None, Watch(sampler.classifier, None)
     found = probe(sampler.classifier, rows)
-    if (found.is_dependent or found.drifts) and not spec.execution.allow_unstable:
-        raise ModelError(
-            f"{_unstable(found)}. It must score every input by itself, or its certificates would not hold; "
-            "--allow-unstable goes on and notes it"
-        )
+    if not spec.execution.allow_unstable:
+        found.require_stable()
     return found, Watch(sampler.classifier, None if spec.execution.allow_unstable else rows)
 
 

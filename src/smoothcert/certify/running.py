@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
-from smoothcert.certify.engine import LocalEngine
-from smoothcert.certify.prepare import prepare
+from smoothcert.certify.engine import Engine, LocalEngine
+from smoothcert.certify.prepare import Prepared, prepare
 from smoothcert.certify.rehearsal import rehearse
 from smoothcert.certify.witness import require_unchanged
 from smoothcert.errors import DataError
-from smoothcert.progress import Reporter, duration
+from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
@@ -25,7 +26,9 @@ def certify_run(
     out: Path | str,
     model: object | None = None,
     data: object | None = None,
+    engine: Callable[[Prepared], Engine] = LocalEngine,
     reporter: Reporter | None = None,
+    progress: bool = False,
 ) -> Run:
     """Sample every input of a data set under noise and store what was sampled, for any later question.
 
@@ -39,7 +42,9 @@ def certify_run(
             or estimator, whose code becomes part of the run's fingerprint.
         data: The inputs, where they are no name: whatever :func:`smoothcert.data.as_dataset` takes. They know how they
             were selected and prepared.
+        engine: Makes who samples; records come from it in any order, and are stored here.
         reporter: Shows notes and progress; None shows nothing.
+        progress: Without a reporter: whether to show both where somebody watches, on a terminal or in a notebook.
 
     Returns:
         The finished run.
@@ -59,7 +64,7 @@ def certify_run(
         ...     len(certify_run(spec, out=folder))
         2
     """
-    reporter = reporter or Reporter()
+    reporter = reporter or (interactive_reporter() if progress else Reporter())
     check_folder(Path(out))
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
     run = prepare(asked, model=model, data=data, reporter=reporter)
@@ -78,7 +83,7 @@ def certify_run(
         unreadable = None
         total = each * len(positions) if run.until is None else None
         with reporter.sampling(inputs=len(positions), samples=total):
-            for record in LocalEngine(run).records(positions, progress=reporter.advance):
+            for record in engine(run).records(positions, progress=reporter.advance):
                 if record.error is None:
                     store.append(record)
                     reporter.finish()

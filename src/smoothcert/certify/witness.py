@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from smoothcert.certify.inputs import naming, readable
-from smoothcert.certify.probe import allowed_change, logits, steady_scores
 from smoothcert.errors import RunError
 from smoothcert.runs.config import Witness
 from smoothcert.runs.run import Run
+from smoothcert.sampling.probe import allowed_change, logits, steady_scores
 
 if TYPE_CHECKING:
     from pathlib import Path

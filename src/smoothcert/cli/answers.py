@@ -11,7 +11,7 @@ from smoothcert.analysis import BoundsTable, certified_accuracy, class_certified
 from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND
 from smoothcert.analysis.inputs import NO_LABEL
 from smoothcert.certificate import Certificate
-from smoothcert.cli.asking import EACH, Question
+from smoothcert.cli.asking import EACH, Inquiry
 from smoothcert.cli.printing import Row
 from smoothcert.errors import DataError
 from smoothcert.runs import Record, Run
@@ -19,29 +19,29 @@ from smoothcert.runs.config import IMPORTED
 from smoothcert.samples import Samples
 
 
-def accuracy_rows(question: Question) -> list[Row]:
+def accuracy_rows(inquiry: Inquiry) -> list[Row]:
     """Certified accuracies over the inputs of a run, one row per measure, bound, threshold and radius.
 
     For the measure ``class`` there is one row per radius: right, and the class cannot change; no threshold is meant.
     Where no input has a label, the fractions are of inputs certified, right or wrong.
     """
-    groups = len(question.measures)
+    groups = len(inquiry.measures)
     rows: list[Row] = []
-    for measure in question.measures:
+    for measure in inquiry.measures:
         if measure == CLASS:
-            table = question.table_at(question.share(CLASS, CLASS_BOUND, groups=groups))
-            rows += _class_rows(table, question.radii)
+            table = inquiry.table_at(inquiry.share(CLASS, CLASS_BOUND, groups=groups))
+            rows += _class_rows(table, inquiry.radii)
             continue
-        for bound in question.bounds:
+        for bound in inquiry.bounds:
             found = certified_accuracy(
-                question.table_at(question.share(measure, bound, groups=groups)),
+                inquiry.table_at(inquiry.share(measure, bound, groups=groups)),
                 measures=[measure],
                 bounds=[bound],
-                radii=question.radii,
-                thresholds=question.thresholds,
+                radii=inquiry.radii,
+                thresholds=inquiry.thresholds,
             )
             rows += [asdict(row) for row in found]
-    return [{"run": str(question.run.path), "joint": question.joint, **row} for row in rows]
+    return [{"run": str(inquiry.run.path), "joint": inquiry.joint, **row} for row in rows]
 
 
 def _class_rows(table: BoundsTable, radii: list[float]) -> list[Row]:
@@ -65,23 +65,23 @@ def _class_rows(table: BoundsTable, radii: list[float]) -> list[Row]:
     ]
 
 
-def input_answer(question: Question, wanted: str) -> Row:
+def input_answer(inquiry: Inquiry, wanted: str) -> Row:
     """Everything certified about one input: its class radius, bounds at radii, radii at thresholds.
 
     A certified radius is None where no radius is too large, because the threshold lies below the measure's range.
     Jointly, the class radius and everything one bound says of the input hold together.
 
     Args:
-        question: What is asked.
+        inquiry: What is asked.
         wanted: The input, see :meth:`smoothcert.runs.Run.find`.
 
     Raises:
         RunError: If the run does not hold the input.
         DataError: If it was skipped.
     """
-    run, config = question.run, question.run.config
+    run, config = inquiry.run, inquiry.run.config
     index = run.find(wanted)
-    certified = _imported(question, index) if config.kind == IMPORTED else _sampled(question, wanted)
+    certified = _imported(inquiry, index) if config.kind == IMPORTED else _sampled(inquiry, wanted)
     prediction = certified["prediction"]
     return {
         "run": str(run.path),
@@ -91,25 +91,25 @@ def input_answer(question: Question, wanted: str) -> Row:
         "sigma": config.sigma,
         "n0": config.n0,
         "n": config.n,
-        "joint": question.joint,
+        "joint": inquiry.joint,
     }
 
 
-def _sampled(question: Question, wanted: str) -> Row:
-    record, samples = sampled_record(question.run, wanted)
-    radii, groups = question.radii, 1 + len(question.named)
+def _sampled(inquiry: Inquiry, wanted: str) -> Row:
+    record, samples = sampled_record(inquiry.run, wanted)
+    radii, groups = inquiry.radii, 1 + len(inquiry.named)
     made: dict[float, Certificate] = {}
 
     def certificate(alpha: float) -> Certificate:
         if alpha not in made:  # of a share the noise is paid already
-            price = None if question.joint == EACH else 0.0
+            price = None if inquiry.joint == EACH else 0.0
             made[alpha] = Certificate.from_samples(samples, alpha=alpha, price=price)
         return made[alpha]
 
     bounds, found, means = [], [], {}
-    for measure in question.named:
-        for bound in question.bounds:
-            alpha = question.share(measure, bound, groups=groups, searched=True, uppers=True)
+    for measure in inquiry.named:
+        for bound in inquiry.bounds:
+            alpha = inquiry.share(measure, bound, groups=groups, searched=True, uppers=True)
             own = certificate(alpha).measure(measure)
             means[f"mean_{measure}"] = own.mean
             named = {"measure": measure, "bound": bound, "alpha": alpha}
@@ -119,16 +119,16 @@ def _sampled(question: Question, wanted: str) -> Row:
             ]
             found += [
                 {**named, "threshold": threshold, "radius": _finite(own.radius(threshold, bound))}
-                for threshold in question.thresholds
+                for threshold in inquiry.thresholds
             ]
-    whole = certificate(question.share(CLASS, CLASS_BOUND, groups=groups))
+    whole = certificate(inquiry.share(CLASS, CLASS_BOUND, groups=groups))
     return {
         "id": record.id,
         "label": record.label,
         "prediction": whole.prediction,
         "abstained": whole.abstained,
         "class_radius": whole.class_radius,
-        "alpha": question.table.alpha,
+        "alpha": inquiry.table.alpha,
         "alpha_class_radius": whole.alpha,
         **means,
         "bounds": bounds,
@@ -136,21 +136,21 @@ def _sampled(question: Question, wanted: str) -> Row:
     }
 
 
-def _imported(question: Question, index: int) -> Row:
+def _imported(inquiry: Inquiry, index: int) -> Row:
     """What a log says about one input: lower bounds, the largest of its radii for each threshold."""
-    _require_each(question)
-    table, inputs = question.table, question.table.inputs
+    _require_each(inquiry)
+    table, inputs = inquiry.table, inquiry.table.inputs
     row = inputs.indices.tolist().index(index)
     bounds, radii = [], []
-    for measure in question.named:
-        for bound in question.bounds:
+    for measure in inquiry.named:
+        for bound in inquiry.bounds:
             named = {"measure": measure, "bound": bound, "alpha": table.alpha}
-            lower = table.lower(measure=measure, bound=bound, radii=question.radii)[row]
+            lower = table.lower(measure=measure, bound=bound, radii=inquiry.radii)[row]
             bounds += [
                 {**named, "radius": radius, "lower": float(low), "upper": None}
-                for radius, low in zip(question.radii, lower, strict=True)
+                for radius, low in zip(inquiry.radii, lower, strict=True)
             ]
-            for threshold in question.thresholds:
+            for threshold in inquiry.thresholds:
                 radius = float(table.radius(measure=measure, bound=bound, threshold=threshold)[row])
                 radii.append({**named, "threshold": threshold, "radius": _finite(radius)})
     abstained = bool(inputs.abstained[row])
@@ -174,28 +174,28 @@ def input_rows(answer: Row) -> list[Row]:
     return [head | empty | row for row in (*answer["bounds"], *answer["radii"])]
 
 
-def per_input_rows(question: Question) -> list[Row]:
+def per_input_rows(inquiry: Inquiry) -> list[Row]:
     """One flat row per input: the prediction, class radius, lower bounds at radii, certified radii at thresholds.
 
     Columns of bounds are named ``score_dual_lower_at_0.25`` and ``score_dual_radius_above_0.5``; a radius is None where
     the threshold lies below the measure's range. Inputs that were skipped have nothing but a reason.
     """
-    run, config, groups = question.run, question.run.config, 1 + len(question.named)
+    run, config, groups = inquiry.run, inquiry.run.config, 1 + len(inquiry.named)
     if config.kind == IMPORTED:
-        _require_each(question)
-    whole = question.table_at(question.share(CLASS, CLASS_BOUND, groups=groups))
+        _require_each(inquiry)
+    whole = inquiry.table_at(inquiry.share(CLASS, CLASS_BOUND, groups=groups))
     found: dict[str, Sequence[Any]] = {}
     if whole.answers.class_radius:
         found["class_radius"] = whole.class_radius().tolist()
-    for measure in question.named:
+    for measure in inquiry.named:
         if whole.answers.smoothed:
             found[f"{measure}_mean"] = whole.smoothed(measure).tolist()
-        for bound in question.bounds:
-            table = question.table_at(question.share(measure, bound, groups=groups, searched=True))
-            lower = table.lower(measure=measure, bound=bound, radii=question.radii)
-            for radius, values in zip(question.radii, lower.T, strict=True):
+        for bound in inquiry.bounds:
+            table = inquiry.table_at(inquiry.share(measure, bound, groups=groups, searched=True))
+            lower = table.lower(measure=measure, bound=bound, radii=inquiry.radii)
+            for radius, values in zip(inquiry.radii, lower.T, strict=True):
                 found[f"{measure}_{bound}_lower_at_{radius:g}"] = values.tolist()
-            for threshold in question.thresholds:
+            for threshold in inquiry.thresholds:
                 radii = table.radius(measure=measure, bound=bound, threshold=threshold)
                 found[f"{measure}_{bound}_radius_above_{threshold:g}"] = [_finite(r) for r in radii.tolist()]
     inputs = whole.inputs
@@ -207,8 +207,8 @@ def per_input_rows(question: Question) -> list[Row]:
             "label": None if inputs.labels[row] == NO_LABEL else int(inputs.labels[row]),
             **_predicted(run, int(inputs.predictions[row]), abstained=bool(inputs.abstained[row])),
             "sigma": config.sigma,
-            "alpha": question.table.alpha,
-            "joint": question.joint,
+            "alpha": inquiry.table.alpha,
+            "joint": inquiry.joint,
             "n0": config.n0,
             "n": config.n,
             **{name: values[row] for name, values in found.items()},
@@ -252,8 +252,8 @@ def sampled_record(run: Run, wanted: str) -> tuple[Record, Samples]:
     return record, record.samples
 
 
-def _require_each(question: Question) -> None:
-    if question.joint != EACH:
+def _require_each(inquiry: Inquiry) -> None:
+    if inquiry.joint != EACH:
         raise DataError("a published log holds each bound at its own alpha: leave out --joint")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from cyclopts import App, CycloptsError, Group, MissingArgumentError, Parameter, UnknownCommandError
+from cyclopts import App, Argument, CycloptsError, Group, MissingArgumentError, Parameter, UnknownCommandError
 
 from smoothcert._allocator import keep_freed_memory
 from smoothcert._version import __version__
@@ -94,6 +94,14 @@ def _sentence(error: CycloptsError) -> str:
     if isinstance(error, MissingArgumentError) and error.argument is not None:
         if error.argument.tokens or error.keyword:
             return f"{error.keyword or error.argument.name} needs a value"
-        return f"{' '.join(error.command_chain or ())} needs {error.argument.name}"
+        return f"{' '.join(error.command_chain or ())} needs {_missing(error.argument)}"
     message = str(error).strip().removesuffix(".")
     return message[:1].lower() + message[1:]
+
+
+def _missing(argument: Argument) -> str:
+    """Name of an argument that must be given; of a group of them, of the one in it."""
+    if argument.name != "*":
+        return argument.name
+    needed = (child for child in argument.children if child.required and not child.has_tokens)
+    return next((_missing(child) for child in needed), argument.name)

@@ -1,10 +1,10 @@
-"""A question to a run: what it leaves open filled in, what cannot be refused, and alpha shared among its statements."""
+"""What a run is asked: filled in where it is left open, refused where nothing could be certified, alpha shared out."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from scipy.special import ndtri
@@ -47,8 +47,8 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Question:
-    """A question that a run can answer.
+class Inquiry:
+    """What is asked, as a run can answer it.
 
     Args:
         run: The run.
@@ -67,9 +67,10 @@ class Question:
     bounds: list[str]
     radii: list[float]
     thresholds: list[float]
+    _tables: dict[float, BoundsTable] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, run: Run, asked: Asked, *, one_input: bool = False) -> Question:
+    def of(cls, run: Run, asked: Asked, *, one_input: bool = False) -> Inquiry:
         """Fill in what is left open, from what the run holds.
 
         Args:
@@ -130,9 +131,10 @@ class Question:
 
     def table_at(self, share: float) -> BoundsTable:
         """The run's bounds at a share of alpha, from which the cost of the noise is paid already."""
-        if self.joint == EACH:
-            return self.table
-        return bounds_table(self.run, alpha=share + self._prices[0])  # which it subtracts, input by input
+        if share not in self._tables:
+            alpha = self.table.alpha if self.joint == EACH else share + self._prices[0]  # which it subtracts again
+            self._tables[share] = self.table if alpha == self.table.alpha else bounds_table(self.run, alpha=alpha)
+        return self._tables[share]
 
     def _statements(self, measure: str, bound: str, *, searched: bool, uppers: bool) -> int:
         if measure == CLASS:

@@ -16,12 +16,13 @@ from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
 
 if TYPE_CHECKING:
-    from smoothcert.cli.asking import Asked, Question
+    from smoothcert.cli.asking import Asked, Inquiry
     from smoothcert.cli.printing import Layout, Row, Table
     from smoothcert.runs import Run
 
 Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet"]
 _QUESTION = Parameter(group=Group("The question", sort_key=1))
+_ABOUT = {"input": "about each input", "dataset": "about all inputs"}
 _INPUTS = Group("About one input, or each", sort_key=2)
 _ANSWER = Parameter(group=Group("The answer", sort_key=3))
 
@@ -135,24 +136,23 @@ def _deliver(answer: _Answer, format: Format, out: Path | None) -> None:
 def _accuracy(runs: Sequence[Run], asked: Asked) -> _Answer:
     """Certified accuracies: one line per measure, threshold and bound, one column per radius."""
     from smoothcert.cli.answers import accuracy_rows
-    from smoothcert.cli.asking import Question
+    from smoothcert.cli.asking import Inquiry
 
-    questions = [Question.of(run, asked) for run in runs]
-    tables = [accuracy_rows(question) for question in questions]
+    inquiries = [Inquiry.of(run, asked) for run in runs]
+    tables = [accuracy_rows(inquiry) for inquiry in inquiries]
     blocks = (
-        (_run_lines(question, rows), [_accuracy_table(rows)]) for question, rows in zip(questions, tables, strict=True)
+        (_run_lines(inquiry, rows), [_accuracy_table(rows)]) for inquiry, rows in zip(inquiries, tables, strict=True)
     )
     return _Answer([row for rows in tables for row in rows], blocks)
 
 
-def _run_lines(question: Question, rows: Sequence[Row]) -> list[str]:
+def _run_lines(inquiry: Inquiry, rows: Sequence[Row]) -> list[str]:
     from smoothcert.report.wording import step_words
 
-    run, table, skipped = question.run, question.table, len(question.run.skipped)
+    run, table, skipped = inquiry.run, inquiry.table, len(inquiry.run.skipped)
     alpha = f"alpha {table.alpha:g}"
-    if question.joint != "each":
-        whole = {"input": "an input", "dataset": "the data set"}[question.joint]
-        alpha = f"each bound's lines jointly for {whole} (alpha a statement: {_shares(rows)})"
+    if inquiry.joint != "each":
+        alpha += f" for all lines of a bound together {_ABOUT[inquiry.joint]} (each statement at {_shares(rows)})"
     what = "certified accuracy" if rows[0]["labelled"] else "without labels: fraction certified, right or wrong"
     lines = [
         f"{run.path}: {rows[0]['inputs']} inputs"
@@ -160,7 +160,7 @@ def _run_lines(question: Question, rows: Sequence[Row]) -> list[str]:
         + (f", {run.missing} of {run.expected} missing" if run.missing else "")
         + f", sigma {run.config.sigma:g}, {alpha}, n0 {run.config.n0:,}, n {run.config.n:,}",
         *(f"note: {note}" for note in run.notes),
-        *question.reach_notes(),
+        *inquiry.reach_notes(),
     ]
     if table.step is not None:
         lines.append(
@@ -210,9 +210,9 @@ def _fraction(row: Row) -> str:
 def _one_input(runs: Sequence[Run], asked: Asked, wanted: str) -> _Answer:
     """Everything certified about one input of each run."""
     from smoothcert.cli.answers import input_answer, input_rows
-    from smoothcert.cli.asking import Question
+    from smoothcert.cli.asking import Inquiry
 
-    found = [input_answer(Question.of(run, asked, one_input=True), wanted) for run in runs]
+    found = [input_answer(Inquiry.of(run, asked, one_input=True), wanted) for run in runs]
     return _Answer([row for answer in found for row in input_rows(answer)], map(_input_block, found), found)
 
 
@@ -243,10 +243,10 @@ def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
         f"alpha {answer['alpha']:g}, n0 {answer['n0']:,}, n {answer['n']:,}",
     ]
     if answer["joint"] != "each":
-        whole = "this input" if answer["joint"] == "input" else "the data set"
-        each = ", ".join(filter(None, [f"class radius {answer['alpha_class_radius']:.3g}", _shares(answer["bounds"])]))
+        each = [f"class radius {answer['alpha_class_radius']:.3g}", *filter(None, [_shares(answer["bounds"])])]
         lines.append(
-            f"the class radius and the lines of one bound hold jointly for {whole} (alpha a statement: {each})"
+            f"alpha is for the class radius and all lines of a bound together {_ABOUT[answer['joint']]} "
+            f"(each statement at {', '.join(each)})"
         )
     tables: list[Table] = [
         (["measure", "bound", "radius", "lower", "upper"], bounds, 2),
@@ -258,14 +258,24 @@ def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
 def _per_input(runs: Sequence[Run], asked: Asked) -> _Answer:
     """One line for each input of the runs."""
     from smoothcert.cli.answers import per_input_rows
-    from smoothcert.cli.asking import Question
+    from smoothcert.cli.asking import Inquiry
 
-    questions = [Question.of(run, asked) for run in runs]
+    inquiries = [Inquiry.of(run, asked) for run in runs]
     if not asked.bounds:  # one line per input: the first bound
-        questions = [replace(question, bounds=question.bounds[:1]) for question in questions]
-    tables = [per_input_rows(question) for question in questions]
-    blocks = (([f"{run.path}, per input"], [_rows_table(rows)]) for run, rows in zip(runs, tables, strict=True))
+        inquiries = [replace(inquiry, bounds=inquiry.bounds[:1]) for inquiry in inquiries]
+    tables = [per_input_rows(inquiry) for inquiry in inquiries]
+    blocks = ((_each_lines(inquiry), [_rows_table(rows)]) for inquiry, rows in zip(inquiries, tables, strict=True))
     return _Answer([row for rows in tables for row in rows], blocks)
+
+
+def _each_lines(inquiry: Inquiry) -> list[str]:
+    config = inquiry.run.config
+    together = "" if inquiry.joint == "each" else f" for all that is said {_ABOUT[inquiry.joint]} by a bound"
+    return [
+        f"{inquiry.run.path}, per input: sigma {config.sigma:g}, alpha {inquiry.table.alpha:g}{together}, "
+        f"n0 {config.n0:,}, n {config.n:,}",
+        *(f"note: {note}" for note in inquiry.run.notes),
+    ]
 
 
 def _rows_table(rows: Sequence[Row]) -> Table:

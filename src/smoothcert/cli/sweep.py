@@ -11,7 +11,8 @@ from cyclopts import Parameter
 from smoothcert.cli.options import Format, Numbers, Quiet
 from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
-from smoothcert.spec import DEFAULT_MEASURES, PANELS, RunSpec, SamplingSpec
+from smoothcert.scores import DEFAULT_MEASURES
+from smoothcert.spec import PANELS, RunSpec, SamplingSpec
 
 _FOLDER = Path("sweep")
 _Unasked = Parameter(parse=False, show=False)

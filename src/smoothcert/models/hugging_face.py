@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,9 +87,10 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
     if Path(place).is_dir():
         _require_plausible(auto, config, Path(place), name, weights)
     if weights is None:
-        network, report = fetch(
-            lambda: auto.from_pretrained(place, config=config, output_loading_info=True, **options), name=name
-        )
+        with _quiet(transformers):
+            network, report = fetch(
+                lambda: auto.from_pretrained(place, config=config, output_loading_info=True, **options), name=name
+            )
         if absent := sorted(report.get("missing_keys", ())):
             some = ", ".join(absent[:3]) + (f" and {len(absent) - 3} more" if len(absent) > 3 else "")
             raise ModelError(f"model {name!r} has no weights for {some}: it was not trained as an image classifier")
@@ -96,8 +98,14 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         network = fetch(lambda: auto.from_config(config, trust_remote_code=False), name=name)
         load_weights(network, weights)
     dtype = next((p.dtype for p in network.parameters() if p.is_floating_point()), torch.float32)
-    notes = () if dtype == torch.float32 else (f"{name} was stored in {str(dtype)[6:]} and runs in float32",)
-    processor = fetch(lambda: transformers.AutoImageProcessor.from_pretrained(place, **options), name=name)
+    outputs = _outputs(network.config, name)
+    notes: tuple[str, ...] = ()
+    if dtype != torch.float32:
+        notes += (f"{name} was stored in {str(dtype)[6:]} and runs in float32",)
+    if outputs == "labels":
+        notes += (f"{name} has a multi-label head: its scores are sigmoids, and several labels may hold at once",)
+    with _quiet(transformers):
+        processor = fetch(lambda: transformers.AutoImageProcessor.from_pretrained(place, **options), name=name)
     input_size, resize, interpolation = _sizes(processor, name)
     pixels = _measured(processor, input_size, name)
     _compare(processor, pixels, input_size, resize, name)
@@ -111,12 +119,27 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
         input_size=input_size,
         resize=resize,
         interpolation=interpolation,
-        outputs=_outputs(network.config, name),
+        outputs=outputs,
         weights_hash=weights.sha256 if weights else state_dict_sha256(network),
         identity=_identity(network, pixels),
         metadata=weights.metadata if weights else {},
         notes=notes,
     )
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """No bars and no advice of the library's own; what matters of it is an error or a note here."""
+    log = transformers.utils.logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
 
 
 def _outputs(config: Any, name: str) -> str | None:

@@ -287,7 +287,7 @@ def _read_pickle(path: Path) -> Weights:
         try:
             with zipfile.ZipFile(path) as archive:
                 unpacked = sum(entry.file_size for entry in archive.infolist())
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
+        except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
             raise ModelError(f"weights file {path} cannot be read: {_first_line(error)}") from error
         _require_size(unpacked, size, path)
     shapes = _load(path, "meta")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -52,6 +54,8 @@ def load_torchvision(target: str, *, name: str, weights: Weights | None) -> Load
         network = fetch(lambda: models.get_model(target, weights=default), name=name)
         num_classes = len(categories)
     else:
+        if target.startswith("densenet"):
+            weights = replace(weights, content=_joined(weights.content))
         network, num_classes = build_for(weights, build, default=len(categories), name=name)
         if target in _WITH_AUXILIARY and num_classes != len(categories):
             notes = (f"{name} was built without transform_input, as for training from scratch",)
@@ -69,6 +73,12 @@ def load_torchvision(target: str, *, name: str, weights: Weights | None) -> Load
         metadata=weights.metadata if weights else {},
         notes=notes,
     )
+
+
+def _joined(content: Mapping[Any, Any]) -> dict[Any, Any]:
+    """The names of DenseNet's layers as they are today; torchvision's own files have a dot before the number."""
+    old = re.compile(r"(denselayer\d+\.(?:norm|relu|conv))\.([12]\.)")
+    return {old.sub(r"\1\2", key) if isinstance(key, str) else key: value for key, value in content.items()}
 
 
 def load_timm(target: str, *, name: str, weights: Weights | None) -> LoadedModel:

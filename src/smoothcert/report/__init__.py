@@ -24,12 +24,14 @@ if TYPE_CHECKING:
         sweep_figure,
     )
     from smoothcert.report.page import write_report
+    from smoothcert.report.svg import certificate_svg
 
 __all__ = [
     "accuracy_over_radius_figure",
     "accuracy_over_threshold_figure",
     "calibration_figure",
     "certificate_figure",
+    "certificate_svg",
     "comparison_figure",
     "correlation_figure",
     "distribution_figure",
@@ -46,7 +48,7 @@ def __getattr__(name: str) -> Any:
     """Import the home of a public name when it is first used."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = "page" if name == "write_report" else "figures"
+    home = {"write_report": "page", "certificate_svg": "svg"}.get(name, "figures")
     try:
         value = getattr(import_module(f"{__name__}.{home}"), name)
     except ModuleNotFoundError as error:

@@ -311,20 +311,27 @@ def _on_given_axes(plot: Plot, given: Sequence[Axes]) -> Figure:
 def _draw(axes: Axes, panel: Panel) -> None:
     panel.draw(axes)
     if panel.title:
-        axes.set_title(panel.title, pad=17.0 if panel.note else None)
+        axes.set_title(_plain(panel.title), pad=17.0 if panel.note else None)
     if panel.note:
-        axes.annotate(panel.note, (0.5, 1.02), xycoords="axes fraction", ha="center", fontsize=7.5, color=SOFT_INK)
+        axes.annotate(
+            _plain(panel.note), (0.5, 1.02), xycoords="axes fraction", ha="center", fontsize=7.5, color=SOFT_INK
+        )
+
+
+def _plain(text: str) -> str:
+    """Text that Matplotlib does not take for a formula, whatever a run is called."""
+    return text.replace("$", r"\$")
 
 
 def _handle(key: Key) -> Artist:
     """What a key shows in a legend of Matplotlib."""
     if key.sign == "band":
-        return Patch(color=key.color, label=key.label, linewidth=0.0, **key.style)
+        return Patch(color=key.color, label=_plain(key.label), linewidth=0.0, **key.style)
     if key.sign in ("dot", "cross"):
         marker = "o" if key.sign == "dot" else "x"
-        return Line2D([], [], color=key.color, marker=marker, linestyle="none", markersize=5, label=key.label)
+        return Line2D([], [], color=key.color, marker=marker, linestyle="none", markersize=5, label=_plain(key.label))
     style = {"linewidth": 2.0, **key.style}
-    return Line2D([], [], color=key.color, label=key.label, **style)
+    return Line2D([], [], color=key.color, label=_plain(key.label), **style)
 
 
 def _tables(run: OneOrMore, names: Sequence[str] | None) -> dict[str, BoundsTable]:

@@ -70,7 +70,7 @@ class RunView:
 
 
 def write_report(
-    runs: Sequence[RunLike],
+    runs: RunLike | Sequence[RunLike],
     out: Path | str,
     *,
     radii: Sequence[float] | None = None,
@@ -87,7 +87,8 @@ def write_report(
     named are the ones its first sentence and its per-input table use.
 
     Args:
-        runs: Runs, each with at least one certified input. One that decided a question has a section about that only.
+        runs: A run or several, each with at least one certified input. One that decided a question has a section about
+            that only.
         out: File to write; replaced in one step if it exists.
         radii: Radii in input units; by default 0 to 4 sigma in steps of sigma.
         thresholds: Thresholds for all measures; by default 0.5, 0.7, 0.9 for scores, 0, 0.4, 0.8 for margins and leads,
@@ -106,6 +107,7 @@ def write_report(
         RunError: If the page cannot be written.
         DataError: If a run holds no certified input, or one that decided a question is asked at another alpha.
     """
+    runs = runs if isinstance(runs, Sequence) else [runs]
     target = Path(out)
     if target.is_dir():
         raise InvalidArgumentError(f"out must be a file, for example report.html; got the folder {str(out)!r}")
@@ -130,6 +132,7 @@ def write_report(
             radii=distances,
             overlay=_overlay(comparable),
             floating=any(view.step is None for view in views),
+            price=max((view.table.price for view in comparable), default=0.0),
         ),
     )
     return target

@@ -246,6 +246,8 @@ def _draw_contenders(
 ) -> None:
     places = sorted({_place(row, over_threshold) for row in rows})
     step = min(np.diff(places), default=1.0)
+    if len(places) <= _FEW_POINTS:  # the points beside a place are at it
+        ax.set_xticks(places, [f"{place:g}" for place in places])
     offsets = np.linspace(-0.5, 0.5, len(shades)) * _SHARE_OF_STEP * step if len(shades) > 1 else np.zeros(1)
     for (contender, shade), offset in zip(shades.items(), offsets, strict=True):
         held = [

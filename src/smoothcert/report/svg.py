@@ -18,6 +18,8 @@ from markupsafe import Markup, escape
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from smoothcert.certificate import Certificate
+from smoothcert.report.gallery import one_input
 from smoothcert.report.plot import Key, Panel, Plot
 from smoothcert.report.style import INK, PAPER, RADIUS_COLORS, RC, RULE, SOFT_INK, THRESHOLD_COLORS
 from smoothcert.typing import FloatArray
@@ -132,6 +134,18 @@ def themed(color: str) -> str:
     """
     name = _THEME.get(color.lower())
     return f"var({name}, {color})" if name else color
+
+
+def certificate_svg(certificate: Certificate, *, prefix: str) -> str:
+    """The bounds on the first measure of a certificate over the radius, as an SVG element.
+
+    Args:
+        certificate: What is drawn.
+        prefix: Of every identifier in it, unique on the page.
+    """
+    radii = np.linspace(0.0, 4.0 * certificate.sigma, 41)
+    plot = one_input(certificate, measures=certificate.names[:1], bounds=["dual"], radii=radii)
+    return str(inline_svg(plot.panels[0].draw, name=prefix, title=plot.panels[0].alt).svg)
 
 
 def inline_svg(draw: Callable[[Axes], None], *, name: str, title: str) -> Drawing:

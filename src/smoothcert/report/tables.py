@@ -187,8 +187,7 @@ def summary_rows(found: RunSummary, *, expected: int | None) -> list[tuple[str, 
     estimates = [
         ("mean class radius", found.mean_class_radius, "abstentions count as 0"),
         ("median class radius", found.median_class_radius, "abstentions count as 0"),
-        ("mean smoothed score", found.mean_score, "an estimate, not a bound"),
-        ("mean smoothed margin", found.mean_margin, "an estimate, not a bound"),
+        *((f"mean smoothed {name}", mean, "an estimate, not a bound") for name, mean in found.means.items()),
     ]
     rows += [(name, estimate_words(value), meaning) for name, value, meaning in estimates if value is not None]
     if found.samples_per_second is not None:

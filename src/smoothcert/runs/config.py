@@ -25,6 +25,7 @@ SAMPLED: Final = "sampled"
 DECIDED: Final = "decided"
 IMPORTED: Final = "imported"
 _HASH = re.compile(r"[0-9a-f]{32,}")
+_HASHED = {"data_fingerprint": "the content of the data", "weights_hash": "the file or values of the weights"}
 
 
 class Difference(NamedTuple):
@@ -35,10 +36,11 @@ class Difference(NamedTuple):
     theirs: Any
 
     def __str__(self) -> str:
-        """For people: hashes are said to differ, everything else is shown."""
-        if self.field.startswith("the ") and all(_HASH.fullmatch(str(value)) for value in (self.ours, self.theirs)):
-            return f"{self.field} changed"
-        return f"{self.field} is {self.ours!r} there and {self.theirs!r} here"
+        """For people: of hashes that they differ, of everything else how."""
+        name = _HASHED.get(self.field, self.field)
+        if all(_HASH.fullmatch(str(value)) for value in (self.ours, self.theirs)):
+            return f"{name} changed"
+        return f"{name} is {self.ours!r} there and {self.theirs!r} here"
 
 
 @dataclass(frozen=True, kw_only=True)

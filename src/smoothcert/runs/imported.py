@@ -96,7 +96,7 @@ def import_log(
     named = "/".join(source.parts[-_PARTS_OF_NAME:])
     held = _measure(log, named, measure)
     noise = check_sigma(_sigma(log, named) if sigma is None else sigma)
-    level, samples = check_alpha(alpha), check_count("n", n)
+    failure, samples = check_alpha(alpha), check_count("n", n)
     data_set = data or _last(r"(cifar10|imagenet)", named) or UNKNOWN
     _check_classes(log, data_set)
     expected = _expected_rows(log, data_set) if rows is None else check_count("rows", rows)
@@ -122,7 +122,7 @@ def import_log(
         indices=evenly_spaced(range(0, (expected or 0) * (log.stride or 1), log.stride or 1)),
         versions=current_versions(),
         created=now(),
-        notes=tuple(_notes(log, source.name, held, sigma=noise, alpha=level, n=samples, expected=expected)),
+        notes=tuple(_notes(log, source.name, held, sigma=noise, alpha=failure, n=samples, expected=expected)),
     )
     with RunStore(out, config) as store:
         store.put_table(_table(log, data_set, held))
@@ -249,7 +249,7 @@ def _beyond_reach(log: ImportedLog, *, sigma: float, alpha: float, n: int) -> st
     if largest <= 1.005 * reach:  # three printed digits
         return None
     fitting = [
-        level for level in (0.002, 0.005, 0.01, 0.02, 0.05) if largest <= 1.005 * sigma * ndtri(level ** (1 / n))
+        other for other in (0.002, 0.005, 0.01, 0.02, 0.05) if largest <= 1.005 * sigma * ndtri(other ** (1 / n))
     ]
     hint = f"; it fits alpha={fitting[0]:g}, to be given as alpha" if fitting else ""
     return (

@@ -37,6 +37,7 @@ REMEDY = "smoothcert check RUN --repair sets it aside, and the command that made
 _NAME = re.compile(r"part-(\d{8,18})(?:-(\d{8,18}))?\.parquet")
 _ATTEMPTS = 100
 _AT_ONCE = 4_096  # rows
+_FEW = 16  # rows that are not worth waking threads
 _T = TypeVar("_T")
 
 
@@ -76,6 +77,10 @@ class Part:
     def after(self, index: int) -> Part:
         """Only the rows of inputs beyond ``index``."""
         return Part(self.path, self.inputs, self.rows[self.kept > index])
+
+    def only(self, index: int) -> Part:
+        """Only the row of one input."""
+        return Part(self.path, self.inputs, self.rows[self.kept == index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +171,8 @@ class Parts:
 
         def attempt() -> pa.Table | None:
             for part in self._open():
-                for row in part.rows[part.kept == index]:
-                    return read_part(part.path, self.config, rows=np.array([row]))
+                if index in part.kept:
+                    return _load(part.path, self.config, None, part.only(index))[0]
             return None
 
         return self._persistently(attempt)
@@ -187,7 +192,7 @@ class Parts:
         signature = (status.st_ino, status.st_size, status.st_mtime_ns)
         known = self._known.get(path)
         if known is None or known.signature != signature:
-            table, schema = _load(path, self.config, ["index", CHECKSUM], None)
+            table, schema = _load(path, self.config, ["index", CHECKSUM])
             checksums = np.array(table[CHECKSUM].to_pylist(), dtype=object)
             known = Contents(signature, table["index"].to_numpy(), checksums, schema)
             self._known[path] = known
@@ -202,7 +207,7 @@ class Parts:
         return [Part(path, held.inputs, kept) for path, held, kept in zip(paths, found, rows, strict=True)]
 
     def _read_group(self, group: Sequence[Part], columns: Sequence[str] | None) -> pa.Table:
-        tables = [read_part(part.path, self.config, columns, rows=part.rows) for part in group]
+        tables = [_load(part.path, self.config, columns, part)[0] for part in group]
         if len(tables) == 1:
             return tables[0]
         return _rows(concat_parts(tables), np.argsort(np.concatenate([part.kept for part in group]), kind="stable"))
@@ -263,26 +268,19 @@ def encode_part(table: pa.Table, config: RunConfig, *, compact: bool = True) -> 
     return content
 
 
-def read_part(
-    path: Path,
-    config: RunConfig,
-    columns: Sequence[str] | None = None,
-    *,
-    rows: IntArray | None = None,
-) -> pa.Table:
+def read_part(path: Path, config: RunConfig, columns: Sequence[str] | None = None) -> pa.Table:
     """One part as a table.
 
     Args:
         path: The file.
         config: Of its run.
         columns: Names of the columns to read, null where the part lacks them; None for all, checksum included.
-        rows: Rows to keep; None for all.
 
     Raises:
         FileNotFoundError: If it has been merged into another.
         DamagedPartError: If it is damaged or does not belong to the run; the message names it and what to do.
     """
-    return _load(path, config, columns, rows)[0]
+    return _load(path, config, columns)[0]
 
 
 def read_sealed(path: Path, config: RunConfig) -> pa.Table:
@@ -291,7 +289,7 @@ def read_sealed(path: Path, config: RunConfig) -> pa.Table:
     Raises:
         DamagedPartError: If it is damaged or does not belong to the run.
     """
-    return _load(path, config, None, None, only_seal=True)[0]
+    return _load(path, config, None, only_seal=True)[0]
 
 
 def concat_parts(tables: Sequence[pa.Table]) -> pa.Table:
@@ -300,14 +298,14 @@ def concat_parts(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _load(
-    path: Path, config: RunConfig, columns: Sequence[str] | None, rows: IntArray | None, *, only_seal: bool = False
+    path: Path, config: RunConfig, columns: Sequence[str] | None, part: Part | None = None, *, only_seal: bool = False
 ) -> tuple[pa.Table, pa.Schema]:
-    """As :func:`read_part`, with the schema of all columns."""
+    """As :func:`read_part`, with the schema of all columns; ``part`` has the rows to keep."""
     named = named_range(path)
     try:
         if named is None:
             raise RunError("is not named as a part of a run is")
-        return _decode(read_file(path), config, columns, named=named, rows=rows, only_seal=only_seal)
+        return _decode(read_file(path), config, columns, named=named, part=part, only_seal=only_seal)
     except FileNotFoundError:
         raise
     except RunError as error:
@@ -322,7 +320,7 @@ def _decode(
     columns: Sequence[str] | None = None,
     *,
     named: tuple[int, int] | None = None,
-    rows: IntArray | None = None,
+    part: Part | None = None,
     only_seal: bool = False,
 ) -> tuple[pa.Table, pa.Schema]:
     """Rows from the bytes of a part, checked, and the schema of all its columns; errors are what follows its name."""
@@ -333,7 +331,9 @@ def _decode(
     if only_seal:
         return table, schema
     _within(table, config, named)
-    kept = table if rows is None else _rows(table, rows)
+    if part is not None and not np.array_equal(table["index"].to_numpy(), part.inputs):
+        raise FileNotFoundError  # another has taken its name since the folder was listed
+    kept = table if part is None else _rows(table, part.rows)
     if columns is None:
         if CHECKSUM in table.column_names:
             check_checksums(kept, config.fingerprint)
@@ -352,7 +352,8 @@ def _parse(
             check_size(file.metadata.num_rows, most)
             there = None if wanted is None else [name for name in wanted if name in schema.names]
             batches, held = [], 0
-            for batch in file.iter_batches(batch_size=_AT_ONCE, columns=there):
+            threads = file.metadata.num_rows > _FEW
+            for batch in file.iter_batches(batch_size=_AT_ONCE, columns=there, use_threads=threads):
                 held += batch.nbytes
                 check_size(0, None, held=held)
                 batches.append(batch)

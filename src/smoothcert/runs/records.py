@@ -317,7 +317,9 @@ def filled(column: pa.ChunkedArray | pa.Array, value: float) -> AnyArray:
 
 def _scalar(record: Record, name: str) -> object:
     if hasattr(record, name):
-        return getattr(record, name)
+        value = getattr(record, name)
+        # A name of a file need not be UTF-8; what stands for its other bytes is stored as people see it.
+        return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
     if record.samples is None:
         return None
     if name == "levels":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,6 +12,8 @@ from torch import Tensor
 from smoothcert.errors import InvalidArgumentError
 
 InputRange = tuple[float, float]
+_ROUNDING = 1e-5
+"""How far out of its range, in parts of it, an input is called rounded rather than not normalized."""
 
 
 def check_input_range(input_range: InputRange | None) -> InputRange | None:
@@ -42,10 +46,17 @@ def as_tensor(x: Tensor | npt.ArrayLike) -> Tensor:
     if isinstance(x, Tensor):
         tensor = x.detach()
     else:
-        array = np.asarray(x)
-        if array.dtype.kind not in "fiub":
-            raise InvalidArgumentError(f"x must be an array or tensor of floats; got dtype {array.dtype}")
-        tensor = torch.from_numpy(np.array(array))  # a copy: the caller's array may be read-only
+        try:
+            values = np.asarray(x)
+        except ValueError as error:
+            raise InvalidArgumentError(
+                f"x must be an array or tensor of floats; got a {type(x).__name__} of parts of several shapes"
+            ) from error
+        if values.dtype.kind not in "fiub":
+            what = f"a {type(x).__name__}; take the array out of it, or give a data set to certify_run"
+            got = f"dtype {values.dtype}" if values.dtype != object else what
+            raise InvalidArgumentError(f"x must be an array or tensor of floats; got {got}")
+        tensor = torch.from_numpy(np.array(values))  # a copy: the caller's array may be read-only
     if not tensor.is_floating_point():
         hint = "; divide images by 255, so that they lie in [0, 1]" if tensor.dtype == torch.uint8 else ""
         raise InvalidArgumentError(f"x must have a floating-point dtype; got {tensor.dtype}{hint}")
@@ -71,7 +82,13 @@ def check_input(x: Tensor | npt.ArrayLike, *, input_range: InputRange | None) ->
     if input_range is not None:
         low, high = input_range
         smallest, largest = float(tensor.min()), float(tensor.max())
-        if smallest < low or largest > high:
+        outside = max(low - smallest, largest - high)
+        if 0.0 < outside <= _ROUNDING * (high - low) < math.inf:
+            raise InvalidArgumentError(
+                f"x must lie in [{low:g}, {high:g}]; got values {outside:.2g} beyond it, as rounding leaves them: "
+                "clip x to the range"
+            )
+        if outside > 0.0:
             raise InvalidArgumentError(
                 f"x must lie in [{low:g}, {high:g}]; got values from {smallest:g} to {largest:g}. "
                 "Normalization belongs to the base classifier; for inputs of another domain set input_range, "

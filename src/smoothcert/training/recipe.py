@@ -21,19 +21,19 @@ class Recipe:
 
     Args:
         sigma: Standard deviation of the Gaussian noise added to every training image; images lie in [0, 1].
-        arch: ``resnetDEPTH``, the ResNet for small images of ``6 n + 2`` layers.
-        width: Channels of its first stage.
+        arch: ``resnetDEPTH``, the ResNet for small images, of 20, 32, ..., 110 layers (``6 n + 2``).
+        width: Channels of the network's first stage.
         epochs: Passes over the training images.
         batch_size: Images in a step; with consistency each is taken ``draws`` times.
-        learning_rate: Its peak.
-        warmup: Fraction of the steps over which it rises, in [0, 1).
-        momentum: Of SGD, Nesterov's form, in (0, 1).
-        weight_decay: Of SGD.
+        learning_rate: Learning rate at its peak.
+        warmup: Fraction of the steps over which the learning rate rises, in [0, 1).
+        momentum: Momentum of SGD, in Nesterov's form, in (0, 1).
+        weight_decay: Weight decay of SGD.
         consistency: Weight of the consistency term; 0 trains on the cross-entropy alone.
         entropy: Weight of the entropy of the mean prediction, where there is consistency.
         draws: Noisy copies of each image where there is consistency, at least 2.
         augment: Whether images are cropped at random from a border of zeros and mirrored.
-        seed: Of the first weights, the order, the crops and the noise; less than ``2**63``.
+        seed: Seed of the first weights, the order, the crops and the noise; less than ``2**63``.
 
     Raises:
         InvalidArgumentError: A value is outside its domain.

@@ -55,6 +55,42 @@ class Behaviour:
         """Whether it keeps state from batch to batch, or draws random numbers that are not PyTorch's."""
         return not self.drift <= self.allowed
 
+    def require_stable(self) -> None:
+        """Refuse a base classifier whose certificates would not hold.
+
+        Raises:
+            ModelError: If a row's score depends on its batch, or on batches before.
+        """
+        if self.is_dependent or self.drifts:
+            raise ModelError(
+                f"{self._unstable()}. It must score every input by itself, or its certificates would not hold; "
+                "--allow-unstable (allow_unstable=True in Python) goes on all the same"
+            )
+
+    def notes(self) -> list[str]:
+        """What a reader of certificates must know about it, a sentence each."""
+        notes = []
+        if self.is_dependent or self.drifts:
+            notes.append(f"{self._unstable()}, so certificates may be wrong; going on was asked for")
+        if self.is_random:
+            notes.append(
+                f"the base classifier is random (scores of one batch moved by {self.calls:.2g} from call to call): "
+                "certified is its average over that too, and nothing can be repeated exactly"
+            )
+        return notes
+
+    def _unstable(self) -> str:
+        if self.drifts:
+            return (
+                "the base classifier keeps state from batch to batch, or draws random numbers that are not PyTorch's: "
+                f"scores of the same batch moved by {self.drift:.2g}"
+            )
+        return (
+            f"the base classifier scores an input by its company: on a few rows, scores moved by {self.company:.2g} "
+            "with the other rows of the batch, their order or number, as batch normalization without running "
+            "statistics makes them"
+        )
+
 
 def probe(classifier: BaseClassifier, batch: Tensor) -> Behaviour:
     """Score a small batch again: as it is, in another order, in parts, and each end of it among other rows.
