@@ -15,9 +15,7 @@ from smoothcert.bounds.stack import Histograms, HistogramStack
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.typing import FloatArray
 
-# Tested in sequence, in standard errors from the bound to expect; most samples come after what is expected was computed
-# from an eighth of them, so it may be several standard errors off.
-CLAIMS = np.linspace(-6.0, 7.0, 125)
+CLAIMS = np.linspace(-2.25, 2.75, 48)  # tested in sequence, in standard errors from the bound to expect
 LARGEST_TESTED_SHIFT = 8.0
 FINE_RADII = 120  # about so many where the pilot expects the threshold to be met
 LOT = 24  # radii tested at once

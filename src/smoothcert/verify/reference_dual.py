@@ -20,13 +20,14 @@ from scipy.special import expit, ndtr, ndtri
 from smoothcert.verify.counted import Array, Counts, Scores
 
 KNOTS = 224
-SHARES = (1 / 24, 2 / 24, 21 / 24)
-IMAGINED = (0.3, 0.0, 0.0)
-ROUNDS = 3
+SHARES = (1 / 16, 2 / 16, 4 / 16, 9 / 16)
+LAST = len(SHARES) - 1
+IMAGINED = (0.3, 0.0, 0.0, 0.0)
+ROUNDS = 2
 BLOCKS = tuple(0.75**k for k in range(12))
 WORST_SHARE = 0.15
 BOLDEST = 0.98
-CLAIMS = tuple(-6.0 + 13.0 * k / 124 for k in range(125))
+CLAIMS = tuple(-2.25 + 5.0 * k / 47 for k in range(48))
 MANY_SAMPLES = 1_000_000
 LARGEST_SHIFT = 1e6
 LARGEST_TESTED_SHIFT = 8.0
@@ -70,7 +71,7 @@ def on_knots(knots: Counts, cells: Counts, counts: Counts) -> Array:
 
 
 def dealt(sample: Scores, seed: int) -> Counts:
-    """Samples of each cell in each group: two groups, then the blocks of the third; shape ``(groups, cells)``."""
+    """Samples of each cell in each group, the last group in blocks; shape ``(groups, cells)``."""
     shares = np.array([*SHARES[:-1], *(SHARES[-1] * share / sum(BLOCKS) for share in BLOCKS)])
     bits = np.random.PCG64(seed)
     if sample.n > MANY_SAMPLES:
@@ -206,7 +207,7 @@ class Dealt:
         self.width = sample.upper - sample.lower
         self.widths = np.diff(sample.at(knots))
         self.pilot = on_knots(knots, pilot.cells, pilot.counts)
-        # What is bet on: the two first groups, and the third in blocks with one tangent for all of them.
+        # What is bet on: the first groups, and the last in blocks with one tangent for all of them.
         self.parts = list(dealt(sample, seed))
         self.fractions = [on_knots(knots, sample.cells, part) for part in self.parts]
         self.left, self.share = place(knots, sample.cells)
@@ -229,7 +230,7 @@ class Bets:
         self.on = on
         self.target = -math.log(alpha)
         self.delta = self.target / on.n
-        wholes = [on.fractions[0], on.fractions[1], np.sum(on.fractions[2:], axis=0)]
+        wholes = [*on.fractions[:LAST], np.sum(on.fractions[LAST:], axis=0)]
         past, worst = on.pilot, None
         self.lines: list[Line] = []
         self.stakes: list[float] = []
@@ -257,14 +258,14 @@ class Bets:
         probability at most ``alpha``.
         """
         accounted = won = 0.0
-        left = float(sum(part.sum() for part in self.on.fractions[2:]))
+        left = float(sum(part.sum() for part in self.on.fractions[LAST:]))
         for number, (part, fractions) in enumerate(zip(self.on.parts, self.on.fractions, strict=True)):
-            group = min(number, 2)
+            group = min(number, LAST)
             line, stake = self.lines[group], self.stakes[group]
             u = (line.ceiling - min(claim, self.limit)) / line.scale
             if reacting:
                 u = min(max((line.ceiling - claim) / line.scale, 0.0), 2.0)
-                if group == 2:  # what is still needed, by an account of what was won that is never too high
+                if group == LAST:  # what is still needed, by an account of what was won that is never too high
                     needed = max(self.target - accounted, 0.0)
                     stake *= math.sqrt(needed / (max(left, 1.0) * self.delta))
                     stake = min(stake, BOLDEST / max(1.0 - u, 1e-9))
