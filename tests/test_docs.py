@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+import smoothcert
 from smoothcert.cli.app import run as run_command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,3 +134,16 @@ def test_the_readme_links_to_files_that_are_there():
     for file in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]:
         for target in re.findall(r"\]\(([^)#\s]+)", file.read_text(encoding="utf-8")):
             assert "://" in target or (file.parent / target).exists(), f"{file.name} links to {target}"
+
+
+def test_the_architecture_has_the_rooms_there_are():
+    from test_architecture import LAYERS
+
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    rooms = [tuple(one.strip("`/") for one in re.findall(r"`[^`]+`", row)) for row in rows]
+    assert rooms == [layer for layer in LAYERS if layer != ("__main__",)]
+
+
+def test_the_version_to_cite_is_this_one():
+    assert f"version: {smoothcert.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
