@@ -113,7 +113,9 @@ def test_the_dictionary_needs_no_arguments_and_checks_those_it_gets():
     assert found["bound"] == "dual"
     assert list(found["measures"]) == ["score", "margin", "vote"]
     assert all(one["radius"] == [] for one in found["measures"].values())
-    assert certified().to_dict(radii=0.1)["radii"] == [0.1]
+    one = certified().to_dict(radii=0.1, thresholds=0.5)
+    assert (one["radii"], one["thresholds"]) == ([0.1], [0.5])
+    assert one == certified().to_dict(radii=np.array([0.1]), thresholds=np.array([0.5]))
     for wrong in ({"radii": (-1.0,)}, {"thresholds": (float("nan"),)}, {"bound": "best"}):
         with pytest.raises(InvalidArgumentError, match=next(iter(wrong)).removesuffix("s")[:4]):
             certified().to_dict(**wrong)

@@ -2,15 +2,15 @@
 
 One input or a few: :class:`SmoothedClassifier` samples and returns a :class:`Certificate`, or :class:`Certificates`,
 which :class:`Samples` can also be made into later. A data set: :func:`certify_run` samples what a :class:`RunSpec`
-describes into a folder, :class:`Run` reads it, :func:`write_report` makes a page of it::
+describes into a folder, :class:`Run` reads it, and :func:`write_report` makes a page of it::
 
     spec = RunSpec.of(model="digits", data="digits", limit=20, sigma=0.25, n0=500, n=9_500)
     run = certify_run(spec, out="RUN", progress=True)
     run.to_pandas()
     write_report(run, "report.html")
 
-Models and data of one's own, named or as objects, are what :func:`load_model` and :func:`load_data` find, or the
-arguments ``model=`` and ``data=`` of :func:`certify_run`; what is certified beside the class is a :class:`Measure`.
+Models and data are named, as :func:`load_model` and :func:`load_data` take them, or are objects of one's own, given as
+``model=`` and ``data=`` to :func:`certify_run`; what is certified beside the class is a :class:`Measure`.
 
 Names are loaded when first used, so that reading a stored run does not import torch.
 """

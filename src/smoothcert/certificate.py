@@ -9,9 +9,9 @@ from zlib import crc32
 
 import numpy as np
 
-from smoothcert._check import check_alpha, check_price, check_radii, check_threshold
+from smoothcert._check import check_alpha, check_price, check_radii
 from smoothcert.bounds import LeadCertificate, ScoreCertificate, TopVotes, deal_seed
-from smoothcert.bounds.stated import DEFAULT_RADII, Radii
+from smoothcert.bounds.stated import DEFAULT_RADII, Radii, Thresholds, threshold_list
 from smoothcert.card import card, line, table_html, table_text
 from smoothcert.errors import InvalidArgumentError, MissingDependencyError
 from smoothcert.histogram import ScoreHistogram
@@ -142,7 +142,7 @@ class Certificate(ByContent):
         return list(dict.fromkeys([*self.measures, VOTE, *([] if self.lead is None else [LEAD])]))
 
     def to_dict(
-        self, radii: Radii = DEFAULT_RADII, thresholds: Sequence[float] = (), *, bound: str = "dual"
+        self, radii: Radii = DEFAULT_RADII, thresholds: Thresholds = (), *, bound: str = "dual"
     ) -> dict[str, Any]:
         """What is certified, as numbers, strings and lists that any JSON writer takes.
 
@@ -150,7 +150,7 @@ class Certificate(ByContent):
 
         Args:
             radii: L2 radii in input units, one or a flat list.
-            thresholds: Values whose certified radius is wanted, of every measure.
+            thresholds: Values whose certified radius is wanted, of every measure; one, a flat list, or none.
             bound: One of ``"dual"``, ``"cdf"``, ``"hoeffding"``, ``"clopper_pearson"``.
 
         Returns:
@@ -178,7 +178,7 @@ class Certificate(ByContent):
             "rivals": [int(rival) for rival in self.rivals],
             "bound": bound,
             "radii": check_radii(radii).tolist(),
-            "thresholds": [check_threshold(threshold) for threshold in thresholds],
+            "thresholds": threshold_list(thresholds),
             "measures": {name: self.measure(name).statements(radii, thresholds, bound=bound) for name in self.names},
         }
 

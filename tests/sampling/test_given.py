@@ -59,12 +59,13 @@ def test_no_inputs_give_no_results(smoothed, nothing):
         (lambda: DataLoader(PAIRS), "(x for batch, _ in data for x in batch)"),
         (lambda: iter(DataLoader(PAIRS, batch_size=3)), "(x for batch, _ in data for x in batch)"),
         (lambda: iter([(IMAGES[0].numpy(), 3)]), "(x for x, _ in data)"),
+        (lambda: iter([(IMAGES[0], 3, "cat.png")]), "(x for x, *_ in data)"),
         (lambda: (IMAGES[0], 3), "(x for x, _ in data)"),
         (lambda: (IMAGES, LABELS), "(x for batch, _ in data for x in batch)"),
     ],
 )
 def test_pairs_of_inputs_and_labels_are_refused_in_a_sentence_that_helps(smoothed, give, advice):
-    with pytest.raises(InvalidArgumentError, match=r"^x must be inputs alone; [^\n]*an input and its label") as error:
+    with pytest.raises(InvalidArgumentError, match=r"^x must be inputs alone; [^\n]*an input with its label") as error:
         smoothed.certify(give(), **FEW)
     assert f"Pass {advice}, " in str(error.value)
     assert "certify_run" in str(error.value)
@@ -75,14 +76,18 @@ def test_pairs_of_inputs_and_labels_are_refused_in_a_sentence_that_helps(smoothe
     [
         (lambda: iter([IMAGES]), r"item 0 has shape \(3, 3, 8, 8\)\. Pass \(x for batch in x for x in batch\)$"),
         (lambda: iter([IMAGES[0], IMAGES[0, 0]]), r"single inputs of 3 dimensions; item 1 has shape \(8, 8\)\.$"),
-        (lambda: iter([{"image": IMAGES[0]}]), r"^item 0 of x: x must be an array or tensor of floats; got a dict$"),
-        (lambda: {"image": IMAGES[0]}, r"^x must be an array or tensor of floats; got a dict$"),
+        (
+            lambda: iter([{"image": IMAGES[0]}]),
+            r"^item 0 of x: x must be an array or tensor of floats; got a dict; take the array out",
+        ),
+        (lambda: {"image": IMAGES[0]}, r"^x must be an array or tensor of floats; got a dict; take the array out"),
         (
             lambda: [[0.5, 0.5], [0.5]],
             r"^x must be an array or tensor of floats; got a list of parts of several shapes$",
         ),
+        (lambda: sc.load_data("digits", limit=2), r"got a Dataset; [^\n]* give a data set to certify_run$"),
         (lambda: "cat.png", r"^x must be an array or tensor of floats; got dtype <U7$"),
-        (lambda: None, r"^x must be an array or tensor of floats; got a NoneType$"),
+        (lambda: None, r"^x must be an array or tensor of floats; got a NoneType; take"),
         (lambda: range(3), r"^item 0 of x: x must have a floating-point dtype"),
     ],
 )

@@ -15,7 +15,7 @@ from smoothcert.typing import FloatArray, IntArray
 
 @dataclass(frozen=True, eq=False)
 class HistogramStack:
-    """Histograms on one grid, one an input, without their empty cells.
+    """Histograms on one grid, one per input, without their empty cells.
 
     The entries of input ``i`` are those from ``starts[i]`` to ``starts[i + 1]``.
 

@@ -7,6 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from smoothcert._check import check_radii, check_threshold
 from smoothcert.bounds.rounding import floor_decimals
 from smoothcert.typing import FloatArray
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from smoothcert.bounds.score_certificate import ScoreCertificate
 
 Radii: TypeAlias = "float | Sequence[float] | FloatArray"
+Thresholds: TypeAlias = "float | Sequence[float] | FloatArray"
 DEFAULT_RADII = (0.0, 0.25, 0.5)
 
 
@@ -44,7 +47,7 @@ class Stated(ABC):
         """Certified radius of a threshold."""
 
     def to_dict(
-        self, radii: Radii = DEFAULT_RADII, thresholds: Sequence[float] = (), *, bound: str = "dual"
+        self, radii: Radii = DEFAULT_RADII, thresholds: Thresholds = (), *, bound: str = "dual"
     ) -> dict[str, Any]:
         """What is certified, as numbers, strings and lists that any JSON writer takes.
 
@@ -52,7 +55,7 @@ class Stated(ABC):
 
         Args:
             radii: L2 radii in input units, one or a flat list.
-            thresholds: Values whose certified radius is wanted.
+            thresholds: Values whose certified radius is wanted, one, a flat list, or none.
             bound: One of ``"dual"``, ``"cdf"``, ``"hoeffding"``, ``"clopper_pearson"``.
 
         Returns:
@@ -75,12 +78,12 @@ class Stated(ABC):
             "n": first.sample.n,
             "bound": bound,
             "radii": check_radii(radii).tolist(),
-            "thresholds": [check_threshold(threshold) for threshold in thresholds],
+            "thresholds": threshold_list(thresholds),
         }
 
-    def statements(self, radii: Radii, thresholds: Sequence[float], *, bound: str) -> dict[str, Any]:
+    def statements(self, radii: Radii, thresholds: Thresholds, *, bound: str) -> dict[str, Any]:
         """The part of :meth:`to_dict` that differs between the measures of an input."""
-        reached = [self.radius(threshold, bound) for threshold in thresholds]
+        reached = [self.radius(threshold, bound) for threshold in threshold_list(thresholds)]
         return {
             "mean": self.mean,
             "range": [float(self._first.sample.lower), float(self._first.sample.upper)],
@@ -97,3 +100,12 @@ class Stated(ABC):
             f"{first.sample.upper:g}]; sigma {first.sigma:g}, alpha {first.alpha:g}, "
             f"n {first.pilot.n:,} + {first.sample.n:,}>"
         )
+
+
+def threshold_list(thresholds: Thresholds) -> list[float]:
+    """Thresholds as a list, which may be empty.
+
+    Raises:
+        InvalidArgumentError: If they are not finite numbers.
+    """
+    return [check_threshold(threshold) for threshold in np.atleast_1d(np.asarray(thresholds)).tolist()]

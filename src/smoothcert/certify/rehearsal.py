@@ -53,7 +53,7 @@ def rehearse(sampler: Sampler, data: Dataset, *, num_classes: int, n: int, sampl
         sampler: The sampler of the run.
         data: The inputs of the run.
         num_classes: Number of classes of the base classifier.
-        n: Number of estimation samples an input.
+        n: Number of estimation samples per input.
         samples: Number of samples the run is going to draw; the look takes a hundredth or two of that.
     """
     # From all over the data set, which may be sorted by class.

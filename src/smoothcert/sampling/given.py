@@ -18,6 +18,7 @@ from smoothcert.sampling.sampler import Sampler
 
 Result = TypeVar("Result")
 _NO_ITEMS = (Tensor, str, bytes, bytearray, memoryview, array, Mapping)
+_MOST_BESIDE = 4  # of an input with its label, id and weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class Given:
             InvalidArgumentError: If it is none of these; from an iterator, when it is read.
         """
         if _is_pair(x):
-            raise InvalidArgumentError(f"x must be inputs alone; got an input and its label. {_unpacked(x, ndim)}")
+            raise InvalidArgumentError(f"x must be inputs alone; got an input with its label. {_unpacked(x, ndim)}")
         items = _several(x, ndim=ndim)
         if items is not None:
             return cls(_one_by_one(items, ndim=ndim), False, len(items) if isinstance(items, Sized) else None)
@@ -117,8 +118,7 @@ def _one_by_one(items: Iterable[Any], *, ndim: int) -> Iterator[Tensor]:
     for position, one in enumerate(items):
         if _is_pair(one):
             raise InvalidArgumentError(
-                f"x must be inputs alone; item {position} of it is a pair of an input and its label. "
-                f"{_unpacked(one, ndim)}"
+                f"x must be inputs alone; item {position} of it is an input with its label. {_unpacked(one, ndim)}"
             )
         try:
             tensor = as_tensor(one)
@@ -135,14 +135,17 @@ def _one_by_one(items: Iterable[Any], *, ndim: int) -> Iterator[Tensor]:
 
 def _is_pair(x: object) -> bool:
     """Whether something is an input, or a batch of them, with what belongs to it."""
-    if not isinstance(x, (list, tuple)) or len(x) != 2 or not hasattr(x[0], "ndim"):
+    if not isinstance(x, (list, tuple)) or not 2 <= len(x) <= _MOST_BESIDE or not hasattr(x[0], "ndim"):
         return False
-    return bool(x[0].ndim != getattr(x[1], "ndim", 0))
+    return any(getattr(other, "ndim", 0) != x[0].ndim for other in x[1:])
 
 
 def _unpacked(pair: Any, ndim: int) -> str:
     """How to pass what pairs hold."""
-    alone = "(x for batch, _ in data for x in batch)" if pair[0].ndim == ndim + 1 else "(x for x, _ in data)"
+    rest = "_" if len(pair) == 2 else "*_"
+    alone = (
+        f"(x for batch, {rest} in data for x in batch)" if pair[0].ndim == ndim + 1 else f"(x for x, {rest} in data)"
+    )
     return f"Pass {alone}, with the labels as label= if a measure needs them, or a data set to certify_run"
 
 

@@ -53,7 +53,8 @@ def as_tensor(x: Tensor | npt.ArrayLike) -> Tensor:
                 f"x must be an array or tensor of floats; got a {type(x).__name__} of parts of several shapes"
             ) from error
         if values.dtype.kind not in "fiub":
-            got = f"dtype {values.dtype}" if values.dtype != object else f"a {type(x).__name__}"
+            what = f"a {type(x).__name__}; take the array out of it, or give a data set to certify_run"
+            got = f"dtype {values.dtype}" if values.dtype != object else what
             raise InvalidArgumentError(f"x must be an array or tensor of floats; got {got}")
         tensor = torch.from_numpy(np.array(values))  # a copy: the caller's array may be read-only
     if not tensor.is_floating_point():
