@@ -45,9 +45,13 @@ def main() -> None:
     pages = sorted(SITE.rglob("*.html"))
     for page in pages:
         page.write_text(with_formulas(page.read_text(encoding="utf-8")), encoding="utf-8")
+    index = SITE / "search.json"
+    index.write_text(with_words(index.read_text(encoding="utf-8")), encoding="utf-8")
     if broken := broken_links(pages):
         sys.exit("\n".join(broken))
-    print(f"{len(pages)} pages in {SITE}")
+    print(
+        f"{len(pages)} pages in {SITE}; its search needs a server: {sys.executable} -m http.server --directory {SITE}"
+    )
 
 
 def collect() -> None:
@@ -141,12 +145,26 @@ def with_formulas(page: str) -> str:
     return _FORMULA.sub(formula, page)
 
 
+def with_words(index: str) -> str:
+    """The index of the search with formulas as a reader sees them."""
+    from latex2mathml.converter import convert
+
+    def words(found: re.Match[str]) -> str:
+        return html.unescape(re.sub("<[^>]+>", "", convert(html.unescape(found[1]).strip())))
+
+    read = json.loads(index)
+    for item in read["items"]:
+        item["text"] = re.sub(r"\\[(\[](.*?)\\[)\]]", words, item["text"], flags=re.DOTALL)
+    return json.dumps(read, ensure_ascii=False, separators=(",", ":"))
+
+
 class _Page(HTMLParser):
-    """What a page links to, and what can be linked to in it."""
+    """What a page links to and loads, and what can be linked to in it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.links: list[str] = []
+        self.loaded: list[str] = []
         self.anchors: set[str] = set()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -154,6 +172,8 @@ class _Page(HTMLParser):
         for name, value in attrs:
             if name in ("href", "src") and value and tag != "base":
                 self.links.append(value)
+                if tag != "a" and not value.startswith("data:"):
+                    self.loaded.append(value)
             elif name in ("id", "name") and value:
                 self.anchors.add(value)
 
@@ -168,6 +188,8 @@ def broken_links(pages: list[Path]) -> list[str]:
     for page, content in read.items():
         if page.name == "404.html":  # its links begin at the root of a server
             continue
+        elsewhere = [loaded for loaded in content.loaded if re.match(r"([a-z]+:)?//", loaded)]
+        found += [f"{page.relative_to(SITE)} loads {loaded} from elsewhere" for loaded in elsewhere]
         for link in content.links:
             target, anchor = urldefrag(link)
             if re.match(r"[a-z]+:", target):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import re
 import shlex
@@ -13,6 +14,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 
+import smoothcert
 from smoothcert.cli.app import run as run_command
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -133,3 +135,57 @@ def test_the_readme_links_to_files_that_are_there():
     for file in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md"]:
         for target in re.findall(r"\]\(([^)#\s]+)", file.read_text(encoding="utf-8")):
             assert "://" in target or (file.parent / target).exists(), f"{file.name} links to {target}"
+
+
+def test_the_architecture_has_the_rooms_there_are():
+    from test_architecture import LAYERS
+
+    page = (ROOT / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    rooms = [tuple(one.strip("`/") for one in re.findall(r"`[^`]+`", row)) for row in rows]
+    assert rooms == [layer for layer in LAYERS if layer != ("__main__",)]
+
+
+def test_the_version_to_cite_is_this_one():
+    assert f"version: {smoothcert.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def build():
+    """The script behind ``make docs``, but for what Zensical does."""
+    spec = importlib.util.spec_from_file_location("build_docs", ROOT / "scripts" / "build_docs.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_pages_are_collected_with_what_they_link_to(build, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "STAGE", tmp_path)
+    build.collect()
+    assert "(../project/SECURITY.md" in (tmp_path / "explanation" / "guarantee.md").read_text(encoding="utf-8")
+    assert "(../../explanation/guarantee.md#threat-models)" not in (tmp_path / "project" / "SECURITY.md").read_text()
+    assert "(../explanation/guarantee.md#threat-models)" in (tmp_path / "project" / "SECURITY.md").read_text()
+    assert "## smoothcert certify" in (tmp_path / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert "--empty-" not in (tmp_path / "reference" / "cli.md").read_text(encoding="utf-8")
+    assert list((tmp_path / "tutorial").glob("notebook-*.png"))
+
+
+def test_every_page_is_in_the_navigation():
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    written = {page.relative_to(ROOT / "docs").as_posix() for page in PAGES if page.name != "README.md"}
+    written |= {notebook.relative_to(ROOT / "docs").with_suffix(".md").as_posix() for notebook in NOTEBOOKS}
+    assert set(re.findall(r"[\w/-]+\.md", navigation)) == written | {"reference/cli.md"}
+
+
+def test_links_that_lead_nowhere_and_what_comes_from_elsewhere_are_found(build, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "SITE", tmp_path)
+    page, other = tmp_path / "index.html", tmp_path / "other.html"
+    page.write_text('<a href="other.html#there">a</a><a href="https://example.org">b</a><img src="data:,">')
+    other.write_text('<h1 id="there"></h1><a href="index.html">a</a>')
+    assert build.broken_links([page, other]) == []
+    page.write_text('<a href="other.html#gone">a</a><a href="gone.html">b</a><script src="https://example.org/x.js">')
+    assert build.broken_links([page, other]) == [
+        "index.html loads https://example.org/x.js from elsewhere",
+        "index.html links to other.html#gone, which has no such part",
+        "index.html links to gone.html, which is not there",
+    ]

@@ -35,16 +35,27 @@ def check_sigma(sigma: float) -> float:
     return value
 
 
-def check_count(name: str, value: int, *, at_least: int = 1) -> int:
-    """Return ``value`` as an int that is at least ``at_least``, or raise ``InvalidArgumentError``."""
+MOST_SAMPLES = 10**12
+"""Samples of one input: more would take years, and their sums no longer fit the numbers they are kept in."""
+MOST_LEVELS = 10**6
+"""Cells of a histogram."""
+
+
+def check_count(name: str, value: int, *, at_least: int = 1, at_most: int | None = None) -> int:
+    """Return ``value`` as an int from ``at_least`` to ``at_most``, if given, or raise ``InvalidArgumentError``."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
         raise InvalidArgumentError(f"{name} must be an integer, at least {at_least}; got {value!r}")
+    if at_most is not None and value > at_most:
+        raise InvalidArgumentError(f"{name} must be an integer, at most {at_most:,}; got a larger one")
     return int(value)
 
 
 def check_radii(radii: float | Sequence[float] | FloatArray, *, name: str = "radii") -> FloatArray:
     """Return finite, non-negative radii as a 1-D float64 array, or raise ``InvalidArgumentError``."""
-    array = np.atleast_1d(np.asarray(radii))
+    try:
+        array = np.atleast_1d(np.asarray(radii))
+    except (TypeError, ValueError, RuntimeError) as error:  # rows of several lengths; a tensor that has a gradient
+        raise InvalidArgumentError(f"{name} must be one number or a flat, non-empty list; got {radii!r}") from error
     if array.dtype.kind not in "iuf":
         raise InvalidArgumentError(f"{name} must be numbers; got {radii!r}")
     if array.ndim != 1 or array.size == 0:
@@ -113,5 +124,7 @@ def _number(name: str, value: float) -> float:
         raise InvalidArgumentError(f"{name} must be a number; got {value!r}")
     try:
         return float(value)
-    except (TypeError, ValueError) as error:
+    except OverflowError as error:
+        raise InvalidArgumentError(f"{name} must be a number that a float can hold; got a larger one") from error
+    except (TypeError, ValueError, RuntimeError) as error:  # the last is PyTorch's, of a tensor of several values
         raise InvalidArgumentError(f"{name} must be a number; got {value!r}") from error

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from smoothcert._check import check_count, check_radii, check_threshold
+from smoothcert._check import MOST_SAMPLES, check_count, check_radii, check_threshold
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.scores import LEAD, MEASURES, VOTE
 
@@ -156,7 +156,7 @@ def looks(max_n: int) -> Iterator[int]:
         >>> list(looks(300))
         [32, 64, 96, 128, 160, 200, 250, 300]
     """
-    most = check_count("max_n", max_n)
+    most = check_count("max_n", max_n, at_most=MOST_SAMPLES)
     n = 0
     while n < most:
         n = min(most, n + max(FIRST_LOOK, int(GROWTH * n)))
@@ -173,6 +173,6 @@ def doubling_looks(first_n: int, max_n: int) -> list[int]:
         >>> doubling_looks(1_000, 10_000)
         [1000, 2000, 4000, 8000]
     """
-    first = check_count("first_n", first_n)
-    most = check_count("max_n", max_n, at_least=first)
+    first = check_count("first_n", first_n, at_most=MOST_SAMPLES)
+    most = check_count("max_n", max_n, at_least=first, at_most=MOST_SAMPLES)
     return [first << doubling for doubling in range((most // first).bit_length())]

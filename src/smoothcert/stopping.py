@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert._check import check_alpha, check_choice, check_count, check_radii
+from smoothcert._check import MOST_SAMPLES, check_alpha, check_choice, check_count, check_radii
 from smoothcert.bounds import BOUNDS
 from smoothcert.bounds.sequential import UNDECIDED, SequentialTest
 from smoothcert.certificate import Certificate, stages_of
@@ -53,8 +53,8 @@ class UntilDecided:
 
     def __post_init__(self) -> None:
         """Check the arguments."""
-        check_count("n0", self.n0)
-        check_count("max_n", self.max_n)
+        check_count("n0", self.n0, at_most=MOST_SAMPLES)
+        check_count("max_n", self.max_n, at_most=MOST_SAMPLES)
         check_alpha(self.alpha)
 
     def answer(self, sampler: Sampler, x: Tensor | npt.ArrayLike, *, seed: int) -> Job[Decision]:
@@ -132,7 +132,7 @@ class UntilStable:
         if isinstance(self.tolerance, bool) or not isinstance(self.tolerance, (int, float)) or not self.tolerance > 0:
             raise InvalidArgumentError(f"tolerance must be a number above 0, such as 0.005; got {self.tolerance!r}")
         check_choice("bound", self.bound, BOUNDS)
-        check_count("n0", self.n0)
+        check_count("n0", self.n0, at_most=MOST_SAMPLES)
         check_alpha(self.alpha)
         doubling_looks(self.first_n, self.max_n)
 

@@ -20,6 +20,10 @@ def test_float_inputs_become_contiguous_float32(dtype):
     assert np.array_equal(tensor.numpy(), x.astype(np.float32))
 
 
+def test_arrays_of_another_byte_order_are_taken():
+    assert check_input(np.array([0.0, 0.5], ">f4"), input_range=UNIT).tolist() == [0.0, 0.5]
+
+
 def test_lists_and_tensors_with_gradients_are_taken():
     assert check_input([0.0, 0.5], input_range=UNIT).tolist() == [0.0, 0.5]
     assert not check_input(torch.rand(3, requires_grad=True), input_range=UNIT).requires_grad
@@ -36,6 +40,17 @@ def test_lists_and_tensors_with_gradients_are_taken():
         (np.zeros(3, complex), "floats; got dtype complex128"),
         (np.zeros((0, 3)), r"at least one value; got shape \(0, 3\)"),
         (0.5, r"at least one value; got shape \(\)"),
+        (torch.zeros(2, 3).to_sparse(), "dense tensor of floats; got one that is sparse_coo"),
+        (torch.zeros(3, device="meta"), "dense tensor of floats; got one that is meta"),
+        (np.ma.masked_array([0.0, 0.5], mask=[True, False]), "masked array with values masked"),
+        (
+            (torch.zeros(3, 4, 4), torch.tensor([0])),
+            r"got a tuple of parts of several shapes",
+        ),
+        ([torch.zeros(3, 4, 4), torch.zeros(3, 5, 5)], "an array or tensor of floats; got a list of parts"),
+        (iter([]), "floats; got a list_iterator"),
+        (None, "floats; got a NoneType"),
+        ([0.0, 1.0000001], "got values 1.2e-07 beyond it, as rounding leaves them"),
         ([0.0, float("nan")], "finite; got 1 of 2 values"),
         ([0.0, float("inf")], "finite; got 1 of 2 values"),
         ([0.0, 1.5], r"lie in \[0, 1\]; got values from 0 to 1.5"),

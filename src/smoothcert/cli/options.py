@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -41,11 +42,14 @@ def numbers(option: str, text: str) -> list[float]:
         [0.0, 0.25, 0.5]
     """
     try:
-        return [float(item) for item in names(option, text)]
+        values = [float(item) for item in names(option, text)]
     except ValueError as error:
         raise InvalidArgumentError(
             f"{option} must be numbers separated by commas, such as 0,0.25,0.5; got {text!r}"
         ) from error
+    if not all(map(math.isfinite, values)):
+        raise InvalidArgumentError(f"{option} must be finite numbers; got {text!r}")
+    return values
 
 
 def _names(_: Any, tokens: Sequence[Token]) -> tuple[str, ...]:

@@ -141,6 +141,8 @@ class BaseClassifier:
             raw: Any = self.module(batch)
         if not isinstance(raw, Tensor):
             raise ModelError(f"the base classifier must return a tensor; got {type(raw).__name__}")
+        if raw.layout != torch.strided:
+            raise ModelError(f"the base classifier must return a dense tensor; got one that is {raw.layout}")
         returned: Tensor = raw
         expected = (batch.shape[0], self.num_classes)
         if self.outputs == "logit":
@@ -151,7 +153,7 @@ class BaseClassifier:
                 self.outputs != "logit"
                 and returned.ndim == 2
                 and returned.shape[0] == expected[0]
-                and returned.shape[1] >= 2
+                and returned.shape[1] not in {0, 1, self.num_classes}
             )
             hint = f"; set num_classes={returned.shape[1]} if that is right" if right_rows else ""
             named = "(batch, 1)" if self.outputs == "logit" else "(batch, num_classes)"
@@ -181,7 +183,7 @@ def _place(module: object, device: torch.device | str | None) -> torch.device:
             place = torch.empty(0, device=device).device  # with its index, and it exists
         except (RuntimeError, AssertionError, TypeError) as error:
             raise InvalidArgumentError(
-                f"device must be one that PyTorch can use here; got {device!r}: {error}"
+                f"device must be one that PyTorch can use here; got {device!r}: {str(error).split('. ')[0]}"
             ) from error
         if isinstance(module, nn.Module):
             module.to(place)

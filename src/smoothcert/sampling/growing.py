@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from smoothcert._check import check_count
+from smoothcert._check import MOST_SAMPLES, check_count
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.samples import Samples, StageHistograms
@@ -68,7 +68,7 @@ class GrowingSamples:
         Histograms are wanted of the winner and its rivals, who are known last. So the scores are kept meanwhile; where
         they are too many for that, the same noise is run once more.
         """
-        check_count("n0", n0)
+        check_count("n0", n0, at_most=MOST_SAMPLES)
         classes, device = self._classifier.num_classes, self._classifier.device
         means, votes, kept = MeanScores(classes, device), Votes(classes, device), Kept()
         keep = 4 * n0 * classes <= LARGEST_KEPT_BYTES
@@ -91,7 +91,7 @@ class GrowingSamples:
 
     def grow(self, n: int) -> Job[None]:
         """Draw estimation samples until there are ``n``: number ``n`` is the same noise however it is reached."""
-        check_count("n", n)
+        check_count("n", n, at_most=MOST_SAMPLES)
         yield from draw_checked(self._noisy, self._classifier, "estimation", self._n, n - self._n, [self._gathered])
         self._n = max(self._n, n)
 

@@ -40,27 +40,38 @@ def as_tensor(x: Tensor | npt.ArrayLike) -> Tensor:
         x: One input or several, of any shape, with a floating-point dtype.
 
     Raises:
-        InvalidArgumentError: If the dtype is not floating point; integer images must be scaled by their
-            owner, since guessing the scale would silently change what sigma means.
+        InvalidArgumentError: If it is no array or tensor of values, such as a batch ``(x, y)`` of a data loader, or
+            its dtype is not floating point; integer images must be scaled by their owner, since guessing the scale
+            would silently change what sigma means.
     """
     if isinstance(x, Tensor):
+        if x.layout != torch.strided or x.is_meta or x.is_quantized:
+            kind = "meta" if x.is_meta else "quantized" if x.is_quantized else str(x.layout).removeprefix("torch.")
+            raise InvalidArgumentError(f"x must be a dense tensor of floats; got one that is {kind}")
         tensor = x.detach()
     else:
-        try:
-            values = np.asarray(x)
-        except ValueError as error:
-            raise InvalidArgumentError(
-                f"x must be an array or tensor of floats; got a {type(x).__name__} of parts of several shapes"
-            ) from error
-        if values.dtype.kind not in "fiub":
-            what = f"a {type(x).__name__}; take the array out of it, or give a data set to certify_run"
-            got = f"dtype {values.dtype}" if values.dtype != object else what
-            raise InvalidArgumentError(f"x must be an array or tensor of floats; got {got}")
-        tensor = torch.from_numpy(np.array(values))  # a copy: the caller's array may be read-only
+        tensor = torch.from_numpy(_as_array(x))
     if not tensor.is_floating_point():
         hint = "; divide images by 255, so that they lie in [0, 1]" if tensor.dtype == torch.uint8 else ""
         raise InvalidArgumentError(f"x must have a floating-point dtype; got {tensor.dtype}{hint}")
     return tensor.to(torch.float32)
+
+
+def _as_array(x: npt.ArrayLike) -> npt.NDArray[np.generic]:
+    """A copy, since the caller's may be read-only, in the byte order of this machine."""
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise InvalidArgumentError("x must have a value everywhere; got a masked array with values masked")
+    try:
+        array = np.array(x)
+    except (ValueError, TypeError, RuntimeError) as error:  # NumPy's words for parts of several shapes
+        raise InvalidArgumentError(
+            f"x must be an array or tensor of floats; got a {type(x).__name__} of parts of several shapes"
+        ) from error
+    if array.dtype.kind not in "fiub":
+        what = f"a {type(x).__name__}; take the array out of it, or give a data set to certify_run"
+        got = what if array.dtype.kind == "O" else f"dtype {array.dtype}"
+        raise InvalidArgumentError(f"x must be an array or tensor of floats; got {got}")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def check_input(x: Tensor | npt.ArrayLike, *, input_range: InputRange | None) -> Tensor:
@@ -90,7 +101,7 @@ def check_input(x: Tensor | npt.ArrayLike, *, input_range: InputRange | None) ->
             )
         if outside > 0.0:
             raise InvalidArgumentError(
-                f"x must lie in [{low:g}, {high:g}]; got values from {smallest:g} to {largest:g}. "
+                f"x must lie in [{low:g}, {high:g}]; got values from {smallest:.8g} to {largest:.8g}. "
                 "Normalization belongs to the base classifier; for inputs of another domain set input_range, "
                 "or None to allow any"
             )

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from smoothcert._check import check_alpha, check_count, check_sigma
+from smoothcert._check import MOST_LEVELS, MOST_SAMPLES, check_alpha, check_count, check_sigma
 from smoothcert.discrete_gaussian import DiscreteGaussian
 from smoothcert.errors import ModelError
 from smoothcert.histogram import DEFAULT_LEVELS
@@ -85,7 +85,7 @@ class Sampler:
         self._by_input = isinstance(lattice, str) and lattice == "auto"
         self._lattice = None if lattice is None or self._by_input else self._check_lattice(lattice)
         chosen, lead = choose_measures(measures)
-        self.counted = Counted(chosen, lead, check_count("levels", levels))
+        self.counted = Counted(chosen, lead, check_count("levels", levels, at_most=MOST_LEVELS))
         self.batch_size = None if batch_size is None else check_count("batch_size", batch_size)
         self.input_range = check_input_range(input_range)
         self.classifier = BaseClassifier(
@@ -156,8 +156,8 @@ class Sampler:
         self, x: Tensor | npt.ArrayLike, *, n0: int, n: int, seed: int, label: int | None = None
     ) -> Job[Samples]:
         """The job behind :meth:`sample`."""
-        check_count("n0", n0)
-        check_count("n", n)
+        check_count("n0", n0, at_most=MOST_SAMPLES)
+        check_count("n", n, at_most=MOST_SAMPLES)
         growing = self.begin(x, seed=seed, label=label)
         yield from growing.pilot(n0)
         yield from growing.grow(n)
@@ -168,7 +168,7 @@ class Sampler:
 
         Its ``n`` samples are drawn for this purpose, apart from those of :meth:`sampling`.
         """
-        check_count("n", n)
+        check_count("n", n, at_most=MOST_SAMPLES)
         noisy, votes = self.noisy(x, seed=seed), Votes(self.num_classes, self.device)
         left = check_alpha(check_alpha(alpha) - noisy.price(n))
         yield from draw_checked(noisy, self.classifier, "predict", 0, n, [votes])
