@@ -291,6 +291,19 @@ def test_certify_names_what_is_wrong(capsys, images, tmp_path, option, value, me
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("value", ["1.5", "1e3", "nan", "ten"])
+def test_whole_numbers_are_not_rounded(capsys, images, tmp_path, value):
+    assert certify(images, tmp_path / "run", "--n", value) == 2
+    assert capsys.readouterr().err == f"error: --n must be a whole number; got {value!r}\n"
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", [["compare"], ["figure", "correlation"], ["sweep"]])
+def test_the_ending_of_a_figure_is_looked_at_before_the_runs(capsys, tmp_path, command):
+    assert run_cli(*command, tmp_path / "no run", "--out", "figure.jpg") == 2
+    assert "a figure must end in .png, .svg, .pdf; got 'figure.jpg'" in capsys.readouterr().err
+
+
 def test_an_interrupt_says_how_to_go_on(capsys, images, tmp_path, monkeypatch):
     real, calls = RunStore.append, []
 
