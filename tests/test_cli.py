@@ -265,6 +265,16 @@ def test_certify_stops_at_an_unreadable_image_and_goes_on_on_request(capsys, ima
     assert "holds another run: seed is 0 there and 1 here" in capsys.readouterr().err
 
 
+def test_a_class_folder_whose_name_is_not_utf8(capsys, images, tmp_path):
+    (images / "0_medium" / "broken.png").unlink()
+    os.rename(images / "0_medium", os.fsencode(images) + b"/0_\xff")
+    assert certify(images, tmp_path / "run") == 0
+    assert Run.open(tmp_path / "run").config.class_names == (r"0_\udcff", "1_bright", "2_dark")
+    assert certify(images, tmp_path / "run") == 0  # goes on
+    table = tmp_path / "table.parquet"
+    assert run_cli("query", tmp_path / "run", "--per-input", "--format", "parquet", "--out", table) == 0
+
+
 def test_quiet_says_only_the_end(capsys, images, tmp_path):
     assert certify(images, tmp_path / "run", "--on-unreadable", "skip", "--quiet") == 0
     captured = capsys.readouterr()
