@@ -308,6 +308,13 @@ def test_whole_numbers_are_not_rounded(capsys, images, tmp_path, value):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_size_is_one_number_or_two(capsys, images, tmp_path):
+    options = ["--image-size", "6x6", "--on-unreadable", "skip"]
+    assert certify(images, tmp_path / "run", *options) == 0
+    assert certify(images, tmp_path / "other", "--image-size", "99999") == 2
+    assert "image_size must be an integer, at most 16,384" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", [["compare"], ["figure", "correlation"], ["sweep"]])
 def test_the_ending_of_a_figure_is_looked_at_before_the_runs(capsys, tmp_path, command):
     assert run_cli(*command, tmp_path / "no run", "--out", "figure.jpg") == 2

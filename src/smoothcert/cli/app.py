@@ -71,8 +71,7 @@ def _options_of_file(*given: Any) -> None:
 def _whole_numbers(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
     """Refuse ``--n 1.5``, which cyclopts would round to 2 without a word."""
     for argument in arguments:
-        kinds = {argument.hint, *get_args(argument.hint)}
-        if int in kinds and not kinds & {float, str}:
+        if (set(get_args(argument.hint)) or {argument.hint}) - {type(None)} == {int}:
             for token in argument.tokens:
                 _whole_number(token)
 
