@@ -265,6 +265,16 @@ def test_certify_stops_at_an_unreadable_image_and_goes_on_on_request(capsys, ima
     assert "holds another run: seed is 0 there and 1 here" in capsys.readouterr().err
 
 
+def test_a_class_folder_whose_name_is_not_utf8(capsys, images, tmp_path):
+    (images / "0_medium" / "broken.png").unlink()
+    os.rename(images / "0_medium", os.fsencode(images) + b"/0_\xff")
+    assert certify(images, tmp_path / "run") == 0
+    assert Run.open(tmp_path / "run").config.class_names == (r"0_\udcff", "1_bright", "2_dark")
+    assert certify(images, tmp_path / "run") == 0  # goes on
+    table = tmp_path / "table.parquet"
+    assert run_cli("query", tmp_path / "run", "--per-input", "--format", "parquet", "--out", table) == 0
+
+
 def test_quiet_says_only_the_end(capsys, images, tmp_path):
     assert certify(images, tmp_path / "run", "--on-unreadable", "skip", "--quiet") == 0
     captured = capsys.readouterr()
@@ -289,6 +299,26 @@ def test_warnings_are_lines(capsys, images, tmp_path):
 def test_certify_names_what_is_wrong(capsys, images, tmp_path, option, value, message):
     assert certify(images, tmp_path / "run", option, value) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["1.5", "1e3", "nan", "ten"])
+def test_whole_numbers_are_not_rounded(capsys, images, tmp_path, value):
+    assert certify(images, tmp_path / "run", "--n", value) == 2
+    assert capsys.readouterr().err == f"error: --n must be a whole number; got {value!r}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_size_is_one_number_or_two(capsys, images, tmp_path):
+    options = ["--image-size", "6x6", "--on-unreadable", "skip"]
+    assert certify(images, tmp_path / "run", *options) == 0
+    assert certify(images, tmp_path / "other", "--image-size", "99999") == 2
+    assert "image_size must be an integer, at most 16,384" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["compare"], ["figure", "correlation"], ["sweep"]])
+def test_the_ending_of_a_figure_is_looked_at_before_the_runs(capsys, tmp_path, command):
+    assert run_cli(*command, tmp_path / "no run", "--out", "figure.jpg") == 2
+    assert "a figure must end in .png, .svg, .pdf; got 'figure.jpg'" in capsys.readouterr().err
 
 
 def test_an_interrupt_says_how_to_go_on(capsys, images, tmp_path, monkeypatch):

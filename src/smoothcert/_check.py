@@ -42,7 +42,7 @@ MOST_LEVELS = 10**6
 
 
 def check_count(name: str, value: int, *, at_least: int = 1, at_most: int | None = None) -> int:
-    """Return ``value`` as an int from ``at_least`` to ``at_most``, if given, or raise ``InvalidArgumentError``."""
+    """Return ``value`` as an int from ``at_least`` to ``at_most``, or raise ``InvalidArgumentError``."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
         raise InvalidArgumentError(f"{name} must be an integer, at least {at_least}; got {value!r}")
     if at_most is not None and value > at_most:

@@ -113,6 +113,11 @@ def test_absent_file_is_named(tmp_path):
         read_weights(tmp_path / "gone.pt")
 
 
+def test_a_folder_is_no_weights_file(tmp_path):
+    with pytest.raises(ModelError, match="is no regular file"):
+        read_weights(tmp_path)
+
+
 def test_misfit_counts_and_shows_missing_left_over_and_reshaped():
     net = nn.Sequential(*(nn.Linear(2, 2) for _ in range(3)))
     state = {"0.weight": torch.zeros(5, 2), **{f"old{i}": torch.zeros(1) for i in range(4)}}

@@ -178,7 +178,7 @@ def test_the_same_figure_twice_is_the_same_file(tables, tmp_path):
 
 
 def test_unknown_format_is_refused(tables, tmp_path):
-    with pytest.raises(InvalidArgumentError, match=r"path must end in .png, .svg, .pdf; got .*jpg"):
+    with pytest.raises(InvalidArgumentError, match=r"path of a figure must end in .png, .svg, .pdf; got .*jpg"):
         save_figure(FIGURES["calibration"](tables["mixed"]), tmp_path / "figure.jpg")
 
 

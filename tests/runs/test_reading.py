@@ -89,6 +89,18 @@ def test_reading_gives_up_when_parts_never_settle(folder, monkeypatch):
         Run.open(folder).records()
 
 
+def test_a_part_that_is_a_link_to_nothing_is_named(folder):
+    (folder / "parts" / "part-00000007.parquet").symlink_to("nowhere.parquet")
+    with pytest.raises(RunError, match=r"part-00000007.parquet cannot be read \(it is a link to nothing\)"):
+        Run.open(folder).records()
+
+
+def test_a_part_whose_name_ends_before_it_begins_is_named(folder):
+    (folder / "parts" / "part-00000009-00000003.parquet").write_bytes(b"PAR1")
+    with pytest.raises(RunError, match=r"part-00000009-00000003.parquet is not named as a part of a run is"):
+        Run.open(folder).records()
+
+
 def test_a_run_that_goes_on_always_reads_as_a_whole(tmp_path):
     total, seen, problems = 60, [], []
     store = RunStore(tmp_path, CONFIG, merge_every=2)  # merges at every second record

@@ -221,6 +221,14 @@ def test_ids_that_are_not_utf8_are_stored_as_people_see_them(tmp_path):
     assert (found[0].id, found[1].error) == (r"caf\udce9.png", r"caf\udce9.png cannot be read")
 
 
+def test_names_in_a_config_need_not_be_utf8(tmp_path):
+    name = b"caf\xe9".decode("utf-8", "surrogateescape")
+    config = replace(CONFIG, data=f"imagefolder:{name}", class_names=None)
+    RunStore(tmp_path, config).close()
+    assert Run.open(tmp_path).config == config
+    RunStore(tmp_path, config).close()  # and the run goes on
+
+
 def odd_names():
     return [
         "run-14:30",

@@ -138,7 +138,9 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         device=sampler.device.type,
         inputs=len(inputs),
         indices=evenly_spaced(inputs.indices),
-        class_names=inputs.class_names,
+        # A folder's name need not be UTF-8, and everything that is written of a run is.
+        class_names=inputs.class_names
+        and tuple(name.encode("utf-8", "backslashreplace").decode() for name in inputs.class_names),
         notes=tuple(notes),
         witness=witness,
         versions=current_versions(

@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
-from cyclopts import App, Argument, CycloptsError, Group, MissingArgumentError, Parameter, UnknownCommandError
+from cyclopts import (
+    App,
+    Argument,
+    ArgumentCollection,
+    CycloptsError,
+    Group,
+    MissingArgumentError,
+    Parameter,
+    Token,
+    UnknownCommandError,
+)
 
 from smoothcert._allocator import keep_freed_memory
 from smoothcert._version import __version__
@@ -59,10 +69,25 @@ def _options_of_file(*given: Any) -> None:
     options_of_file(*given)
 
 
+def _whole_numbers(_: App, __: tuple[str, ...], arguments: ArgumentCollection) -> None:
+    """Refuse ``--n 1.5``, which cyclopts would round to 2 without a word."""
+    for argument in arguments:
+        if (set(get_args(argument.hint)) or {argument.hint}) - {type(None)} == {int}:
+            for token in argument.tokens:
+                _whole_number(token)
+
+
+def _whole_number(token: Token) -> None:
+    try:
+        int(token.value, 0 if token.value[:2].lower() in {"0x", "0o", "0b"} else 10)
+    except ValueError as error:
+        raise InvalidArgumentError(f"{token.keyword} must be a whole number; got {token.value!r}") from error
+
+
 for position, (title, commands) in enumerate(_COMMANDS.items()):
     group = Group(title, sort_key=position)
     for name, place in commands.items():
-        config = _options_of_file if name == "certify" else None
+        config = (_options_of_file, _whole_numbers) if name == "certify" else (_whole_numbers,)
         app.command(f"smoothcert.cli.{place}", name=name, group=group, config=config, help_epilogue="")
 app.register_install_completion_command(help="Let bash, zsh, fish or PowerShell complete commands and options.")
 

@@ -48,6 +48,10 @@ def compare(
     from smoothcert.cli import printing
     from smoothcert.cli.asking import fitting_radii, fitting_thresholds, ranges_of
 
+    if out is not None:
+        from smoothcert.report import comparison_figure, figure_format, save_figure
+
+        figure_format(out)  # before any work
     opened = open_runs(runs)
     tables = [analysis.bounds_table(run, alpha=alpha) for run in opened]
     found = analysis.compare(
@@ -65,8 +69,6 @@ def compare(
         for note in found.notes:
             say(f"note: {note}", err=True)
     if out is not None:
-        from smoothcert.report import comparison_figure, save_figure
-
         say(f"figure: {save_figure(comparison_figure(found), out).resolve()}", err=format != "table")
 
 

@@ -94,8 +94,9 @@ def figure(
         class_radii: For the correlation: run the class radii come from, such as an imported log of Cohen et al.
     """
     from smoothcert.cli.asking import fitting_radii
-    from smoothcert.report import save_figure
+    from smoothcert.report import figure_format, save_figure
 
+    figure_format(out)  # before any work
     if class_radii is not None and kind != "correlation":
         raise InvalidArgumentError(f"--class-radii is for the figure correlation; got it with {kind}")
     opened = open_runs(runs)

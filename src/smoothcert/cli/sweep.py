@@ -80,6 +80,11 @@ def sweep(
     from smoothcert import analysis
     from smoothcert.cli import printing, sweeping
 
+    if out is not None:
+        from smoothcert.report import figure_format, save_figure, sweep_figure
+
+        figure_format(out)  # before any work
+
     paths = list(runs)
     if sigmas is not None:
         asked = spec if alpha is None else spec.vary(alpha=alpha)
@@ -98,7 +103,5 @@ def sweep(
     else:
         say(sweeping.text(found))
     if out is not None:
-        from smoothcert.report import save_figure, sweep_figure
-
         place = save_figure(sweep_figure(found), out).resolve()
         say(f"figure: {place}", err=format != "table")

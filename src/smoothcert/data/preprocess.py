@@ -18,6 +18,10 @@ INTERPOLATIONS: tuple[str, ...] = tuple(known.name.lower() for known in Image.Re
 """The filters an image can be scaled with, all antialiased except ``nearest``."""
 
 
+MOST_PIXELS = 2**14
+"""Of a side: an image of more would take gigabytes."""
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """Scale the shorter side, crop the centre, divide by 255: the usual evaluation transform, by Pillow.
@@ -53,9 +57,9 @@ class Preprocess:
         if self.channels not in (1, 3) or isinstance(self.channels, bool):
             raise InvalidArgumentError(f"channels must be 1, for grey images, or 3, for colour; got {self.channels!r}")
         for side in self.crop or ():
-            check_count("image_size", side)
+            check_count("image_size", side, at_most=MOST_PIXELS)
         if self.resize is not None:
-            check_count("resize", self.resize)
+            check_count("resize", self.resize, at_most=MOST_PIXELS)
             if self.crop is not None and min(self.crop) > self.resize:
                 raise InvalidArgumentError(
                     f"resize, the side before the crop, must be at least image_size {min(self.crop)}; got {self.resize}"

@@ -245,7 +245,9 @@ def _split(target: str, name: str) -> tuple[Path, dict[str, str]]:
         before, _, after = target.rpartition("?")
         path, options = Path(before).expanduser(), dict(parse_qsl(after, keep_blank_values=True))
     if not path.is_file():
-        raise ModelError(f"ONNX file {path} does not exist (model {name!r})")
+        raise ModelError(
+            f"ONNX file {path} {'is no regular file' if path.exists() else 'does not exist'} (model {name!r})"
+        )
     if unknown := sorted(set(options) - set(OPTIONS)):
         raise ModelError(f"model {name!r} has unknown options {', '.join(unknown)}; known are {', '.join(OPTIONS)}")
     return path, options

@@ -101,7 +101,7 @@ def _file(target: str, name: str, weights: Weights | None) -> Path:
     if weights is not None:
         raise ModelError(f"model {name!r} holds its own weights; got {weights.path}")
     if not path.is_file():
-        raise ModelError(f"file {path} does not exist (model {name!r})")
+        raise ModelError(f"file {path} {'is no regular file' if path.exists() else 'does not exist'} (model {name!r})")
     return path
 
 

@@ -33,7 +33,7 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
     if weights is not None:
         raise ModelError(f"model {name!r} holds its own weights; got {weights.path}")
     if not path.is_file():
-        raise ModelError(f"file {path} does not exist (model {name!r})")
+        raise ModelError(f"file {path} {'is no regular file' if path.exists() else 'does not exist'} (model {name!r})")
     estimator = _read(path, trusted, name)
     if not hasattr(estimator, "predict_proba"):
         raise ModelError(

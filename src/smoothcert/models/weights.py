@@ -109,7 +109,7 @@ def read_weights(path: Path) -> Weights:
         name, _, entry = path.name.rpartition("#")
         path = path.with_name(name)
     if not path.is_file():
-        raise ModelError(f"weights file {path} does not exist")
+        raise ModelError(f"weights file {path} {'is no regular file' if path.exists() else 'does not exist'}")
     read = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     if not entry:
         return read

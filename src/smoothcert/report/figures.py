@@ -218,6 +218,18 @@ def comparison_figure(found: Compared, *, ax: GivenAxes = None) -> Figure:
     return render(gallery.comparison(found), ax)
 
 
+def figure_format(path: Path | str) -> str:
+    """The ending of a figure's file, which says how it is written.
+
+    Raises:
+        InvalidArgumentError: If it is none of those known.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in FORMATS:
+        raise InvalidArgumentError(f"the path of a figure must end in {', '.join(FORMATS)}; got {str(path)!r}")
+    return ending
+
+
 def save_figure(figure: Figure, path: Path | str) -> Path:
     """Write a figure as PNG, SVG or PDF, by the ending of the name; whole or not at all.
 
@@ -225,10 +237,7 @@ def save_figure(figure: Figure, path: Path | str) -> Path:
         InvalidArgumentError: If the ending is none of these.
         RunError: If the file cannot be written.
     """
-    target = Path(path)
-    ending = target.suffix.lower()
-    if ending not in FORMATS:
-        raise InvalidArgumentError(f"path must end in {', '.join(FORMATS)}; got {str(path)!r}")
+    target, ending = Path(path), figure_format(path)
     # No date in the file: the same figure twice is the same file.
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending)
     buffer = io.BytesIO()

@@ -219,6 +219,9 @@ class Parts:
         raise self._unsettled()
 
     def _unsettled(self) -> RunError:
+        for path in self.paths():
+            if path.is_symlink() and not path.exists():
+                return RunError(f"{path} cannot be read (it is a link to nothing): {REMEDY}")
         return RunError(f"the parts in {self.folder} keep changing while they are read: try again")
 
 
@@ -240,7 +243,9 @@ def named_range(path: Path) -> tuple[int, int] | None:
         ((0, 255), None)
     """
     found = _NAME.fullmatch(path.name)
-    return found and (int(found[1]), int(found[2] or found[1]))
+    if found is None or int(found[2] or found[1]) < int(found[1]):
+        return None
+    return int(found[1]), int(found[2] or found[1])
 
 
 def is_single(path: Path) -> bool:

@@ -169,7 +169,8 @@ class RunStore:
         with disk_errors(self.path):
             remove_temporaries(self.path)
             if not stored.exists():
-                write_atomically(stored, config.to_json().encode())
+                # What stands for a byte that is not UTF-8, in a class or a path, is written as JSON's own \\udcff.
+                write_atomically(stored, config.to_json().encode(errors="backslashreplace"))
             make_folder(self._parts)
             remove_temporaries(self._parts)
         kept = read_config(self.path)
