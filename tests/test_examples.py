@@ -263,7 +263,7 @@ def test_a_numpy_function(ask, tmp_path):
             assert float(line["score_mean"]) == pytest.approx(norm.cdf(distance / 0.4), abs=0.04)
 
 
-def test_a_vision_transformer_of_hugging_face(ask, tmp_path):
+def test_a_vision_transformer_of_hugging_face(ask, tmp_path, capsys):
     pytest.importorskip("transformers")
     import_torchvision()  # transformers imports it
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
@@ -280,8 +280,10 @@ def test_a_vision_transformer_of_hugging_face(ask, tmp_path):
         file = tmp_path / "photos" / str(label) / f"{i}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((image[0] * 255).round().astype(np.uint8)).save(file)
-    with pytest.warns(ConfidenceWarning, match="guessing would be 10.0%"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", ConfidenceWarning)  # the command line prints it
         answers = ask("hf:vit", "imagefolder:photos", "--sigma", 0.25)
+    assert "guessing would be 10.0%: few or no inputs can be certified" in capsys.readouterr().err
     assert [line["id"] for line in answers.inputs] == sorted(line["id"] for line in answers.inputs)
     assert all(line["id"].startswith(f"{line['label']}/") for line in answers.inputs)
     # Ten scores that nobody trained are a tenth each: none is certified above a half, and the run warns.
