@@ -98,7 +98,7 @@ def confined(path: str | Path, *, folders: Sequence[Path], beside: Path, name: s
         return found
     raise DataError(
         f"{name} lies at {str(path)!r}, outside the data's own folder {folders[0] if folders else beside}; data may "
-        "name files of their own folder only, unless allow_outside is set"
+        "name files of their own folder only, unless --allow-outside (allow_outside=True) is given"
     )
 
 
