@@ -203,8 +203,8 @@ def test_an_input_is_named_by_id_position_or_index(capsys, stored):
         (["--radii", "0,25"], "--radii must lie in [0, 2.5], 10 sigma, in the units of the inputs"),
         (["--radii", "-1"], "radii must be finite and at least 0"),
         (["--radii", "nan"], "radii must be finite"),
-        (["--thresholds", "nan"], "threshold must be finite"),
-        (["--thresholds", "inf"], "threshold must be finite"),
+        (["--thresholds", "nan"], "--thresholds must be finite"),
+        (["--thresholds", "inf"], "--thresholds must be finite"),
     ],
 )
 @pytest.mark.parametrize("about", [[], ["--input", "a.png"], ["--per-input"]], ids=["all", "one", "each"])

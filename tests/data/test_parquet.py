@@ -312,7 +312,7 @@ def test_files_outside_the_data_are_not_opened(write, tmp_path, path):
     (tmp_path / "set" / "link.png").symlink_to(tmp_path / "secret.png")
     for name in (f"parquet:{file}", f"parquet:{tmp_path / 'set'}"):
         data = load_data(name)
-        with pytest.raises(DataError, match=r"outside the data's own folder .*set; .* allow_outside"):
+        with pytest.raises(DataError, match=r"outside the data's own folder .*set; .* --allow-outside"):
             data.load(0)
         assert len(data.fingerprint) == 64
     if path != "/etc/hostname":
