@@ -107,7 +107,7 @@ def test_what_the_gpu_study_made_becomes_a_page_elsewhere(
         "float": {"sigmas": []},
         "radii": [0.0],
         "sweep_radii": [0.0],
-        "thresholds": [0.5],
+        "thresholds": [0.5, 0.7],
     }
     (tmp_path / "config.json").write_text(json.dumps(config))
     train, test = stripes(tmp_path / "train.parquet", 64, seed=1), stripes(tmp_path / "test.parquet", 8, seed=2)
