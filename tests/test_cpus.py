@@ -18,22 +18,22 @@ def tree(root, files):
     return root
 
 
-VERSION_2 = {"proc/self/cgroup": "0::/work/job\n", "sys/fs/cgroup/cgroup.controllers": "cpu memory\n"}
+VERSION_2 = {"proc/self/cgroup": "0::/queue/job\n", "sys/fs/cgroup/cgroup.controllers": "cpu memory\n"}
 VERSION_1 = {"proc/self/cgroup": "9:memory:/x\n4:cpu,cpuacct:/docker/1\n0::/\n"}
 
 
 @pytest.mark.parametrize(
     ("files", "quotas"),
     [
-        (VERSION_2 | {"sys/fs/cgroup/work/job/cpu.max": "150000 100000\n"}, [1.5]),
-        (VERSION_2 | {"sys/fs/cgroup/work/job/cpu.max": "max 100000\n"}, []),
+        (VERSION_2 | {"sys/fs/cgroup/queue/job/cpu.max": "150000 100000\n"}, [1.5]),
+        (VERSION_2 | {"sys/fs/cgroup/queue/job/cpu.max": "max 100000\n"}, []),
         (
-            VERSION_2 | {"sys/fs/cgroup/work/cpu.max": "400000 100000\n", "sys/fs/cgroup/work/job/cpu.max": "max 1"},
+            VERSION_2 | {"sys/fs/cgroup/queue/cpu.max": "400000 100000\n", "sys/fs/cgroup/queue/job/cpu.max": "max 1"},
             [4.0],
         ),
         (VERSION_2 | {"sys/fs/cgroup/cpu.max": "300000 100000\n"}, [3.0]),  # a container sees its own group as root
-        (VERSION_2 | {"sys/fs/cgroup/work/job/cpu.max": "nonsense"}, []),
-        (VERSION_2 | {"sys/fs/cgroup/work/job/cpu.max": "1 0"}, []),
+        (VERSION_2 | {"sys/fs/cgroup/queue/job/cpu.max": "nonsense"}, []),
+        (VERSION_2 | {"sys/fs/cgroup/queue/job/cpu.max": "1 0"}, []),
         (
             VERSION_1
             | {
@@ -53,7 +53,7 @@ def test_quotas_of_control_groups_are_read(tmp_path, files, quotas):
 
 @pytest.mark.parametrize(("quota", "usable"), [("50000", 1), ("250000", 2), ("1000000", 10), ("max", 16)])
 def test_a_quota_limits_what_is_usable(tmp_path, monkeypatch, quota, usable):
-    monkeypatch.setattr(cpus, "_ROOT", tree(tmp_path, VERSION_2 | {"sys/fs/cgroup/work/cpu.max": f"{quota} 100000"}))
+    monkeypatch.setattr(cpus, "_ROOT", tree(tmp_path, VERSION_2 | {"sys/fs/cgroup/queue/cpu.max": f"{quota} 100000"}))
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(16)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -44,7 +45,7 @@ class Reader(Protocol):
         """Return what is done to an input, a phrase each."""
 
 
-class MediaSource:
+class MediaSource(ABC):
     """A source whose inputs a ``Reader`` decodes; where they are stored is for the class that derives from it.
 
     Args:
@@ -107,9 +108,9 @@ class MediaSource:
         except DataError:  # reading it says why
             return False
 
+    @abstractmethod
     def encoded(self, index: int) -> tuple[bytes | Path, str]:
         """Return the encoded input, or the file that holds it, and what an error calls it."""
-        raise NotImplementedError
 
 
 def encoded_cell(
