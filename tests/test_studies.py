@@ -100,7 +100,7 @@ def test_what_the_gpu_study_made_becomes_a_page_elsewhere(
         "arch": "resnet8",
         "width": 16,
         "training": {"epochs": 1},
-        "sigmas": ["0.25"],
+        "sigmas": ["0.25", "0.5"],
         "image_of_row": 1,
         "images": {"stride": 1, "limit": 4, "n0": 20, "n": 100},
         "more": {"sigmas": [], "stride": 1, "limit": 1, "n0": 20, "n": 100},
