@@ -24,7 +24,6 @@ from smoothcert.bounds import clopper_pearson_lower
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.typing import FloatArray, IntArray
 
-DEFAULT_MEASURES = ("score", "margin", "lead")
 CLASS = "class"
 """Measure of Cohen et al.: the class itself is kept, at no threshold, by the Clopper-Pearson bound on the votes."""
 CLASS_BOUND = "clopper_pearson"

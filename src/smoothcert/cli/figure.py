@@ -147,7 +147,7 @@ class _Drawn:
     @property
     def asked_measures(self) -> list[str]:
         """The measures asked for, else those held; all of them where none is, so that the run says what it holds."""
-        from smoothcert.analysis.certified_accuracy import DEFAULT_MEASURES
+        from smoothcert.scores import DEFAULT_MEASURES
 
         held = [m for m in self.table.answers.measures if all(m in table.answers.measures for table in self.tables)]
         return list(self.measures or held or DEFAULT_MEASURES)
