@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from functools import cached_property
@@ -253,9 +253,9 @@ class RunConfig(Checked):
         pairs = ((name, ours.get(name), theirs.get(name)) for name in dict.fromkeys([*ours, *theirs]))
         return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
 
-    def told_apart(self, other: RunConfig) -> str:
-        """:meth:`difference` for people; empty where nothing differs."""
-        return ", ".join(map(str, self.difference(other)))
+    def told_apart(self, other: RunConfig, *, but_for: Collection[str] = ()) -> str:
+        """:meth:`difference` for people, without some fields; empty where nothing differs."""
+        return ", ".join(str(one) for one in self.difference(other) if one.field not in but_for)
 
     def is_same_but_for_extent(self, other: RunConfig) -> bool:
         """Whether one could become the other by growing, as far as it does not hang on the data."""

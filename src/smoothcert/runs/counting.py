@@ -1,7 +1,7 @@
 """Which record of an input counts where there are several: samples before none, and more samples before fewer.
 
-There are several while parts are merged, when a run has grown or an input that failed was tried again, and where folders
-are put together. Two with equally many samples must be the same.
+There are several while parts are merged, when a run has grown or an input that failed was tried again, and where
+folders are put together. Two with equally many samples must be the same.
 """
 
 from __future__ import annotations

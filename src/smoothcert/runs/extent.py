@@ -1,8 +1,8 @@
 """How far a run goes, apart from what it is: how many samples, of which inputs; how it grows, and how shares are one.
 
-What a run *is* decides every sample: the classifier, the noise, the data. Its *extent* is how many samples are drawn per
-input and of which inputs. A run keeps the fingerprint of its first extent, to which its parts and records are bound, so
-what is stored stays valid when it grows. It is never made smaller: whoever wants less has that already.
+What a run *is* decides every sample: the classifier, the noise, the data. Its *extent* is how many samples are drawn
+per input and of which inputs. A run keeps the fingerprint of its first extent, to which its parts and records are bound,
+so what is stored stays valid when it grows. It is never made smaller: whoever wants less has that already.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ class Extent(Checked):
         return f"{self.n:,} samples per input{many}"
 
 
-def grown(kept: RunConfig, asked: RunConfig, *, fingerprint_of: Callable[[Extent], str | None], where: object) -> RunConfig:
+def grown(
+    kept: RunConfig, asked: RunConfig, *, fingerprint_of: Callable[[Extent], str | None], where: object
+) -> RunConfig:
     """The configuration under which a stored run goes on: the stored one, or one that goes further.
 
     Args:
@@ -54,7 +56,8 @@ def grown(kept: RunConfig, asked: RunConfig, *, fingerprint_of: Callable[[Extent
     """
     ours, theirs = kept.extent, asked.extent
     if not kept.is_same_but_for_extent(asked):
-        raise RunError(f"{where} holds another run: {kept.told_apart(asked)}; choose another folder")
+        told = kept.told_apart(asked, but_for=() if kept.question != asked.question else ("n", "max_n"))
+        raise RunError(f"{where} holds another run: {told}; choose another folder")
     require_same_shard(kept, asked, where=where)
     if (ours.n, ours.data_fingerprint) == (theirs.n, theirs.data_fingerprint):
         return kept
@@ -66,7 +69,8 @@ def grown(kept: RunConfig, asked: RunConfig, *, fingerprint_of: Callable[[Extent
     same_data = ours.data_fingerprint == theirs.data_fingerprint
     fewer = not same_data and _contains(ours, theirs)
     if not same_data and not fewer and fingerprint_of(ours) != ours.data_fingerprint:
-        raise RunError(f"{where} holds another run: {kept.told_apart(asked)}; choose another folder")
+        told = kept.told_apart(asked, but_for=("n",))
+        raise RunError(f"{where} holds another run: {told}; choose another folder")
     if theirs.n < ours.n or fewer:
         raise RunError(
             f"{where} holds more than is asked for, {ours} and not {theirs}: a run grows and never shrinks; ask for as "
@@ -141,23 +145,26 @@ def joined(configs: Sequence[RunConfig], *, names: Sequence[object]) -> RunConfi
 def growth_notes(config: RunConfig) -> tuple[str, ...]:
     """What a reader must know of a run that has grown: what is still true, and what to do."""
     notes = []
-    sizes = sorted({extent.n for extent in config.extents})
-    if len(sizes) > 1:
-        looks = len(sizes)
+    *before, n = config.sizes
+    if before:
+        looks = len(config.sizes)
         notes.append(
-            f"samples were added to this run after n {' and '.join(f'{n:,}' for n in sizes[:-1])} could be looked at, up "
-            f"to {sizes[-1]:,} per input: each certificate is wrong with probability at most alpha if that was decided "
-            f"before anybody looked, and with at most {looks} times alpha if it was decided by what was seen; then ask "
-            f"at alpha divided by the {looks} looks, --alpha {config.alpha / looks:.4g}"
+            f"samples were added to this run after n {_listed(before)} could be looked at, up to {n:,} per input: each "
+            "certificate is wrong with probability at most alpha if that was decided before anybody looked, and with at "
+            f"most {looks} times alpha if it was decided by what was seen; then ask at alpha divided by the {looks} "
+            f"looks, --alpha {config.alpha / looks:.4g}"
         )
-    counts = sorted({extent.inputs for extent in config.extents if extent.inputs is not None})
-    if len(counts) > 1:
+    *before, inputs = sorted({extent.inputs or 0 for extent in config.extents})
+    if before:
         notes.append(
-            f"inputs were added to this run, {counts[-1]:,} in place of {' and '.join(f'{one:,}' for one in counts[:-1])}"
-            ": their certificates are as good as any, but an interval over the inputs is only good if that was decided "
-            "before anybody looked"
+            f"inputs were added to this run, {inputs:,} in place of {_listed(before)}: their certificates are as good "
+            "as any, but an interval over the inputs is only good if that was decided before anybody looked"
         )
     return tuple(notes)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return " and ".join(f"{number:,}" for number in numbers)
 
 
 def _contains(larger: Extent, smaller: Extent) -> bool:

@@ -31,7 +31,7 @@ from smoothcert.runs.config import RunConfig
 from smoothcert.runs.counting import Held, columns_of_size, sizes_of
 from smoothcert.runs.records import CHECKSUM, select_columns, to_parquet
 from smoothcert.runs.seals import add_checksums, check_checksums, check_seal, is_sealed, prepare_seal, seal
-from smoothcert.typing import AnyArray, IntArray
+from smoothcert.typing import IntArray
 
 UNSEALED = 1
 """Schema of the runs that were made before there were seals and checksums."""

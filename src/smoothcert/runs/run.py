@@ -129,7 +129,7 @@ class Run:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the numbers must know, a sentence each: notes of the config, of growth and of the storage."""
+        """What a reader of the numbers must know, a sentence each: from the config, of growth and of the storage."""
         unsealed = [BEFORE_CHECKSUMS] if self.config.schema == UNSEALED else []
         return (*self.config.notes, *self.config.growth_notes, *self._still_growing(), *unsealed)
 

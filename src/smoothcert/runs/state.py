@@ -14,7 +14,7 @@ import numpy as np
 from smoothcert.files import disk_errors, make_folder, move
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.counting import Held
-from smoothcert.runs.parts import Contents, DamagedPartError, Parts, rows_that_count, named_range, read_part
+from smoothcert.runs.parts import Contents, DamagedPartError, Parts, named_range, read_part, rows_that_count
 from smoothcert.runs.store import DAMAGED, PARTS, lock_run, read_config
 from smoothcert.typing import IntArray
 

@@ -9,17 +9,17 @@ Layout::
 
 Every step leaves a folder that reads correctly: a record is written under a temporary name, forced to the
 disk and renamed; merging writes the merged part completely before it deletes the single ones. When a run grows, its new
-configuration is written before the first record that needs it, and a record goes only after a better one of its input is
-there.
+configuration is written before the first record that needs it, and a record goes only after a better one of its input
+is there.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import pyarrow as pa
 from filelock import BaseFileLock, FileLock, Timeout
@@ -107,9 +107,9 @@ class RunStore:
         return frozenset(self._sizes)
 
     @property
-    def short(self) -> frozenset[int]:
-        """Indices of the inputs with samples, but with fewer than the run has now."""
-        return frozenset(index for index, size in self._sizes.items() if 0 < size < self.config.n)
+    def sizes(self) -> Mapping[int, int]:
+        """Number of estimation samples of each input the run holds, by its index; 0 where there are none."""
+        return MappingProxyType(self._sizes)
 
     @property
     def failed(self) -> frozenset[int]:
