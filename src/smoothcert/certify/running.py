@@ -13,6 +13,7 @@ from smoothcert.certify.witness import require_unchanged
 from smoothcert.errors import DataError
 from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
+from smoothcert.runs.heartbeat import Pulse
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
 from smoothcert.spec import RunSpec, SamplingSpec
@@ -82,8 +83,17 @@ def certify_run(
         run.watch.look()
         unreadable = None
         total = each * len(positions) if run.until is None else None
+        sampling = engine(run)
+        reporter = Pulse(
+            reporter,
+            store.path,
+            fingerprint=store.config.fingerprint,
+            engine=type(sampling).__name__.removesuffix("Engine").lower(),
+            device=str(run.sampler.device),
+            workers=getattr(sampling, "workers", 1),
+        )
         with reporter.sampling(inputs=len(positions), samples=total):
-            for record in engine(run).records(positions, progress=reporter.advance):
+            for record in sampling.records(positions, progress=reporter.advance):
                 if record.error is None:
                     store.append(record)
                     reporter.finish()

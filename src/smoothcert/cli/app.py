@@ -31,6 +31,9 @@ _COMMANDS = {
         "merge": "merge:merge",
         "check": "check:check",
     },
+    "Plan and watch runs": {
+        "status": "status:status",
+    },
     "Ask runs": {
         "query": "query:query",
         "report": "figure:report",

@@ -5,6 +5,7 @@ Layout::
     RUN/config.json     what defines the run, written first
     RUN/parts/*.parquet the records
     RUN/damaged/        parts that smoothcert check --repair has set aside
+    RUN/status.json     what the writer says of itself now and then
     RUN/.lock           held by whoever writes
 
 Every step leaves a folder that reads correctly: a record is written under a temporary name, forced to the
@@ -23,6 +24,7 @@ from filelock import BaseFileLock, FileLock, Timeout
 from smoothcert.errors import RunError
 from smoothcert.files import disk_errors, is_temporary, make_folder, read_file, remove_temporaries, write_atomically
 from smoothcert.runs.config import Difference, RunConfig
+from smoothcert.runs.heartbeat import STATUS
 from smoothcert.runs.parts import Part, Parts, concat_parts, encode_part, is_single, part_name, read_part, read_sealed
 from smoothcert.runs.records import Record, to_table
 
@@ -32,7 +34,7 @@ DAMAGED = "damaged"
 _LOCK = ".lock"
 MOST_CONFIG = 2**24
 """Bytes a configuration may have; class names and notes take kilobytes."""
-_OURS = {CONFIG, PARTS, DAMAGED, _LOCK}
+_OURS = {CONFIG, PARTS, DAMAGED, STATUS, _LOCK}
 MERGE_EVERY = 256
 """Single parts that are merged into one. 50,000 inputs make 196 parts; a merge rewrites about a megabyte."""
 MERGE_BYTES = 2**26
