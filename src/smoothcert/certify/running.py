@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from smoothcert.certify.engine import Engine, LocalEngine
+from smoothcert.certify.engine import Engine, LocalEngine, Task
 from smoothcert.certify.prepare import Prepared, prepare
 from smoothcert.certify.rehearsal import rehearse
 from smoothcert.certify.witness import require_unchanged
@@ -83,17 +83,9 @@ def certify_run(
         run.watch.look()
         unreadable = None
         total = each * len(positions) if run.until is None else None
-        sampling = engine(run)
-        reporter = Pulse(
-            reporter,
-            store.path,
-            fingerprint=store.config.fingerprint,
-            engine=type(sampling).__name__.removesuffix("Engine").lower(),
-            device=str(run.sampler.device),
-            workers=getattr(sampling, "workers", 1),
-        )
+        reporter = Pulse(reporter, store.path, store.config.fingerprint, run.config.spec.execution)
         with reporter.sampling(inputs=len(positions), samples=total):
-            for record in sampling.records(positions, progress=reporter.advance):
+            for record in engine(run).records(map(Task, positions), progress=reporter.advance):
                 if record.error is None:
                     store.append(record)
                     reporter.finish()

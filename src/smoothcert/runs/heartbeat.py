@@ -22,6 +22,7 @@ from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Domain, whole
 from smoothcert.files import read_file, write_atomically
 from smoothcert.progress import Reporter
+from smoothcert.spec import ExecutionSpec
 
 STATUS = "status.json"
 """Name of the file in a run folder."""
@@ -48,7 +49,7 @@ class Heartbeat(Checked):
         pid: Its process there.
         engine: Who samples, such as ``"local"``.
         device: Where, such as ``"cuda"``.
-        workers: How many sample.
+        workers: How many sample; None for as many as there are devices for.
         started: Time at which sampling began.
         updated: Time of this heartbeat.
         progressed: Time at which samples last came in.
@@ -71,7 +72,7 @@ class Heartbeat(Checked):
     pid: Tally
     engine: str
     device: str
-    workers: Tally = 1
+    workers: Tally | None = None
     started: Moment
     updated: Moment
     progressed: Moment
@@ -123,32 +124,23 @@ class Pulse(Reporter):
         reporter: Who shows it.
         folder: The run folder.
         fingerprint: Of the run.
-        engine: Who samples.
-        device: Where.
-        workers: How many.
+        execution: Who samples it, and where.
         every: Seconds between heartbeats.
     """
 
     def __init__(
-        self,
-        reporter: Reporter,
-        folder: Path,
-        *,
-        fingerprint: str,
-        engine: str,
-        device: str,
-        workers: int = 1,
-        every: float = EVERY,
+        self, reporter: Reporter, folder: Path, fingerprint: str, execution: ExecutionSpec, *, every: float = EVERY
     ) -> None:
         self._reporter, self._folder, self._every = reporter, folder, every
         now = time.time()
+        workers = getattr(execution, "workers", 1)
         self._now = Heartbeat(
             fingerprint=fingerprint,
             host=_host(),
             pid=os.getpid(),
-            engine=engine,
-            device=device,
-            workers=workers,
+            engine=getattr(execution, "engine", "local"),
+            device=execution.device or "cpu",
+            workers=workers if isinstance(workers, int) else None,
             started=now,
             updated=now,
             progressed=now,
