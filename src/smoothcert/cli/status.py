@@ -55,7 +55,7 @@ def _lines(status: Status) -> list[str]:
     name = str(status.folders[0].path) if alone else f"{len(status.folders)} folders of one run"
     lines = [f"{name}: {_progress(status)}"]
     if alone and status.expected not in (None, config.inputs):
-        lines.append(f"  shard {config.spec.execution.shard} of a run of {config.inputs:,} inputs")
+        lines.append(f"  shard {status.folders[0].shard} of a run of {config.inputs:,} inputs")
     lines.append(f"  {config.model} on {config.data}, sigma {config.sigma:g}, {_sizes(status)}")
     if status.samples:
         lines.append(f"  cost so far: {status.samples:,} samples, {_device_time(status.seconds)}{_per_second(status)}")

@@ -18,7 +18,6 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Annotated, Literal
 
-from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Domain, whole
 from smoothcert.files import read_file, write_atomically
 from smoothcert.progress import Reporter

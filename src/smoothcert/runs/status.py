@@ -16,7 +16,7 @@ from smoothcert.runs.config import IMPORTED, SAMPLED, RunConfig
 from smoothcert.runs.heartbeat import EVERY, Heartbeat, read_heartbeat
 from smoothcert.runs.records import list_rows, one_array
 from smoothcert.runs.run import Run
-from smoothcert.typing import AnyArray, IntArray
+from smoothcert.typing import IntArray
 
 SILENT = 6 * EVERY
 """Seconds without a heartbeat after which a writer is no longer believed to be alive."""
@@ -51,10 +51,17 @@ class FolderStatus:
     moment: float
 
     @property
+    def shard(self) -> str | None:
+        """Which share of the run this folder is to hold, such as ``"3/16"``; None for all of it."""
+        return getattr(self.config.spec.execution, "shard", None)
+
+    @property
     def expected(self) -> int | None:
         """Inputs that this folder is to hold: of a shard its share; None if nobody said."""
-        inputs, shard = self.config.inputs, _shard(self.config)
-        return inputs if inputs is None or shard is None else len(range(shard[0] - 1, inputs, shard[1]))
+        if self.config.inputs is None or self.shard is None:
+            return self.config.inputs
+        number, _, shards = self.shard.partition("/")
+        return len(range(int(number) - 1, self.config.inputs, int(shards)))
 
     @property
     def done(self) -> int:
@@ -86,7 +93,7 @@ class FolderStatus:
         if self.finished:
             return 0.0
         left = self.heartbeat.seconds_left if self.heartbeat is not None and self.writer == "writing" else None
-        return None if left is None else max(0.0, left - (self.age or 0.0))
+        return None if left is None else max(0.0, left - min(self.age or 0.0, EVERY))
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +114,7 @@ class Status:
     @property
     def expected(self) -> int | None:
         """Inputs that these folders are to hold together."""
-        shares = {_shard(folder.config): folder.expected for folder in self.folders}
+        shares = {folder.shard: folder.expected for folder in self.folders}
         known = [share for share in shares.values() if share is not None]
         if len(known) < len(shares):
             return None
@@ -152,7 +159,9 @@ class Status:
     @property
     def rate(self) -> float | None:
         """Samples a second now, of all writers together; None where nobody writes."""
-        rates = [f.heartbeat.rate or f.heartbeat.mean_rate for f in self.folders if f.heartbeat and f.writer == "writing"]
+        rates = [
+            f.heartbeat.rate or f.heartbeat.mean_rate for f in self.folders if f.heartbeat and f.writer == "writing"
+        ]
         known = [rate for rate in rates if rate is not None]
         return sum(known) if known else None
 
@@ -248,15 +257,6 @@ def _rows(table: pa.Table) -> tuple[IntArray, ...]:
 
 def _distinct(indices: Iterable[IntArray]) -> int:
     return len(np.unique(np.concatenate([np.empty(0, np.int64), *indices])))
-
-
-def _shard(config: RunConfig) -> tuple[int, int] | None:
-    """Number of the shard and how many there are; None for a run that is whole."""
-    shard = getattr(config.spec.execution, "shard", None)
-    if shard is None:
-        return None
-    number, _, of = str(shard).partition("/")
-    return int(number), int(of)
 
 
 def _folder_dict(folder: FolderStatus) -> dict[str, Any]:
