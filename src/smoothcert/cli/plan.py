@@ -24,7 +24,7 @@ def _workers(_: Any, tokens: list[Token]) -> tuple[int, ...]:
     found = [count for token in tokens for count in numbers(token.keyword or "", token.value)]
     if not all(count.is_integer() and 1 <= count <= 10**6 for count in found):
         raise InvalidArgumentError(
-            f"--workers must be whole numbers, at least 1, such as 1,8,64; got {tokens[-1].value!r}"
+            f"--for-workers must be whole numbers, at least 1, such as 1,8,64; got {tokens[-1].value!r}"
         )
     return tuple(int(count) for count in found)
 
