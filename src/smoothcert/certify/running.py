@@ -19,6 +19,7 @@ from smoothcert.errors import DataError
 from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.extent import Extent, grown
+from smoothcert.runs.heartbeat import Pulse
 from smoothcert.runs.records import from_table
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
@@ -90,6 +91,7 @@ def certify_run(
         run.watch.look()
         unreadable = None
         total = work.samples if run.until is None else None
+        reporter = Pulse(reporter, store.path, store.config.fingerprint, run.config.spec.execution)
         with reporter.sampling(inputs=work.inputs, samples=total):
             for found in engine(run).records(work.tasks(run, store), progress=reporter.advance):
                 record = replace(found, seconds=found.seconds + work.spent.get(found.index, 0.0))
