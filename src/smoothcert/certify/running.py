@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from smoothcert.certify.engine import Engine, LocalEngine, Task
-from smoothcert.certify.prepare import Prepared, prepare
-from smoothcert.certify.rehearsal import rehearse
-from smoothcert.certify.witness import require_unchanged
-from smoothcert.errors import DataError
+from smoothcert.certify.prepare import prepare
+from smoothcert.certify.witness import Known
 from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.run import Run
@@ -26,7 +25,7 @@ def certify_run(
     out: Path | str,
     model: object | None = None,
     data: object | None = None,
-    engine: Callable[[Prepared], Engine] = LocalEngine,
+    engine: Callable[..., Engine] | None = None,
     reporter: Reporter | None = None,
     progress: bool = False,
 ) -> Run:
@@ -42,7 +41,8 @@ def certify_run(
             or estimator, whose code becomes part of the run's fingerprint.
         data: The inputs, where they are no name: whatever :func:`smoothcert.data.as_dataset` takes. They know how they
             were selected and prepared.
-        engine: Makes who samples; records come from it in any order, and are stored here.
+        engine: Makes who samples, in place of what the spec names, from ``spec``, ``model``, ``data`` and ``reporter``;
+            records come from it in any order, and are stored here.
         reporter: Shows notes and progress; None shows nothing.
         progress: Without a reporter: whether to show both where somebody watches, on a terminal or in a notebook.
 
@@ -67,37 +67,38 @@ def certify_run(
     reporter = reporter or (interactive_reporter() if progress else Reporter())
     check_folder(Path(out))
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
-    run = prepare(asked, model=model, data=data, reporter=reporter)
-    with RunStore(out, run.config) as store:
-        positions = [position for position, index in enumerate(run.data.indices) if index not in store.present]
-        if store.present:
-            reporter.note(f"{store.path} already holds {len(run.data) - len(positions)} of {len(run.data)} inputs")
-            require_unchanged(run, store.path)
-        if not positions:
-            return Run.open(out)
-        each = run.config.n0 + run.config.n
-        expected = len(positions) * (each if run.until is None else min(each, _USUAL))
-        look = rehearse(run.sampler, run.data, num_classes=run.config.num_classes, n=run.config.n, samples=expected)
-        reporter.note(_forecast(run.config, look.rate, inputs=len(positions)))
-        run.watch.look()
-        unreadable = None
-        total = each * len(positions) if run.until is None else None
-        with reporter.sampling(inputs=len(positions), samples=total):
-            for record in engine(run).records(map(Task, positions), progress=reporter.advance):
-                if record.error is None:
-                    store.append(record)
-                    reporter.finish()
-                elif asked.execution.on_unreadable == "skip":
-                    store.append(record)
-                    reporter.skip(each)
-                else:
-                    unreadable = record
-        run.watch.look()
-    if unreadable is not None:
-        raise DataError(
-            f"{unreadable.error}; what is stored so far is kept, and --on-unreadable skip goes on without this input"
-        )
+    make = engine or _local
+    with closing(make(asked, model=model, data=data, reporter=reporter)) as sampling:
+        _fill(sampling, Path(out), reporter)
     return Run.open(out)
+
+
+def _local(spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter) -> LocalEngine:
+    return LocalEngine(prepare(spec, model=model, data=data, reporter=reporter))
+
+
+def _fill(engine: Engine, out: Path, reporter: Reporter) -> None:
+    """Sample and store the inputs that a run lacks."""
+    config = engine.config
+    with RunStore(out, config) as store:
+        positions = [position for position, index in enumerate(engine.indices) if index not in store.present]
+        if store.present:
+            stored = len(engine.indices) - len(positions)
+            reporter.note(f"{store.path} already holds {stored} of {len(engine.indices)} inputs")
+            engine.require_unchanged(Known.of(Run.open(store.path)))
+        if not positions:
+            return
+        each = config.n0 + config.n
+        expected = len(positions) * (each if config.question is None else min(each, _USUAL))
+        reporter.note(_forecast(config, engine.rehearse(samples=expected).rate, inputs=len(positions)))
+        total = each * len(positions) if config.question is None else None
+        with reporter.sampling(inputs=len(positions), samples=total):
+            for record in engine.records(map(Task, positions), progress=reporter.advance):
+                store.append(record)
+                if record.error is None:
+                    reporter.finish()
+                else:
+                    reporter.skip(each)
 
 
 def _forecast(config: RunConfig, rate: float, *, inputs: int) -> str:
