@@ -9,6 +9,7 @@ from pathlib import Path
 
 from smoothcert.certify.engine import Engine, LocalEngine, Task
 from smoothcert.certify.prepare import prepare
+from smoothcert.certify.rehearsal import Rehearsal
 from smoothcert.certify.witness import Known
 from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
@@ -90,7 +91,7 @@ def _fill(engine: Engine, out: Path, reporter: Reporter) -> None:
             return
         each = config.n0 + config.n
         expected = len(positions) * (each if config.question is None else min(each, _USUAL))
-        reporter.note(_forecast(config, engine.rehearse(samples=expected).rate, inputs=len(positions)))
+        reporter.note(_forecast(config, engine.rehearse(samples=expected), inputs=len(positions)))
         total = each * len(positions) if config.question is None else None
         with reporter.sampling(inputs=len(positions), samples=total):
             for record in engine.records(map(Task, positions), progress=reporter.advance):
@@ -101,12 +102,13 @@ def _fill(engine: Engine, out: Path, reporter: Reporter) -> None:
                     reporter.skip(each)
 
 
-def _forecast(config: RunConfig, rate: float, *, inputs: int) -> str:
-    each = config.n0 + config.n
+def _forecast(config: RunConfig, look: Rehearsal, *, inputs: int) -> str:
+    each, rate = config.n0 + config.n, look.rate
     if config.question is not None:
         plan = f"{inputs:,} inputs, {config.question} decided with at most {each:,} samples each on {config.device}"
         return plan if math.isnan(rate) else f"{plan}: {rate:,.0f} samples/s"
     plan = f"{inputs:,} inputs x {each:,} samples on {config.device}"
     if math.isnan(rate):
         return plan
-    return f"{plan}: about {duration(inputs * each / rate)} at {rate:,.0f} samples/s"
+    took = f"{plan}: about {duration(inputs * each / rate)} at {rate:,.0f} samples/s"
+    return took + look.worth_of_more(config.n)
