@@ -57,15 +57,51 @@ class Draw:
 
     def write(self, out: Tensor) -> None:
         """Fill ``out`` with the next noisy copies."""
-        self.noisy.write(out, self.stage, self.start + self.done, more=self.left - len(out))
+        self.noisy.write(out, self.stage, self.start + self.done, more=self.count - self.done - len(out))
 
-    def take(self, scores: Tensor, valid: Tensor) -> None:
-        """Hand on the scores of the next samples."""
+    def take(self, scores: Tensor, valid: Tensor) -> int:
+        """Hand on the scores of the next samples; return how many they are."""
         with one_thread(scores):
             self.valid = self.valid & valid.all()
             for reducer in self.into:
                 reducer.add(scores)
         self.done += len(scores)
+        return len(scores)
+
+
+class DrawWithPlain(Draw):
+    """As :class:`Draw` from the first sample on, and in the first batch the input itself, without noise."""
+
+    def __init__(self, noisy: NoisyInput, stage: str, count: int, into: Sequence[Reducer]) -> None:
+        super().__init__(noisy, stage, 0, count, into)
+        self.plain = noisy.x.new_empty(0)
+        """Scores of the input itself, shape ``(num_classes,)``; empty until they are there."""
+
+    @property
+    def left(self) -> int:
+        """Number of rows still to come."""
+        return super().left + self._first
+
+    @property
+    def _first(self) -> int:
+        """Rows of the input itself that are to come."""
+        return int(len(self.plain) == 0)
+
+    def write(self, out: Tensor) -> None:
+        """Fill ``out`` with the input, if it is still to come, and the next noisy copies."""
+        first = self._first
+        if first:
+            self.noisy.write_plain(out[:1])
+        if len(out) > first:
+            super().write(out[first:])
+
+    def take(self, scores: Tensor, valid: Tensor) -> int:
+        """Keep the scores of the input, and hand on those of the samples."""
+        first = self._first
+        if first:
+            self.plain = scores[0].clone()
+            self.valid = self.valid & valid[0]
+        return super().take(scores[first:], valid[first:]) if len(scores) > first else 0
 
 
 Job: TypeAlias = Generator[Draw, None, Result]
@@ -186,10 +222,9 @@ class Packer(Generic[Result]):
             portions[0][0].job.throw(_failure(error, rows))  # the job knows which input it is about
             raise
         plan.batch.announce()
-        for one, where in portions:
-            one.draw.take(scores[where], valid[where])
+        samples = sum(one.draw.take(scores[where], valid[where]) for one, where in portions)
         if self._progress is not None:
-            self._progress(rows)
+            self._progress(samples)
         self._go_on()
 
     def _batch(self, portions: Sequence[tuple[_Active[Result], slice]], rows: int, *, channels_last: bool) -> Tensor:
