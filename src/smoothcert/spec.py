@@ -22,7 +22,7 @@ from cyclopts import Group, Parameter
 from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
-from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.scores import DEFAULT_MEASURES
 
 Outputs = Literal["logits", "probabilities", "logit", "labels"]
@@ -37,8 +37,6 @@ PANELS = {
     for place, name in enumerate(("model", "data", "sampling", "execution"), start=1)
 }
 """Headings of ``--help``, below which the options of each part stand without its name."""
-
-DEFAULT_N, DEFAULT_PILOT = 95_000, 5_000
 
 
 def _tuple(value: object) -> object:
@@ -172,8 +170,8 @@ class SamplingSpec(Checked):
 
     Args:
         sigma: Standard deviation of the noise, in input units; images lie in [0, 1].
-        n: Estimation samples per input: the ones bounds are computed from. Default: 95,000.
-        n0: Pilot samples per input: they select the class. Default: 5,000, with decide 100.
+        n: Estimation samples per input: the ones bounds are computed from. Default: 9,500.
+        n0: Pilot samples per input: they select the class. Default: 500, with decide 100.
         decide: Answer one question only, MEASURE:THRESHOLD@RADIUS such as score:0.5@0.25, with as few samples as it
             takes.
         max_n: With decide, at most so many estimation samples per input. Default: 100,000.

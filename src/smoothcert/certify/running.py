@@ -8,7 +8,7 @@ from pathlib import Path
 
 from smoothcert.certify.engine import Engine, LocalEngine, Task
 from smoothcert.certify.prepare import Prepared, prepare
-from smoothcert.certify.rehearsal import rehearse
+from smoothcert.certify.rehearsal import Rehearsal, rehearse
 from smoothcert.certify.witness import require_unchanged
 from smoothcert.errors import DataError
 from smoothcert.progress import Reporter, duration, interactive_reporter
@@ -78,7 +78,7 @@ def certify_run(
         each = run.config.n0 + run.config.n
         expected = len(positions) * (each if run.until is None else min(each, _USUAL))
         look = rehearse(run.sampler, run.data, num_classes=run.config.num_classes, n=run.config.n, samples=expected)
-        reporter.note(_forecast(run.config, look.rate, inputs=len(positions)))
+        reporter.note(_forecast(run.config, look, inputs=len(positions)))
         run.watch.look()
         unreadable = None
         total = each * len(positions) if run.until is None else None
@@ -100,12 +100,13 @@ def certify_run(
     return Run.open(out)
 
 
-def _forecast(config: RunConfig, rate: float, *, inputs: int) -> str:
-    each = config.n0 + config.n
+def _forecast(config: RunConfig, look: Rehearsal, *, inputs: int) -> str:
+    each, rate = config.n0 + config.n, look.rate
     if config.question is not None:
         plan = f"{inputs:,} inputs, {config.question} decided with at most {each:,} samples each on {config.device}"
         return plan if math.isnan(rate) else f"{plan}: {rate:,.0f} samples/s"
     plan = f"{inputs:,} inputs x {each:,} samples on {config.device}"
     if math.isnan(rate):
         return plan
-    return f"{plan}: about {duration(inputs * each / rate)} at {rate:,.0f} samples/s"
+    took = f"{plan}: about {duration(inputs * each / rate)} at {rate:,.0f} samples/s"
+    return took + look.worth_of_more(config.n)
