@@ -226,8 +226,9 @@ class Run:
         """One row per input: what was sampled and predicted, without the histograms.
 
         Columns are ``index``, ``id``, ``label``, ``prediction``, ``abstained`` (by its class radius at the run's
-        alpha), ``class_radius``, ``n0``, ``n``, ``seconds``, ``error``, ``answer``, and for each measure and the lead
-        ``{name}_mean`` of the estimation samples; null where an input was skipped.
+        alpha), ``class_radius``, ``n0``, ``n``, ``seconds``, ``error``, ``answer``, ``clean_prediction`` (of the base
+        classifier without noise; null in runs of earlier versions), and for each measure and the lead ``{name}_mean``
+        of the estimation samples; null where an input was skipped.
 
         Raises:
             RunError: If the run is an imported log, or a part is damaged.
