@@ -19,7 +19,7 @@ from smoothcert.runs.parts import UNSEALED, Parts
 from smoothcert.runs.per_input import input_table
 from smoothcert.runs.records import Record, from_table, pairs_in, ranges_in
 from smoothcert.runs.state import RunState, joined_state, missing_inputs, state_of
-from smoothcert.runs.store import PARTS, read_config
+from smoothcert.runs.store import CONFIG, PARTS, read_config
 from smoothcert.typing import IntArray
 
 if TYPE_CHECKING:
@@ -215,6 +215,12 @@ class Run:
             RunError: If a part is damaged or does not belong to the run.
         """
         return self._parts.read(columns)
+
+    def files(self) -> list[Path]:
+        """The files the run consists of, its configuration first."""
+        if isinstance(self._parts, Parts):
+            return [self.path / CONFIG, *self._parts.paths()]
+        return [file for one in self.members for file in one.files()]
 
     def state(self) -> RunState:
         """What is stored and in which condition, input by input; a damaged part is reported, not raised."""
