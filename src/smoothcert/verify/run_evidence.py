@@ -72,6 +72,7 @@ def export_run(
         RunError: If it holds no samples, or is damaged.
     """
     require_certificates(run.config)
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in run_files(run)}
     table = bounds_table(run, alpha=alpha)
     table.require_inputs()
     config, sampling = run.config, run.config.spec.sampling
@@ -108,7 +109,7 @@ def export_run(
             "device": config.device,
         },
         "results": _results(run, table, radii or default_radii(config.sigma), thresholds, bounds),
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in run_files(run)},
+        "files": files,
         "records": _records(run),
     }
     return {**document, "checksum": checksum(document)}
@@ -118,8 +119,10 @@ def run_files(run: Run) -> Iterator[tuple[str, bytes]]:
     """Every file that a run consists of: its path in the folder and its bytes, the configuration first.
 
     Raises:
-        RunError: If one cannot be read.
+        RunError: If one cannot be read, or the run lies in several folders.
     """
+    if len(run.members) > 1:
+        raise RunError(f"the run lies in several folders, {run.label}: make one of them with smoothcert merge")
     try:
         for path in run.files():
             yield path.relative_to(run.path).as_posix(), read_file(path)
