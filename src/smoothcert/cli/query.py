@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from smoothcert.cli.printing import Layout, Row, Table
     from smoothcert.runs import Run
 
-Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet"]
+_Rows: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet"]
+Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet", "model-card"]
 _QUESTION = Parameter(group=Group("The question", sort_key=1))
 _ABOUT = {"input": "about each input", "dataset": "about all inputs"}
 _INPUTS = Group("About one input, or each", sort_key=2)
@@ -72,7 +73,8 @@ def query(
             no claim. Default: each.
         input: One input, by its id, by its index in the data set, or by '#3' as the third of the run.
         per_input: One line for each input, with its prediction, class radius, lower bounds and certified radii.
-        format: A table for people, Markdown or LaTeX (booktabs), or csv, json or parquet with exact numbers.
+        format: A table for people, Markdown or LaTeX (booktabs); csv, json or parquet with exact numbers; model-card
+            is the YAML for the head of a model card, by default of the class and the first measure by the first bound.
         out: Write to this file instead; parquet needs one.
     """
     from smoothcert.cli.asking import EACH, Asked
@@ -82,7 +84,14 @@ def query(
         raise InvalidArgumentError("--input is about one input and --per-input about all: give one of them")
     run = open_run(runs)
     asked = Asked(measure, bound, radii, thresholds, alpha, joint or EACH)
+<<<<<<< HEAD
     if run.config.kind == DECIDED:
+=======
+    if format == "model-card":
+        _put(_model_card(opened, asked, about_inputs=input is not None or per_input), out, "a model-index")
+        return
+    if any(run.config.kind == DECIDED for run in opened):
+>>>>>>> share
         given = {"measure": measure, "bound": bound, "radii": radii, "thresholds": thresholds, "alpha": alpha}
         options = [f"--{name}" for name, value in (given | {"joint": joint}).items() if value is not None]
         answer = _decided(run, options, wanted=input, per_input=per_input)
@@ -110,15 +119,22 @@ class _Answer:
     value: list[Row] | None = None
 
 
-def _deliver(answer: _Answer, format: Format, out: Path | None) -> None:
+def _deliver(answer: _Answer, format: _Rows, out: Path | None) -> None:
     """Print an answer, or write it to a file."""
     from smoothcert.cli import printing
 
     if format == "parquet":
         if out is None:
             raise InvalidArgumentError("--format parquet needs --out FILE: it is no text")
-        content = printing.as_parquet(answer.rows)
+        write_file(out, printing.as_parquet(answer.rows))
+        say(f"{len(answer.rows):,} rows in {out}")
+        return
+    if format == "json":
+        text = printing.as_json(answer.rows if answer.value is None else answer.value)
+    elif format == "csv":
+        text = printing.as_csv(answer.rows)
     else:
+<<<<<<< HEAD
         if format == "json":
             text = printing.as_json(answer.rows if answer.value is None else answer.value)
         elif format == "csv":
@@ -132,6 +148,36 @@ def _deliver(answer: _Answer, format: Format, out: Path | None) -> None:
         content = f"{printable(text)}\n".encode()
     write_file(out, content)
     say(f"{len(answer.rows):,} rows in {out}")
+=======
+        layout: Layout = format
+        text = "\n\n".join(printing.layout_text(layout, lines, tables) for lines, tables in answer.blocks)
+    _put(text, out, f"{len(answer.rows):,} rows")
+
+
+def _put(text: str, out: Path | None, what: str) -> None:
+    if out is None:
+        say(text)
+    else:
+        write_file(out, f"{printable(text)}\n")
+        say(f"{what} in {out}")
+
+
+def _model_card(runs: Sequence[Run], asked: Asked, *, about_inputs: bool) -> str:
+    """Certified accuracies of one run as the YAML of a model card."""
+    from smoothcert.analysis.certified_accuracy import CLASS
+    from smoothcert.cli.answers import accuracy_rows
+    from smoothcert.cli.asking import Inquiry
+    from smoothcert.sharing import model_index_yaml
+
+    if about_inputs or len(runs) != 1:
+        raise InvalidArgumentError("--format model-card is about all inputs of one run")
+    inquiry = Inquiry.of(runs[0], asked)
+    if not asked.measures:
+        inquiry = replace(inquiry, measures=list(dict.fromkeys([CLASS, *inquiry.named[:1]])))
+    if not asked.bounds:
+        inquiry = replace(inquiry, bounds=inquiry.bounds[:1])
+    return model_index_yaml(runs[0].config, accuracy_rows(inquiry))
+>>>>>>> share
 
 
 def _accuracy(run: Run, asked: Asked) -> _Answer:
