@@ -41,7 +41,7 @@ def beats(folder, *, age: float = 1.0, **values: object) -> None:
 
 def test_records_alone_say_what_is_done_and_what_it_cost(tmp_path):
     found = run_status(store(tmp_path, range(10)))
-    assert (found.done, list(found.failed), found.expected, found.finished) == (10, [6], 40, False)
+    assert (found.done, list(found.failed), found.config.expected, found.finished) == (10, [6], 40, False)
     assert (found.samples, found.seconds) == (9 * 220, pytest.approx(0.1 * (45 - 6) + 0.125))
     assert (found.heartbeat, found.writer, found.age, found.seconds_left) == (None, "unknown", None, None)
     (status,) = joined([found])

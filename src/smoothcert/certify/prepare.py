@@ -56,6 +56,12 @@ class Prepared:
             return None
         return UntilDecided(question=question, n0=self.config.n0, max_n=self.config.n, alpha=self.config.alpha)
 
+    @property
+    def positions(self) -> range:
+        """Positions in ``data`` of the inputs that are sampled here: all of them, or those of a shard."""
+        shard = self.config.shard
+        return range(len(self.data)) if shard is None else shard.positions(len(self.data))
+
     def unreadable(self, position: int, error: DataError) -> Record:
         """The record of an input that cannot be read."""
         data = self.data

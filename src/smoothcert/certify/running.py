@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
 
 from smoothcert.certify.engine import Engine, LocalEngine, Task
 from smoothcert.certify.prepare import Prepared, prepare
@@ -13,7 +18,9 @@ from smoothcert.certify.witness import require_unchanged
 from smoothcert.errors import DataError
 from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
+from smoothcert.runs.extent import Extent, grown
 from smoothcert.runs.heartbeat import Pulse
+from smoothcert.runs.records import from_table
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
 from smoothcert.spec import RunSpec, SamplingSpec
@@ -34,7 +41,9 @@ def certify_run(
     """Sample every input of a data set under noise and store what was sampled, for any later question.
 
     Records are stored one by one. A run that was interrupted, even by a kill, goes on where it stopped when this is
-    called again with the same arguments, and ends with the same records.
+    called again with the same arguments, and ends with the same records. A run that is there grows when more is asked
+    for, a larger ``n`` or a selection of the same data that contains the stored one: only what is new is drawn, and it
+    ends with the records that it would have had at once.
 
     Args:
         spec: The run. What comes as an object is not named in it; where both do, a :class:`SamplingSpec` is enough.
@@ -69,29 +78,29 @@ def certify_run(
     check_folder(Path(out))
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
     run = prepare(asked, model=model, data=data, reporter=reporter)
-    with RunStore(out, run.config) as store:
-        positions = [position for position, index in enumerate(run.data.indices) if index not in store.present]
+    with RunStore(out, run.config, settle=partial(_settled, run=run, out=out)) as store:
+        work = _Work.of(run, store)
         if store.present:
-            reporter.note(f"{store.path} already holds {len(run.data) - len(positions)} of {len(run.data)} inputs")
+            reporter.note(work.told(store))
             require_unchanged(run, store.path)
-        if not positions:
+        if not work.inputs:
             return Run.open(out)
-        each = run.config.n0 + run.config.n
-        expected = len(positions) * (each if run.until is None else min(each, _USUAL))
+        expected = work.samples if run.until is None else work.inputs * min(work.each, _USUAL)
         look = rehearse(run.sampler, run.data, num_classes=run.config.num_classes, n=run.config.n, samples=expected)
-        reporter.note(_forecast(run.config, look, inputs=len(positions)))
+        reporter.note(_forecast(run.config, look, work))
         run.watch.look()
         unreadable = None
-        total = each * len(positions) if run.until is None else None
+        total = work.samples if run.until is None else None
         reporter = Pulse(reporter, store.path, store.config.fingerprint, run.config.spec.execution)
-        with reporter.sampling(inputs=len(positions), samples=total):
-            for record in engine(run).records(map(Task, positions), progress=reporter.advance):
+        with reporter.sampling(inputs=work.inputs, samples=total):
+            for found in engine(run).records(work.tasks(run, store), progress=reporter.advance):
+                record = replace(found, seconds=found.seconds + work.spent.get(found.index, 0.0))
                 if record.error is None:
                     store.append(record)
                     reporter.finish()
                 elif asked.execution.on_unreadable == "skip":
                     store.append(record)
-                    reporter.skip(each)
+                    reporter.skip(work.lacking.get(record.index, work.each))
                 else:
                     unreadable = record
         run.watch.look()
@@ -102,13 +111,80 @@ def certify_run(
     return Run.open(out)
 
 
-def _forecast(config: RunConfig, look: Rehearsal, *, inputs: int) -> str:
-    each, rate = config.n0 + config.n, look.rate
+@dataclass(frozen=True, eq=False)
+class _Work:
+    """What a run lacks.
+
+    Args:
+        new: Positions of the inputs of which nothing is stored.
+        lacking: By the index of those that are stored with fewer samples, how many they lack.
+        each: Samples per input, pilot included; where a question is decided, at most.
+        spent: Seconds spent before on inputs that are given more samples, by index; filled as they are.
+    """
+
+    new: list[int]
+    lacking: dict[int, int]
+    each: int
+    spent: dict[int, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: Prepared, store: RunStore) -> _Work:
+        """What is to be done, of what belongs to this folder."""
+        indices, sizes, n = run.data.indices, store.sizes, run.config.n
+        return cls(
+            [position for position in run.positions if indices[position] not in sizes],
+            {index: n - sizes[index] for p in run.positions if 0 < sizes.get(index := indices[p], 0) < n},
+            run.config.n0 + n,
+        )
+
+    @property
+    def inputs(self) -> int:
+        """Number of inputs to be sampled."""
+        return len(self.new) + len(self.lacking)
+
+    @property
+    def samples(self) -> int:
+        """Number of samples to be drawn; where a question is decided, at most."""
+        return len(self.new) * self.each + sum(self.lacking.values())
+
+    def told(self, store: RunStore) -> str:
+        """What is there already, in words."""
+        held, own = len(store.present), store.config.expected
+        fewer = f", {len(self.lacking):,} of them with fewer than {store.config.n:,} samples" if self.lacking else ""
+        return f"{store.path} already holds {held} of {own} inputs{fewer}"
+
+    def tasks(self, run: Prepared, store: RunStore) -> Iterator[Task]:
+        """Inputs with too few samples first, read as they are needed."""
+        if self.lacking:
+            positions = {index: position for position, index in enumerate(run.data.indices)}
+            wanted = np.array(sorted(self.lacking))
+            # By the configuration that this store writes, which may go further than the stored one yet.
+            for table in Run(store.path, store.config).tables():
+                for record in from_table(table.filter(pa.array(np.isin(table["index"].to_numpy(), wanted)))):
+                    self.spent[record.index] = record.seconds
+                    yield Task(positions[record.index], record.samples)
+        yield from map(Task, self.new)
+
+
+def _settled(kept: RunConfig, asked: RunConfig, *, run: Prepared, out: Path | str) -> RunConfig:
+    """The configuration to go on with in a folder that holds a run: the stored one, or a larger one."""
+
+    def fingerprint_of(extent: Extent) -> str | None:
+        indices = run.data.indices[: extent.inputs] if extent.indices is None else range(*extent.indices)
+        return run.data.fingerprint_of(indices)
+
+    return grown(kept, asked, fingerprint_of=fingerprint_of, where=out)
+
+
+def _forecast(config: RunConfig, look: Rehearsal, work: _Work) -> str:
+    each, inputs, rate = work.each, work.inputs, look.rate
     if config.question is not None:
         plan = f"{inputs:,} inputs, {config.question} decided with at most {each:,} samples each on {config.device}"
         return plan if math.isnan(rate) else f"{plan}: {rate:,.0f} samples/s"
     plan = f"{inputs:,} inputs x {each:,} samples on {config.device}"
+    if work.lacking:
+        plan = f"{work.samples:,} more samples of {inputs:,} inputs on {config.device}"
     if math.isnan(rate):
         return plan
-    took = f"{plan}: about {duration(inputs * each / rate)} at {rate:,.0f} samples/s"
+    took = f"{plan}: about {duration(work.samples / rate)} at {rate:,.0f} samples/s"
     return took + look.worth_of_more(config.n)

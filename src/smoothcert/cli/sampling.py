@@ -44,5 +44,5 @@ def _interrupted(out: Path) -> str:
         run = Run.open(out)
     except RunError:
         return "interrupted before the first input"
-    stored = f"{len(run)} of {run.config.inputs} inputs are stored in {out}"
+    stored = f"{len(run)} of {run.expected} inputs are stored in {out}"
     return f"interrupted: {stored}; the same command goes on from there"

@@ -51,19 +51,6 @@ class FolderStatus:
     moment: float
 
     @property
-    def shard(self) -> str | None:
-        """Which share of the run this folder is to hold, such as ``"3/16"``; None for all of it."""
-        return getattr(self.config.spec.execution, "shard", None)
-
-    @property
-    def expected(self) -> int | None:
-        """Inputs that this folder is to hold: of a shard its share; None if nobody said."""
-        if self.config.inputs is None or self.shard is None:
-            return self.config.inputs
-        number, _, shards = self.shard.partition("/")
-        return len(range(int(number) - 1, self.config.inputs, int(shards)))
-
-    @property
     def done(self) -> int:
         """Inputs that are settled, failed ones included."""
         return len(self.sampled) + len(self.failed)
@@ -71,7 +58,7 @@ class FolderStatus:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.expected is not None and self.done >= self.expected
+        return self.config.expected is not None and self.done >= self.config.expected
 
     @property
     def age(self) -> float | None:
@@ -108,13 +95,13 @@ class Status:
 
     @property
     def config(self) -> RunConfig:
-        """What defines the run."""
-        return self.folders[0].config
+        """What defines the run, as far as it goes in any of the folders."""
+        return max((folder.config for folder in self.folders), key=lambda config: (config.n, config.inputs or 0))
 
     @property
     def expected(self) -> int | None:
         """Inputs that these folders are to hold together."""
-        shares = {folder.shard: folder.expected for folder in self.folders}
+        shares = {folder.config.shard: folder.config.expected for folder in self.folders}
         known = [share for share in shares.values() if share is not None]
         if len(known) < len(shares):
             return None
@@ -263,7 +250,8 @@ def _folder_dict(folder: FolderStatus) -> dict[str, Any]:
     beat = folder.heartbeat
     return {
         "run": str(folder.path),
-        "expected": folder.expected,
+        "shard": None if folder.config.shard is None else str(folder.config.shard),
+        "expected": folder.config.expected,
         "done": folder.done,
         "failed": len(folder.failed),
         "short": len(folder.short),

@@ -6,7 +6,9 @@ A JSON object of schema 1:
 - ``alpha``: failure probability of each claim by itself.
 - ``assumptions``: what the claims rest on beside the numbers here, a sentence each.
 - ``run``: ``fingerprint``, the SHA-256 of the canonical JSON of ``defining``, which is everything that decides what the
-  records of the run say, hashes of the weights and of the model's code included; ``model``, ``data``, ``notes``.
+  records of the run say, hashes of the weights and of the model's code included; ``model``, ``data``,
+  ``notes``. Of a run that has grown this is the run as it was first made, and ``grown`` lists how far it went from then
+  on: ``n``, ``inputs``, ``indices``, ``data_fingerprint``.
 - ``input``: ``index``, ``id`` and ``label`` (null if unknown).
 - ``sampled``: ``sigma``, ``seed`` and ``content_hash`` of the noise; ``offset``, ``step`` and ``price`` of its lattice;
   ``prediction``; ``pilot_votes`` and ``votes``, one number per class; ``measures``, by name: ``lower``, ``upper``,
@@ -95,6 +97,7 @@ def export_input(
             "model": config.model,
             "data": config.data,
             "notes": list(run.notes),
+            **({"grown": [vars(extent) for extent in config.extents]} if config.grown else {}),
         },
         "input": {"index": record.index, "id": record.id, "label": record.label},
         "sampled": _sampled(samples),
@@ -141,7 +144,7 @@ def assumptions(config: RunConfig, samples: Samples, alpha: float) -> list[str]:
     ]
     if samples.offset:
         found.append(f"The noise was added to a point {samples.offset:.6g} away; every radius has paid for that.")
-    return found
+    return found + [f"{note[0].upper()}{note[1:]}." for note in config.growth_notes]
 
 
 def claims(
