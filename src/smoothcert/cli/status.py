@@ -54,8 +54,9 @@ def _lines(status: Status) -> list[str]:
     config, alone = status.config, len(status.folders) == 1
     name = str(status.folders[0].path) if alone else f"{len(status.folders)} folders of one run"
     lines = [f"{name}: {_progress(status)}"]
-    if alone and config.shard is not None:
-        lines.append(f"  shard {config.shard} of a run of {config.inputs or 0:,} inputs")
+    shards = dict.fromkeys(str(folder.config.shard) for folder in status.folders)
+    if "None" not in shards:
+        lines.append(f"  shard {', '.join(shards)} of a run of {config.inputs or 0:,} inputs")
     lines.append(f"  {config.model} on {config.data}, sigma {config.sigma:g}, {_sizes(status)}")
     if status.samples:
         lines.append(f"  cost so far: {status.samples:,} samples, {_device_time(status.seconds)}{_per_second(status)}")
@@ -66,7 +67,7 @@ def _lines(status: Status) -> list[str]:
     for folder in status.folders:
         own = folder.config.expected
         of = "" if own is None else f" of {own:,}"
-        lines += [f"  {folder.path}: {folder.done:,}{of}", *(f"    {line}" for line in _writer(folder))]
+        lines += [f"  {folder.path}: {folder.inputs.done:,}{of}", *(f"    {line}" for line in _writer(folder))]
     return lines
 
 
