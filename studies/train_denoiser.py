@@ -31,7 +31,7 @@ SIDES = (240, 420, 800)
 """Photographs are scaled to these shorter sides, where they are larger."""
 PIXELS = {"crop": 64, "batch": 64, "rate": 2e-3}
 SCORES = {"crop": 160, "batch": 16, "rate": 3e-4}
-PIXEL_SHARE = 0.3
+PIXEL_SHARE = 0.35
 """Fraction of the time that is spent on the first objective."""
 PIXEL_WEIGHT = 10.0
 """Weight of the squared error of pixels beside the divergence of scores."""
