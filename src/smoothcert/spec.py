@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
+from smoothcert.decision import DEFAULT_MAX_N, Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
@@ -214,7 +214,7 @@ class SamplingSpec(Checked):
     Args:
         sigma: Standard deviation of the noise, in input units; images lie in [0, 1].
         n: Estimation samples per input: the ones bounds are computed from. Default: 9,500.
-        n0: Pilot samples per input: they select the class. Default: 500, with decide 100.
+        n0: Pilot samples per input: they select the class. Default: 500, with decide 100, of votes 32.
         decide: Answer one question only, MEASURE:THRESHOLD@RADIUS such as score:0.5@0.25, with as few samples as it
             takes.
         max_n: With decide, at most so many estimation samples per input. Default: 100,000.
@@ -270,7 +270,7 @@ class SamplingSpec(Checked):
     @property
     def pilot_samples(self) -> int:
         """Pilot samples per input."""
-        return self.n0 or (DEFAULT_PILOT if self.decide is None else DEFAULT_N0)
+        return self.n0 or (DEFAULT_PILOT if self.question is None else self.question.pilot_samples)
 
     @property
     def estimation_samples(self) -> int:

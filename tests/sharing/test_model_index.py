@@ -10,7 +10,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard
 
 from smoothcert.cli.app import run as command
-from smoothcert.errors import InvalidArgumentError
+from smoothcert.errors import InvalidArgumentError, SmoothcertError
 from smoothcert.runs import Run
 from smoothcert.sharing import model_index_yaml
 
@@ -97,6 +97,8 @@ def test_names_cannot_leave_the_head_of_the_card(shared_run: Run) -> None:
     assert found.metric_type == "certified_fraction"
 
 
-def test_it_is_about_all_inputs(shared_run: Run) -> None:
-    with pytest.raises(InvalidArgumentError, match="about all inputs of a run"):
+def test_it_is_about_one_run(shared_run: Run, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="about all inputs of one run"):
+        command(["query", str(shared_run.path), str(shared_run.path), "--format", "model-card"])
+    with pytest.raises(SmoothcertError, match="about all inputs of one run"):
         command(["query", str(shared_run.path), "--per-input", "--format", "model-card"])

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from smoothcert.cli.options import Numbers, open_run
+from smoothcert.cli.options import Numbers, open_runs
 from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
 
@@ -58,7 +58,7 @@ def push(
         raise InvalidArgumentError("say where to: --repo USER/NAME, or --mlflow EXPERIMENT")
     if mlflow is not None and (private or dry_run is not None):
         raise InvalidArgumentError("--private and --dry-run are for --repo")
-    opened = open_run([run])
+    (opened,) = open_runs([run])
     asked = {"radii": radii, "thresholds": thresholds or DEFAULT_THRESHOLDS, "alpha": alpha}
     if dry_run is not None and repo is not None:
         from smoothcert.sharing import write_package

@@ -109,12 +109,12 @@ def export(
         alpha: Probability that a claim is wrong. Default: the run's own.
         out: The file; without it, standard output.
     """
-    from smoothcert.cli.options import open_run
+    from smoothcert.cli.options import open_runs
     from smoothcert.verify import export_input, export_run
     from smoothcert.verify.evidence import DEFAULT_RADII
     from smoothcert.verify.run_evidence import DEFAULT_THRESHOLDS
 
-    opened = open_run([run])
+    (opened,) = open_runs([run])
     if input is None:
         document = export_run(opened, radii=radii, thresholds=thresholds or DEFAULT_THRESHOLDS, alpha=alpha)
     else:

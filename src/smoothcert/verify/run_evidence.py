@@ -119,10 +119,10 @@ def run_files(run: Run) -> Iterator[tuple[str, bytes]]:
     """Every file that a run consists of: its path in the folder and its bytes, the configuration first.
 
     Raises:
-        RunError: If one cannot be read, or the run lies in several folders.
+        RunError: If one cannot be read, or they lie in several folders.
     """
-    if len(run.members) > 1:
-        raise RunError(f"the run lies in several folders, {run.label}: make one of them with smoothcert merge")
+    if run.members:
+        raise RunError(f"{run.label} are shares of one run: put them together first (smoothcert merge)")
     try:
         for path in run.files():
             yield path.relative_to(run.path).as_posix(), read_file(path)
