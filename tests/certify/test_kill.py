@@ -101,7 +101,7 @@ def test_a_run_killed_again_and_again_while_it_grows_equals_one_go(tmp_path, mon
     for _ in range(4):
         process = start("killed_run.py", grown, 6_000)
         killed += kill_when(
-            process, lambda: Run.open(grown).sizes.get(6_000, 0) > largest, delay=chance.uniform(0, 0.3)
+            process, lambda known=largest: Run.open(grown).sizes.get(6_000, 0) > known, delay=chance.uniform(0, 0.3)
         )
         run = Run.open(grown)  # whatever the moment, the folder reads as a run that is growing
         records = {record.index: record for record in run.records()}
