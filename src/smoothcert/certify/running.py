@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from smoothcert.certify.engine import Engine, LocalEngine, Task
 from smoothcert.certify.prepare import prepare
@@ -14,7 +15,7 @@ from smoothcert.certify.witness import Known
 from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.run import Run
-from smoothcert.runs.store import RunStore, check_folder
+from smoothcert.runs.store import LOGS, RunStore, check_folder
 from smoothcert.spec import RunSpec, SamplingSpec
 
 _USUAL = 1_000  # samples that a question takes on average, for want of anything better before the first is answered
@@ -42,8 +43,8 @@ def certify_run(
             or estimator, whose code becomes part of the run's fingerprint.
         data: The inputs, where they are no name: whatever :func:`smoothcert.data.as_dataset` takes. They know how they
             were selected and prepared.
-        engine: Makes who samples, in place of what the spec names, from ``spec``, ``model``, ``data`` and ``reporter``;
-            records come from it in any order, and are stored here.
+        engine: Makes who samples, in place of what the spec names, from ``spec``, ``model``, ``data``, ``reporter``
+            and ``out``; records come from it in any order, and are stored here.
         reporter: Shows notes and progress; None shows nothing.
         progress: Without a reporter: whether to show both where somebody watches, on a terminal or in a notebook.
 
@@ -68,14 +69,20 @@ def certify_run(
     reporter = reporter or (interactive_reporter() if progress else Reporter())
     check_folder(Path(out))
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
-    make = engine or _local
-    with closing(make(asked, model=model, data=data, reporter=reporter)) as sampling:
+    make = engine or (_on_cluster if asked.execution.engine == "ray" else _local)
+    with closing(make(asked, model=model, data=data, reporter=reporter, out=Path(out))) as sampling:
         _fill(sampling, Path(out), reporter)
     return Run.open(out)
 
 
-def _local(spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter) -> LocalEngine:
-    return LocalEngine(prepare(spec, model=model, data=data, reporter=reporter))
+def _local(spec: RunSpec, *, out: Path, **given: Any) -> Engine:
+    return LocalEngine(prepare(spec, **given))
+
+
+def _on_cluster(spec: RunSpec, *, out: Path, **given: Any) -> Engine:
+    from smoothcert.certify.ray_engine import RayEngine
+
+    return RayEngine(spec, logs=out / LOGS, **given)
 
 
 def _fill(engine: Engine, out: Path, reporter: Reporter) -> None:
