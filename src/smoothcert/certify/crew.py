@@ -167,25 +167,21 @@ class Crew:
         self._await(member, member.actor.exchange.remote(tasks, more=more, give_back=give_back))
 
     def ask(self, method: str, *given: Any, **named: Any) -> Any:
-        """Before there are tasks: have a worker call a method of its engine; another one does where it dies.
+        """Before there are tasks: have a worker call a method of its engine. None if the worker dies of it.
 
         Raises:
-            SmoothcertError: What that raises; or if workers die again and again of it.
+            SmoothcertError: What that raises.
         """
-        for _ in range(_DEATHS):
-            self.first()
-            member = self.ready[0]
-            reference = member.actor.ask.remote(method, *given, **named)
-            while not self._ray.wait([reference], timeout=BEAT, fetch_local=False)[0]:
-                self._look_after()
-            found = self._value(member, reference)
-            if isinstance(found, Failed):
-                member.log(f"failed: {found.trace}")
-                raise found.error
-            if not isinstance(found, Died):
-                return found
+        self.first()
+        member = self.ready[0]
+        reference = member.actor.ask.remote(method, *given, **named)
+        while not self._ray.wait([reference], timeout=BEAT, fetch_local=False)[0]:
+            self._look_after()
+        found = self._value(member, reference)
+        if isinstance(found, (Failed, Died)):
             self.take(member, found)
-        raise ModelError(f"workers die when they are asked for {method}: {found.reason}")
+            return None
+        return found
 
     def close(self) -> None:
         """End all workers."""

@@ -7,6 +7,7 @@ any order. This process loads no model, reads no input and needs no GPU.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import warnings
@@ -84,12 +85,12 @@ class RayEngine:
 
     def require_unchanged(self, known: Known) -> None:
         """Have a worker sample what the run began with; see :class:`~smoothcert.certify.engine.Engine`."""
-        self._workers.ask("require_unchanged", known)
+        self._workers.ask("require_unchanged", known)  # what kills a worker here will in the run, and is known there
 
     def rehearse(self, *, samples: int) -> Rehearsal:
         """Have a worker sample some inputs a little; the rate is that of as many as there are to be."""
-        found: Rehearsal = self._workers.ask("rehearse", samples=samples)
-        return replace(found, rate=found.rate * self.workers)
+        found: Rehearsal | None = self._workers.ask("rehearse", samples=samples)
+        return Rehearsal(math.nan, None, 0) if found is None else replace(found, rate=found.rate * self.workers)
 
     def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
         """Sample inputs of the data set; see :class:`~smoothcert.certify.engine.Engine`."""
