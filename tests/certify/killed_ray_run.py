@@ -1,4 +1,4 @@
-"""Certifies tiny data on a Ray cluster until it ends or is killed: ``python -m certify.killed_ray_run ADDRESS FOLDER``."""
+"""Certifies tiny data on a Ray cluster until it ends or is killed: ``killed_ray_run ADDRESS FOLDER``."""
 
 from __future__ import annotations
 

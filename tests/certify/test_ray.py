@@ -98,7 +98,7 @@ def test_workers_give_what_one_process_gives(cluster, tmp_path):
 
 
 def test_decisions_are_those_of_one_process(cluster, tmp_path):
-    spec = RunSpec.of(sigma=0.4, decide="score:0.8@0.25", max_n=20_000, batch_size=64, device="cpu", engine="ray")
+    spec = RunSpec.of(sigma=0.4, decide="score:0.98@0.1", max_n=3_000, batch_size=64, device="cpu", engine="ray")
     ours = certify(tmp_path / "ray", spec=spec)
     certify(tmp_path / "local", spec=spec.vary(engine="local"))
     assert_same_run(tmp_path / "ray", tmp_path / "local")
@@ -213,7 +213,7 @@ def test_more_than_the_cluster_has_is_told(cluster, tmp_path):
 
 
 def test_what_cannot_be_sent_is_to_be_named(cluster, tmp_path):
-    with open(os.devnull) as file:  # noqa: SIM117
+    with open(os.devnull) as file:
         model = tiny_model(Slow(0.0))
         model.module.file = file
         with pytest.raises(InvalidArgumentError, match=r"can be sent to workers .*python:FILE.py:NAME"):
