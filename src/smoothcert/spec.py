@@ -73,6 +73,49 @@ def _is_size(value: int | tuple[int, int]) -> bool:
     return min(value if isinstance(value, tuple) else (value,)) >= 1
 
 
+@dataclass(frozen=True)
+class Shard:
+    """One of several shares of a run's inputs, dealt out in turn: of 16 the third has inputs 3, 19, 35 and so on.
+
+    Args:
+        number: Which, from 1.
+        of: How many there are.
+
+    Example:
+        >>> Shard.parse("3/16").positions(40)
+        range(2, 40, 16)
+    """
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read ``3/16``.
+
+        Raises:
+            InvalidArgumentError: If it has another form, or there is no such share.
+        """
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise InvalidArgumentError(
+                f"shard must be written K/N, such as 3/16 for the third of sixteen, with K from 1 to N; got {text!r}"
+            )
+        return cls(int(match[1]), int(match[2]))
+
+    def positions(self, inputs: int) -> range:
+        """Which of so many inputs it has, counted from 0."""
+        return range(self.number - 1, inputs, self.of)
+
+    def __str__(self) -> str:
+        """In the form that :meth:`parse` reads."""
+        return f"{self.number}/{self.of}"
+
+
+def _shard(value: object) -> object:
+    return value if value is None else str(value if isinstance(value, Shard) else Shard.parse(str(value)))
+
+
 def _is_positive(value: float) -> bool:
     return 0.0 < value < math.inf
 
@@ -266,6 +309,8 @@ class ExecutionSpec(Checked):
             and note it.
         allow_unstable: Go on although the model scores an input by its company in the batch, or drifts while it runs.
             Its certificates may then be wrong; the run says so.
+        shard: Only a share of the inputs, such as 3/16 for the third of sixteen, each into a folder of its own; merge,
+            query and report put them together.
         retry_failed: Sample inputs again whose record is an error.
         engine: Who samples: this process, or workers on a Ray cluster.
         address: With engine ray, the cluster: auto for the one on this machine, or HOST:PORT. Default: RAY_ADDRESS,
@@ -280,6 +325,7 @@ class ExecutionSpec(Checked):
     on_unreadable: Annotated[OnUnreadable, Parameter(name=("--on-unreadable", "--on-error"))] = "fail"
     verify_precision: Annotated[bool, Parameter(negative=())] = False
     allow_unstable: Annotated[bool, Parameter(negative=())] = False
+    shard: Annotated[str | None, Domain("a share of the inputs such as 3/16, the third of sixteen", read=_shard)] = None
     retry_failed: Annotated[bool, Parameter(negative=())] = False
     engine: EngineName = "local"
     address: str | None = None

@@ -64,6 +64,9 @@ class Engine(Protocol):
     def workers(self) -> int:
         """How many sample at once."""
 
+    def fingerprint_of(self, indices: Sequence[int]) -> str | None:
+        """Fingerprint of the data if these inputs were chosen; None if some are not among those that are."""
+
     def require_unchanged(self, known: Known) -> None:
         """See that the classifier and the inputs are those that a stored run began with.
 
@@ -109,6 +112,10 @@ class LocalEngine:
         self._meter = _Meter()
         self._failure: SmoothcertError | None = None
         self.config, self.indices = run.config, run.data.indices
+
+    def fingerprint_of(self, indices: Sequence[int]) -> str | None:
+        """As the data say; see :class:`Engine`."""
+        return self._run.data.fingerprint_of(indices)
 
     def require_unchanged(self, known: Known) -> None:
         """Sample what the run began with again, and read some inputs; see :class:`Engine`."""

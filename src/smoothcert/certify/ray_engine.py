@@ -83,6 +83,11 @@ class RayEngine:
         """How many workers there are, or are to be."""
         return len(self._workers.members)
 
+    def fingerprint_of(self, indices: Sequence[int]) -> str | None:
+        """As a worker's data say; see :class:`~smoothcert.certify.engine.Engine`."""
+        found: str | None = self._workers.ask("fingerprint_of", indices)
+        return found
+
     def require_unchanged(self, known: Known) -> None:
         """Have a worker sample what the run began with; see :class:`~smoothcert.certify.engine.Engine`."""
         self._workers.ask("require_unchanged", known)  # what kills a worker here will in the run, and is known there

@@ -59,15 +59,51 @@ class Draw:
 
     def write(self, out: Tensor) -> None:
         """Fill ``out`` with the next noisy copies."""
-        self.noisy.write(out, self.stage, self.start + self.done, more=self.left - len(out))
+        self.noisy.write(out, self.stage, self.start + self.done, more=self.count - self.done - len(out))
 
-    def take(self, scores: Tensor, valid: Tensor) -> None:
-        """Hand on the scores of the next samples."""
+    def take(self, scores: Tensor, valid: Tensor) -> int:
+        """Hand on the scores of the next samples; return how many they are."""
         with one_thread(scores):
             self.valid = self.valid & valid.all()
             for reducer in self.into:
                 reducer.add(scores)
         self.done += len(scores)
+        return len(scores)
+
+
+class DrawWithPlain(Draw):
+    """As :class:`Draw` from the first sample on, and in the first batch the input itself, without noise."""
+
+    def __init__(self, noisy: NoisyInput, stage: str, count: int, into: Sequence[Reducer]) -> None:
+        super().__init__(noisy, stage, 0, count, into)
+        self.plain = noisy.x.new_empty(0)
+        """Scores of the input itself, shape ``(num_classes,)``; empty until they are there."""
+
+    @property
+    def left(self) -> int:
+        """Number of rows still to come."""
+        return super().left + self._first
+
+    @property
+    def _first(self) -> int:
+        """Rows of the input itself that are to come."""
+        return int(len(self.plain) == 0)
+
+    def write(self, out: Tensor) -> None:
+        """Fill ``out`` with the input, if it is still to come, and the next noisy copies."""
+        first = self._first
+        if first:
+            self.noisy.write_plain(out[:1])
+        if len(out) > first:
+            super().write(out[first:])
+
+    def take(self, scores: Tensor, valid: Tensor) -> int:
+        """Keep the scores of the input, and hand on those of the samples."""
+        first = self._first
+        if first:
+            self.plain = scores[0].clone()
+            self.valid = self.valid & valid[0]
+        return super().take(scores[first:], valid[first:]) if len(scores) > first else 0
 
 
 Job: TypeAlias = Generator[Draw, None, Result]
@@ -221,15 +257,15 @@ class Packer(Generic[Result]):
 
     def _hand_on(self, portions: Sequence[_Portion[Result]], scores: Tensor, valid: Tensor) -> None:
         """Give jobs their scores; what a measure of the user's own raises is for the job to know."""
-        at = 0
+        at = samples = 0
         for one, count in portions:
             try:
-                one.draw.take(scores[at : at + count], valid[at : at + count])
+                samples += one.draw.take(scores[at : at + count], valid[at : at + count])
             except Exception as error:
                 self._fail(one, _failure(error, "a measure failed"))
             at += count
         if self._progress is not None:
-            self._progress(at)
+            self._progress(samples)
 
     def _run_alone(self, portions: Sequence[_Portion[Result]], plan: Plan, error: Exception) -> None:
         """Find out which jobs a batch failed for: each goes on alone, or fails."""
