@@ -31,6 +31,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Backend = Literal["torch", "torch-folded", "torch-compile", "torch-cuda-graphs", "onnxruntime", "openvino"]
 Noise = Literal["lattice", "float"]
 OnUnreadable = Literal["fail", "skip"]
+EngineName = Literal["local", "ray"]
 
 PANELS = {
     name: Parameter(name="*", group=Group(name.capitalize(), sort_key=place))
@@ -128,6 +129,17 @@ def _cli_size(_: object, tokens: Any) -> Any:
     if isinstance(found, str):
         raise InvalidArgumentError(f"image_size must be {_SIZE}; got {found!r}")
     return found
+
+
+def _workers(value: object) -> object:
+    return None if value == "auto" else integer(value)
+
+
+def _cli_workers(_: object, tokens: Any) -> int | None:
+    text = tokens[0].value
+    if text != "auto" and not text.isdecimal():
+        raise InvalidArgumentError(f"workers must be auto or a number of workers, at least 1; got {text!r}")
+    return None if text == "auto" else int(text)
 
 
 def _cli_names(_: object, tokens: Any) -> tuple[str, ...]:
@@ -299,6 +311,13 @@ class ExecutionSpec(Checked):
             Its certificates may then be wrong; the run says so.
         shard: Only a share of the inputs, such as 3/16 for the third of sixteen, each into a folder of its own; merge,
             query and report put them together.
+        retry_failed: Sample inputs again whose record is an error.
+        engine: Who samples: this process, or workers on a Ray cluster.
+        address: With engine ray, the cluster: auto for the one on this machine, or HOST:PORT. Default: RAY_ADDRESS,
+            else one is started on this machine for this run.
+        workers: With engine ray, how many processes sample. Default: auto, as many as the cluster has room for.
+        gpus_per_worker: With engine ray, GPUs of each; 0.5 lets two share one. Default: 1 where there are any.
+        cpus_per_worker: With engine ray, CPUs of each, and threads it computes with.
     """
 
     device: str | None = None
@@ -307,6 +326,27 @@ class ExecutionSpec(Checked):
     verify_precision: Annotated[bool, Parameter(negative=())] = False
     allow_unstable: Annotated[bool, Parameter(negative=())] = False
     shard: Annotated[str | None, Domain("a share of the inputs such as 3/16, the third of sixteen", read=_shard)] = None
+    retry_failed: Annotated[bool, Parameter(negative=())] = False
+    engine: EngineName = "local"
+    address: str | None = None
+    workers: Annotated[
+        int | None,
+        Parameter(converter=_cli_workers, n_tokens=1, accepts_keys=False, negative=()),
+        Domain("auto or a number of workers, at least 1", read=_workers, accepts=lambda workers: workers >= 1),
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None, Domain("a number of GPUs, at least 0", accepts=lambda gpus: 0.0 <= gpus < math.inf)
+    ] = None
+    cpus_per_worker: Count = 1
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that what is for a cluster has one."""
+        super().__post_init__()
+        given = (self.address, self.workers, self.gpus_per_worker, None if self.cpus_per_worker == 1 else 0)
+        if self.engine == "local" and any(value is not None for value in given):
+            names = ("address", "workers", "gpus_per_worker", "cpus_per_worker")
+            useless = [name for name, value in zip(names, given, strict=True) if value is not None]
+            raise InvalidArgumentError(f"{', '.join(useless)} must not be given without engine ray")
 
 
 @dataclass(frozen=True, kw_only=True)
