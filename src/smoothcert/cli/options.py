@@ -106,9 +106,11 @@ def open_runs(paths: Iterable[Path]) -> list[Run]:
     Raises:
         RunError: If one of the folders holds no run, or two hold different samples of one input of their run.
     """
+    from smoothcert.analysis import set_workers
+    from smoothcert.cpus import usable_cpus
     from smoothcert.runs import Run
 
-    _use_all_cpus()
+    set_workers(usable_cpus())
     found: list[tuple[str, list[Path]]] = []
     for path in paths:
         fingerprint = Run.open(path).config.fingerprint
@@ -118,26 +120,6 @@ def open_runs(paths: Iterable[Path]) -> list[Run]:
         else:
             shares.append(path)
     return [Run.open(folders) for _, folders in found]
-
-
-def open_run(paths: Sequence[Path]) -> Run:
-    """The one run in these folders.
-
-    Raises:
-        RunError: If one of the folders holds no run; if they are of several, naming what differs; or if two hold
-            different samples of one input.
-    """
-    from smoothcert.runs import Run
-
-    _use_all_cpus()
-    return Run.open(paths)
-
-
-def _use_all_cpus() -> None:
-    from smoothcert.analysis import set_workers
-    from smoothcert.cpus import usable_cpus
-
-    set_workers(usable_cpus())
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:

@@ -5,6 +5,8 @@ Layout::
     RUN/config.json     what defines the run, written first
     RUN/parts/*.parquet the records
     RUN/damaged/        parts that smoothcert check --repair has set aside
+    RUN/status.json     what the writer says of itself now and then
+    RUN/logs/           a log of every worker that sampled on a cluster
     RUN/.lock           held by whoever writes
 
 Every step leaves a folder that reads correctly: a record is written under a temporary name, forced to the
@@ -29,6 +31,7 @@ from smoothcert.files import disk_errors, is_temporary, make_folder, read_file, 
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.counting import sizes_of
 from smoothcert.runs.extent import require_same_shard
+from smoothcert.runs.heartbeat import STATUS
 from smoothcert.runs.parts import (
     Part,
     Parts,
@@ -45,10 +48,11 @@ from smoothcert.runs.seals import add_checksums
 CONFIG = "config.json"
 PARTS = "parts"
 DAMAGED = "damaged"
+LOGS = "logs"
 _LOCK = ".lock"
 MOST_CONFIG = 2**24
 """Bytes a configuration may have; class names and notes take kilobytes."""
-_OURS = {CONFIG, PARTS, DAMAGED, _LOCK}
+_OURS = {CONFIG, PARTS, DAMAGED, STATUS, LOGS, _LOCK}
 MERGE_EVERY = 256
 """Single parts that are merged into one. 50,000 inputs make 196 parts; a merge rewrites about a megabyte."""
 MERGE_BYTES = 2**26
