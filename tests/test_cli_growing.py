@@ -11,6 +11,7 @@ import pytest
 from smoothcert.certify import RunSpec, certify_run
 from smoothcert.certify.engine import LocalEngine
 from smoothcert.cli import main
+from smoothcert.errors import RunError
 from smoothcert.runs import Run
 
 LOOKED = "samples were added to this run after n 300 could be looked at, up to 600 per input: each certificate is wrong"
@@ -165,10 +166,11 @@ def test_grown_and_ungrown_folders_are_one_run(capsys, folder):
     assert LOOKED in said
 
 
-def test_different_runs_are_no_answer(capsys, folder, tmp_path):
+def test_different_runs_stay_apart(capsys, folder, tmp_path):
     certify_run(spec(limit=2, n=100, seed=1), out=tmp_path / "other")
-    assert run_cli("query", folder / "whole", tmp_path / "other") == 2
-    said = capsys.readouterr().err
-    assert "seed is 0 there and 1 here" in said
+    said = ask(capsys, "query", folder / "shard1", tmp_path / "other", folder / "shard2", *ASKED)
+    assert said.count(" inputs, sigma ") == 2
+    with pytest.raises(RunError, match="shares of different runs: inputs is 5 there and 2 here, .* seed is 0 there"):
+        Run.open([folder / "whole", tmp_path / "other"])
     ask(capsys, "report", folder / "shard1", tmp_path / "other", folder / "shard2", "--out", tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text().count("50 pilot + ") == 2  # side by side: the shards, and the other
