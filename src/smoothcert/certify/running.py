@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,9 @@ import numpy as np
 import pyarrow as pa
 
 from smoothcert.certify.engine import Engine, LocalEngine, Task
-from smoothcert.certify.prepare import Prepared, prepare
-from smoothcert.certify.rehearsal import Rehearsal, rehearse
-from smoothcert.certify.witness import require_unchanged
-from smoothcert.errors import DataError
+from smoothcert.certify.prepare import prepare
+from smoothcert.certify.rehearsal import Rehearsal
+from smoothcert.certify.witness import Known
 from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.extent import Extent, grown
@@ -34,7 +34,7 @@ def certify_run(
     out: Path | str,
     model: object | None = None,
     data: object | None = None,
-    engine: Callable[[Prepared], Engine] = LocalEngine,
+    engine: Callable[..., Engine] | None = None,
     reporter: Reporter | None = None,
     progress: bool = False,
 ) -> Run:
@@ -52,7 +52,8 @@ def certify_run(
             or estimator, whose code becomes part of the run's fingerprint.
         data: The inputs, where they are no name: whatever :func:`smoothcert.data.as_dataset` takes. They know how they
             were selected and prepared.
-        engine: Makes who samples; records come from it in any order, and are stored here.
+        engine: Makes who samples, in place of what the spec names, from ``spec``, ``model``, ``data`` and ``reporter``;
+            records come from it in any order, and are stored here.
         reporter: Shows notes and progress; None shows nothing.
         progress: Without a reporter: whether to show both where somebody watches, on a terminal or in a notebook.
 
@@ -77,38 +78,37 @@ def certify_run(
     reporter = reporter or (interactive_reporter() if progress else Reporter())
     check_folder(Path(out))
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
-    run = prepare(asked, model=model, data=data, reporter=reporter)
-    with RunStore(out, run.config, settle=partial(_settled, run=run, out=out)) as store:
-        work = _Work.of(run, store)
+    make = engine or _local
+    with closing(make(asked, model=model, data=data, reporter=reporter)) as sampling:
+        _fill(sampling, out, reporter)
+    return Run.open(out)
+
+
+def _local(spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter) -> LocalEngine:
+    return LocalEngine(prepare(spec, model=model, data=data, reporter=reporter))
+
+
+def _fill(engine: Engine, out: Path | str, reporter: Reporter) -> None:
+    """Sample and store the inputs that a run lacks."""
+    config = engine.config
+    with RunStore(out, config, settle=partial(_settled, engine=engine, out=out)) as store:
+        work = _Work.of(engine, store)
         if store.present:
             reporter.note(work.told(store))
-            require_unchanged(run, store.path)
+            engine.require_unchanged(Known.of(Run.open(store.path)))
         if not work.inputs:
-            return Run.open(out)
-        expected = work.samples if run.until is None else work.inputs * min(work.each, _USUAL)
-        look = rehearse(run.sampler, run.data, num_classes=run.config.num_classes, n=run.config.n, samples=expected)
-        reporter.note(_forecast(run.config, look, work))
-        run.watch.look()
-        unreadable = None
-        total = work.samples if run.until is None else None
-        reporter = Pulse(reporter, store.path, store.config.fingerprint, run.config.spec.execution)
+            return
+        expected = work.samples if config.question is None else work.inputs * min(work.each, _USUAL)
+        reporter.note(_forecast(config, engine.rehearse(samples=expected), work))
+        reporter = Pulse(reporter, store.path, store.config.fingerprint, config.spec.execution, lambda: engine.workers)
+        total = work.samples if config.question is None else None
         with reporter.sampling(inputs=work.inputs, samples=total):
-            for found in engine(run).records(work.tasks(run, store), progress=reporter.advance):
-                record = replace(found, seconds=found.seconds + work.spent.get(found.index, 0.0))
-                if record.error is None:
-                    store.append(record)
+            for found in engine.records(work.tasks(engine, store), progress=reporter.advance):
+                store.append(replace(found, seconds=found.seconds + work.spent.get(found.index, 0.0)))
+                if found.error is None:
                     reporter.finish()
-                elif asked.execution.on_unreadable == "skip":
-                    store.append(record)
-                    reporter.skip(work.lacking.get(record.index, work.each))
                 else:
-                    unreadable = record
-        run.watch.look()
-    if unreadable is not None:
-        raise DataError(
-            f"{unreadable.error}; what is stored so far is kept, and --on-unreadable skip goes on without this input"
-        )
-    return Run.open(out)
+                    reporter.skip(work.lacking.get(found.index, work.each))
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +128,14 @@ class _Work:
     spent: dict[int, float] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, run: Prepared, store: RunStore) -> _Work:
+    def of(cls, engine: Engine, store: RunStore) -> _Work:
         """What is to be done, of what belongs to this folder."""
-        indices, sizes, n = run.data.indices, store.sizes, run.config.n
+        config, indices, sizes = engine.config, engine.indices, store.sizes
+        positions = range(len(indices)) if config.shard is None else config.shard.positions(len(indices))
         return cls(
-            [position for position in run.positions if indices[position] not in sizes],
-            {index: n - sizes[index] for p in run.positions if 0 < sizes.get(index := indices[p], 0) < n},
-            run.config.n0 + n,
+            [position for position in positions if indices[position] not in sizes],
+            {index: config.n - sizes[index] for p in positions if 0 < sizes.get(index := indices[p], 0) < config.n},
+            config.n0 + config.n,
         )
 
     @property
@@ -153,10 +154,10 @@ class _Work:
         fewer = f", {len(self.lacking):,} of them with fewer than {store.config.n:,} samples" if self.lacking else ""
         return f"{store.path} already holds {held} of {own} inputs{fewer}"
 
-    def tasks(self, run: Prepared, store: RunStore) -> Iterator[Task]:
+    def tasks(self, engine: Engine, store: RunStore) -> Iterator[Task]:
         """Inputs with too few samples first, read as they are needed."""
         if self.lacking:
-            positions = {index: position for position, index in enumerate(run.data.indices)}
+            positions = {index: position for position, index in enumerate(engine.indices)}
             wanted = np.array(sorted(self.lacking))
             # By the configuration that this store writes, which may go further than the stored one yet.
             for table in Run(store.path, store.config).tables():
@@ -166,12 +167,12 @@ class _Work:
         yield from map(Task, self.new)
 
 
-def _settled(kept: RunConfig, asked: RunConfig, *, run: Prepared, out: Path | str) -> RunConfig:
+def _settled(kept: RunConfig, asked: RunConfig, *, engine: Engine, out: Path | str) -> RunConfig:
     """The configuration to go on with in a folder that holds a run: the stored one, or a larger one."""
 
     def fingerprint_of(extent: Extent) -> str | None:
-        indices = run.data.indices[: extent.inputs] if extent.indices is None else range(*extent.indices)
-        return run.data.fingerprint_of(indices)
+        indices = engine.indices[: extent.inputs] if extent.indices is None else range(*extent.indices)
+        return engine.fingerprint_of(indices)
 
     return grown(kept, asked, fingerprint_of=fingerprint_of, where=out)
 

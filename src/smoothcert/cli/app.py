@@ -43,6 +43,7 @@ _COMMANDS = {
         "sweep": "sweep:sweep",
         "verify": "verify:verify",
         "export": "verify:export",
+        "push": "push:push",
     },
 }
 """Where each command is; it is loaded when it runs."""
