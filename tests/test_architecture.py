@@ -37,6 +37,7 @@ LAYERS = (
     ("analysis",),
     ("verify",),
     ("report",),
+    ("sharing",),
     ("cli",),
     ("__main__",),
 )

@@ -15,7 +15,7 @@ from torch import Tensor
 from smoothcert._check import check_alpha, check_count
 from smoothcert.certificate import Certificate, Certificates
 from smoothcert.decision import DEFAULT_MAX_N, Decision, Question
-from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.models.adapt import as_module, outputs_of
 from smoothcert.prediction import ABSTAIN
 from smoothcert.progress import Reporter, interactive_reporter
@@ -142,8 +142,8 @@ class SmoothedClassifier:
         self,
         x: OneByOne,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         alpha: float = 0.001,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
@@ -155,8 +155,8 @@ class SmoothedClassifier:
         self,
         x: Values,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         alpha: float = 0.001,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
@@ -167,8 +167,8 @@ class SmoothedClassifier:
         self,
         x: Inputs,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         alpha: float = 0.001,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
@@ -419,8 +419,8 @@ class SmoothedClassifier:
         self,
         x: OneByOne,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
         progress: bool = False,
@@ -431,8 +431,8 @@ class SmoothedClassifier:
         self,
         x: Values,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
         progress: bool = False,
@@ -442,8 +442,8 @@ class SmoothedClassifier:
         self,
         x: Inputs,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
         progress: bool = False,
@@ -460,9 +460,9 @@ class SmoothedClassifier:
         self, *, n0: int, n: int, seed: int, label: int | Iterable[int] | None
     ) -> Callable[[Tensor], Job[Samples]]:
         """The job on one input after the other, each with its label."""
-        sizes = {"n0": check_count("n0", n0), "n": check_count("n", n)}
+        n0, n = check_count("n0", n0), check_count("n", n)
         labels = repeat(label) if label is None or isinstance(label, (int, np.integer)) else map(int, label)
-        return lambda one: self.sampler.sampling(one, **sizes, seed=seed, label=next(labels, None))
+        return lambda one: self.sampler.sampling(one, n0=n0, n=n, seed=seed, label=next(labels, None))
 
     def _each(
         self, x: Inputs, job: Callable[[Tensor], Job[Result]], *, progress: bool, samples: int | None = None

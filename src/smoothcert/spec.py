@@ -22,7 +22,7 @@ from cyclopts import Group, Parameter
 from smoothcert.decision import DEFAULT_MAX_N, Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
-from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.scores import DEFAULT_MEASURES
 
 Outputs = Literal["logits", "probabilities", "logit", "labels"]
@@ -31,14 +31,13 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Backend = Literal["torch", "torch-folded", "torch-compile", "torch-cuda-graphs", "onnxruntime", "openvino"]
 Noise = Literal["lattice", "float"]
 OnUnreadable = Literal["fail", "skip"]
+EngineName = Literal["local", "ray"]
 
 PANELS = {
     name: Parameter(name="*", group=Group(name.capitalize(), sort_key=place))
     for place, name in enumerate(("model", "data", "sampling", "execution"), start=1)
 }
 """Headings of ``--help``, below which the options of each part stand without its name."""
-
-DEFAULT_N, DEFAULT_PILOT = 95_000, 5_000
 
 
 def _tuple(value: object) -> object:
@@ -74,6 +73,49 @@ def _is_size(value: int | tuple[int, int]) -> bool:
     return min(value if isinstance(value, tuple) else (value,)) >= 1
 
 
+@dataclass(frozen=True)
+class Shard:
+    """One of several shares of a run's inputs, dealt out in turn: of 16 the third has inputs 3, 19, 35 and so on.
+
+    Args:
+        number: Which, from 1.
+        of: How many there are.
+
+    Example:
+        >>> Shard.parse("3/16").positions(40)
+        range(2, 40, 16)
+    """
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read ``3/16``.
+
+        Raises:
+            InvalidArgumentError: If it has another form, or there is no such share.
+        """
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise InvalidArgumentError(
+                f"shard must be written K/N, such as 3/16 for the third of sixteen, with K from 1 to N; got {text!r}"
+            )
+        return cls(int(match[1]), int(match[2]))
+
+    def positions(self, inputs: int) -> range:
+        """Which of so many inputs it has, counted from 0."""
+        return range(self.number - 1, inputs, self.of)
+
+    def __str__(self) -> str:
+        """In the form that :meth:`parse` reads."""
+        return f"{self.number}/{self.of}"
+
+
+def _shard(value: object) -> object:
+    return value if value is None else str(value if isinstance(value, Shard) else Shard.parse(str(value)))
+
+
 def _is_positive(value: float) -> bool:
     return 0.0 < value < math.inf
 
@@ -87,6 +129,17 @@ def _cli_size(_: object, tokens: Any) -> Any:
     if isinstance(found, str):
         raise InvalidArgumentError(f"image_size must be {_SIZE}; got {found!r}")
     return found
+
+
+def _workers(value: object) -> object:
+    return None if value == "auto" else integer(value)
+
+
+def _cli_workers(_: object, tokens: Any) -> int | None:
+    text = tokens[0].value
+    if text != "auto" and not text.isdecimal():
+        raise InvalidArgumentError(f"workers must be auto or a number of workers, at least 1; got {text!r}")
+    return None if text == "auto" else int(text)
 
 
 def _cli_names(_: object, tokens: Any) -> tuple[str, ...]:
@@ -172,8 +225,8 @@ class SamplingSpec(Checked):
 
     Args:
         sigma: Standard deviation of the noise, in input units; images lie in [0, 1].
-        n: Estimation samples per input: the ones bounds are computed from. Default: 95,000.
-        n0: Pilot samples per input: they select the class. Default: 5,000, with decide 100, of votes 32.
+        n: Estimation samples per input: the ones bounds are computed from. Default: 9,500.
+        n0: Pilot samples per input: they select the class. Default: 500, with decide 100, of votes 32.
         decide: Answer one question only, MEASURE:THRESHOLD@RADIUS such as score:0.5@0.25, with as few samples as it
             takes.
         max_n: With decide, at most so many estimation samples per input. Default: 100,000.
@@ -250,18 +303,50 @@ class ExecutionSpec(Checked):
     Args:
         device: Such as cpu, cuda or cuda:1. Default: a GPU if there is one.
         batch_size: Noisy copies per batch. Default: found by size or measurement.
-        on_unreadable: Whether an input that cannot be read stops the run, or is skipped and counted.
+        on_unreadable: Whether an input that cannot be read, or that the model fails on, stops the run, or is skipped
+            and counted.
         verify_precision: Measure on some inputs how far precision and backend move scores away from PyTorch in float32,
             and note it.
         allow_unstable: Go on although the model scores an input by its company in the batch, or drifts while it runs.
             Its certificates may then be wrong; the run says so.
+        shard: Only a share of the inputs, such as 3/16 for the third of sixteen, each into a folder of its own; merge,
+            query and report put them together.
+        retry_failed: Sample inputs again whose record is an error.
+        engine: Who samples: this process, or workers on a Ray cluster.
+        address: With engine ray, the cluster: auto for the one on this machine, or HOST:PORT. Default: RAY_ADDRESS,
+            else one is started on this machine for this run.
+        workers: With engine ray, how many processes sample. Default: auto, as many as the cluster has room for.
+        gpus_per_worker: With engine ray, GPUs of each; 0.5 lets two share one. Default: 1 where there are any.
+        cpus_per_worker: With engine ray, CPUs of each, and threads it computes with.
     """
 
     device: str | None = None
     batch_size: Count | None = None
-    on_unreadable: OnUnreadable = "fail"
+    on_unreadable: Annotated[OnUnreadable, Parameter(name=("--on-unreadable", "--on-error"))] = "fail"
     verify_precision: Annotated[bool, Parameter(negative=())] = False
     allow_unstable: Annotated[bool, Parameter(negative=())] = False
+    shard: Annotated[str | None, Domain("a share of the inputs such as 3/16, the third of sixteen", read=_shard)] = None
+    retry_failed: Annotated[bool, Parameter(negative=())] = False
+    engine: EngineName = "local"
+    address: str | None = None
+    workers: Annotated[
+        int | None,
+        Parameter(converter=_cli_workers, n_tokens=1, accepts_keys=False, negative=()),
+        Domain("auto or a number of workers, at least 1", read=_workers, accepts=lambda workers: workers >= 1),
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None, Domain("a number of GPUs, at least 0", accepts=lambda gpus: 0.0 <= gpus < math.inf)
+    ] = None
+    cpus_per_worker: Count = 1
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that what is for a cluster has one."""
+        super().__post_init__()
+        given = (self.address, self.workers, self.gpus_per_worker, None if self.cpus_per_worker == 1 else 0)
+        if self.engine == "local" and any(value is not None for value in given):
+            names = ("address", "workers", "gpus_per_worker", "cpus_per_worker")
+            useless = [name for name, value in zip(names, given, strict=True) if value is not None]
+            raise InvalidArgumentError(f"{', '.join(useless)} must not be given without engine ray")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -80,6 +80,40 @@ def test_samples_grow_in_any_steps():
     assert same(grown[2], own.sample(X, n0=50, n=400, seed=0))
 
 
+@pytest.mark.parametrize("first", [1, 255, 256, 257, 512, 900])  # a chunk is 256 samples
+@pytest.mark.parametrize("batch_size", [7, 256])
+def test_samples_held_are_not_drawn_again(first, batch_size):
+    measures, drawn = ("score", "margin", "lead"), []
+    own = sampler(num_classes=6, batch_size=batch_size, measures=measures)
+    held = own.sample(X, n0=50, n=first, seed=3)
+    grown = own.sample(X, n0=50, n=900, seed=3, held=held, progress=drawn.append)
+    whole = sampler(num_classes=6, measures=measures).sample(X, n0=50, n=900, seed=3)
+    assert grown == whole
+    assert sum(drawn) == 900 - first
+    assert (held.n, len(grown.lead)) == (first, 4)  # what was held is not touched
+
+
+@pytest.mark.parametrize(
+    ("other", "asked", "message"),
+    [
+        ({}, {"x": X + 0.1}, "content_hash"),
+        ({}, {"seed": 1}, "seed"),
+        ({}, {"n0": 51}, "n0=51"),
+        ({}, {"n": 99}, "at most n=99"),
+        ({"sigma": 0.5}, {}, "sigma"),
+        ({"levels": 50}, {}, "levels"),
+        ({"measures": ("score",)}, {}, "measures"),
+        ({"measures": ("score", "margin")}, {}, "lead"),
+        ({"lattice": 1 / 255}, {}, "step"),
+        ({"num_classes": 3}, {}, "classes"),
+    ],
+)
+def test_samples_of_something_else_are_not_continued(other, asked, message):
+    held = sampler(**{"lattice": None} | other).sample(X, n0=50, n=100, seed=0)
+    with pytest.raises(InvalidArgumentError, match=message):
+        sampler(lattice=None).sample(**{"x": X, "n0": 50, "n": 200, "seed": 0, "held": held} | asked)
+
+
 def test_seed_and_input_change_the_samples_and_the_company_does_not():
     own = sampler()
     first = own.sample(X, n0=100, n=500, seed=0)
@@ -115,9 +149,29 @@ def test_memory_is_bounded_by_the_batch(monkeypatch):
         with Largest() as mode:
             sampler(module, batch_size=32, levels=100).sample(X, n0=n, n=n, seed=0)
         assert max(module.sizes) == 32
-        assert sum(module.sizes) == 3 * n + 8  # the pilot twice, and the probe
+        assert sum(module.sizes) == 3 * n + 1 + 8  # the pilot twice, the input without noise, and the probe
         largest.append(mode.numel)
     assert largest[0] == largest[1] == 256 * 12  # one chunk of noise
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("lattice", [None, 1 / 255])
+def test_the_input_without_noise_is_classified_too(batch_size, lattice):
+    weights = torch.randn(5, X.numel(), generator=torch.Generator().manual_seed(1))
+    seen = []
+
+    def module(x):
+        seen.append(x)
+        return 40.0 * (x.flatten(1) - 0.5) @ weights.T
+
+    for k in range(5):
+        x = torch.round(255 * torch.rand(X.shape, generator=torch.Generator().manual_seed(k))) / 255
+        own = sampler(module, num_classes=5, batch_size=batch_size, lattice=lattice)
+        found = own.sample(x, n0=20, n=20, seed=0)
+        assert found.clean_prediction == int(module(x[None]).argmax())
+        assert sum(bool((one == x).flatten(1).all(1).any()) for one in seen[:-1]) == 1
+        seen.clear()
+        assert own.sample(x, n0=20, n=30, seed=0, held=found).clean_prediction == found.clean_prediction
 
 
 def test_progress_counts_every_sample_once():
@@ -166,11 +220,11 @@ def test_a_pilot_too_large_to_keep_is_run_again(monkeypatch, batch_size):
     module = Corners(20)
     x = torch.linspace(0.2, 0.8, 20)
     kept = sampler(module, num_classes=20, batch_size=batch_size).sample(x, n0=1_000, n=10, seed=0)
-    assert sum(module.sizes) == 8 + 1_000 + 10
+    assert sum(module.sizes) == 8 + 1 + 1_000 + 10
     module.sizes.clear()
     monkeypatch.setattr("smoothcert.sampling.growing.LARGEST_KEPT_BYTES", 4 * 1_000 * 20 - 1)
     again = sampler(module, num_classes=20, batch_size=batch_size).sample(x, n0=1_000, n=10, seed=0)
-    assert sum(module.sizes) == 8 + 2 * 1_000 + 10
+    assert sum(module.sizes) == 8 + 1 + 2 * 1_000 + 10
     assert same(kept, again)
 
 

@@ -101,15 +101,25 @@ Device: TypeAlias = Annotated[
 def open_runs(paths: Iterable[Path]) -> list[Run]:
     """The runs in these folders, for analyses that may use every processor of this process.
 
+    Folders with shares of one run are one run, in the place of the first of them; one that is named twice is two.
+
     Raises:
-        RunError: If one of the folders holds no run.
+        RunError: If one of the folders holds no run, or two hold different samples of one input of their run.
     """
     from smoothcert.analysis import set_workers
     from smoothcert.cpus import usable_cpus
     from smoothcert.runs import Run
 
     set_workers(usable_cpus())
-    return [Run.open(path) for path in paths]
+    found: list[tuple[str, list[Path]]] = []
+    for path in paths:
+        fingerprint = Run.open(path).config.fingerprint
+        shares = next((own for known, own in found if known == fingerprint and path not in own), None)
+        if shares is None:
+            found.append((fingerprint, [path]))
+        else:
+            shares.append(path)
+    return [Run.open(folders) for _, folders in found]
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:

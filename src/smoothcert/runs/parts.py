@@ -3,7 +3,8 @@
 An input's record is first a part of its own, ``part-00000012.parquet``. Later many are written together as
 ``part-00000000-00000255.parquet`` and the single ones are deleted, so between the two an input can be in
 both, with the same content. Reading therefore keeps one row per input, and starts over when a part vanishes
-under it.
+under it. The row that counts is the one with the most samples: a run that grows, or in which an input that failed is
+tried again, stores the better record before the other one is deleted.
 
 There is one way from a file to rows, :func:`read_part`: it checks the seal over all bytes, the columns, the name, and
 the rows, whichever columns are wanted. Bytes are read once, so what was checked is what is used.
@@ -15,7 +16,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,9 +28,10 @@ from smoothcert.errors import RunError
 from smoothcert.files import read_file
 from smoothcert.runs.checks import check_columns, check_rows, check_size
 from smoothcert.runs.config import RunConfig
+from smoothcert.runs.counting import Held, columns_of_size, sizes_of
 from smoothcert.runs.records import CHECKSUM, select_columns, to_parquet
 from smoothcert.runs.seals import add_checksums, check_checksums, check_seal, is_sealed, prepare_seal, seal
-from smoothcert.typing import AnyArray, IntArray
+from smoothcert.typing import IntArray
 
 UNSEALED = 1
 """Schema of the runs that were made before there were seals and checksums."""
@@ -56,48 +58,51 @@ class DamagedPartError(RunError):
 
 
 @dataclass(frozen=True, eq=False)
-class Part:
-    """A part file and the rows of it that count.
-
-    Args:
-        path: The file.
-        inputs: Input index of every row, shape ``(rows,)``.
-        rows: Rows that are not already in another part, by ascending input index, shape ``(kept,)``.
-    """
-
-    path: Path
-    inputs: IntArray
-    rows: IntArray
-
-    @property
-    def kept(self) -> IntArray:
-        """Input index of the rows that count, ascending, shape ``(kept,)``."""
-        return self.inputs[self.rows]
-
-    def after(self, index: int) -> Part:
-        """Only the rows of inputs beyond ``index``."""
-        return Part(self.path, self.inputs, self.rows[self.kept > index])
-
-    def only(self, index: int) -> Part:
-        """Only the row of one input."""
-        return Part(self.path, self.inputs, self.rows[self.kept == index])
-
-
-@dataclass(frozen=True, eq=False)
 class Contents:
     """What a part holds, kept from one reading to the next while the file has not changed.
 
     Args:
         signature: What tells this version of the file from another.
-        inputs: Input index of every row.
-        checksums: Checksum of every row; None where it has none.
+        held: Its rows.
         schema: Columns of the part.
     """
 
     signature: tuple[int, ...]
-    inputs: IntArray
-    checksums: AnyArray
+    held: Held
     schema: pa.Schema
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A part file and the rows of it that count.
+
+    Args:
+        path: The file.
+        contents: All its rows.
+        rows: Rows that no other part has, or has with more samples, by ascending input index, shape ``(kept,)``.
+    """
+
+    path: Path
+    contents: Contents
+    rows: IntArray
+
+    @property
+    def kept(self) -> IntArray:
+        """Input index of the rows that count, ascending, shape ``(kept,)``."""
+        return self.contents.held.inputs[self.rows]
+
+    @property
+    def sizes(self) -> IntArray:
+        """Number of estimation samples of the rows that count, 0 where there are none, shape ``(kept,)``."""
+        return self.contents.held.sizes[self.rows]
+
+    def after(self, index: int) -> Part:
+        """Only the rows of inputs beyond ``index``."""
+        return replace(self, rows=self.rows[self.kept > index])
+
+    def only(self, index: int) -> Part:
+        """Only the row of one input."""
+        return replace(self, rows=self.rows[self.kept == index])
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +164,9 @@ class Parts:
                     done = max(int(part.kept[-1]) for part in group)
             except FileNotFoundError:
                 continue
+            except DamagedPartError:
+                self.require_current()
+                raise
             return
         raise self._unsettled()
 
@@ -177,6 +185,22 @@ class Parts:
 
         return self._persistently(attempt)
 
+    def require_current(self) -> None:
+        """Raise ``RunError`` if the run has grown since its configuration was read, so that its parts seem damaged."""
+        from smoothcert.runs.store import read_config  # which builds on this
+
+        if read_config(self.folder.parent).extents != self.config.extents:
+            raise RunError(f"{self.folder.parent} has grown since it was opened: open it again")
+
+    def held(self) -> Held:
+        """Every input that is stored, by ascending index.
+
+        Raises:
+            RunError: If a part is damaged, or two hold different records of one input; the message names them.
+        """
+        found = Held.together([part.contents.held.take(part.rows) for part in self.open()])
+        return found.take(np.argsort(found.inputs))
+
     def schemas(self) -> list[pa.Schema]:
         """Columns of every part."""
         return self._persistently(lambda: [self.contents(part.path).schema for part in self._open()])
@@ -192,9 +216,10 @@ class Parts:
         signature = (status.st_ino, status.st_size, status.st_mtime_ns)
         known = self._known.get(path)
         if known is None or known.signature != signature:
-            table, schema = _load(path, self.config, ["index", CHECKSUM])
+            table, schema = _load(path, self.config, ["index", CHECKSUM, *columns_of_size(self.config)])
             checksums = np.array(table[CHECKSUM].to_pylist(), dtype=object)
-            known = Contents(signature, table["index"].to_numpy(), checksums, schema)
+            held = Held(table["index"].to_numpy(), sizes_of(table, self.config), checksums)
+            known = Contents(signature, held, schema)
             self._known[path] = known
         return known
 
@@ -203,8 +228,8 @@ class Parts:
         found = [self.contents(path) for path in paths]
         for path in self._known.keys() - set(paths):
             del self._known[path]
-        rows = first_occurrences(paths, found)
-        return [Part(path, held.inputs, kept) for path, held, kept in zip(paths, found, rows, strict=True)]
+        rows = rows_that_count(paths, found)
+        return [Part(path, contents, kept) for path, contents, kept in zip(paths, found, rows, strict=True)]
 
     def _read_group(self, group: Sequence[Part], columns: Sequence[str] | None) -> pa.Table:
         tables = [_load(part.path, self.config, columns, part)[0] for part in group]
@@ -213,9 +238,13 @@ class Parts:
         return _rows(concat_parts(tables), np.argsort(np.concatenate([part.kept for part in group]), kind="stable"))
 
     def _persistently(self, attempt: Callable[[], _T]) -> _T:
-        for _ in range(_ATTEMPTS):
-            with suppress(FileNotFoundError):
-                return attempt()
+        try:
+            for _ in range(_ATTEMPTS):
+                with suppress(FileNotFoundError):
+                    return attempt()
+        except DamagedPartError:
+            self.require_current()
+            raise
         raise self._unsettled()
 
     def _unsettled(self) -> RunError:
@@ -336,7 +365,7 @@ def _decode(
     if only_seal:
         return table, schema
     _within(table, config, named)
-    if part is not None and not np.array_equal(table["index"].to_numpy(), part.inputs):
+    if part is not None and not np.array_equal(table["index"].to_numpy(), part.contents.held.inputs):
         raise FileNotFoundError  # another has taken its name since the folder was listed
     kept = table if part is None else _rows(table, part.rows)
     if columns is None:
@@ -398,22 +427,20 @@ def _listed(folder: Path) -> list[str]:
         raise RunError(f"cannot read {folder}: {error.strerror or error}") from error
 
 
-def first_occurrences(paths: Sequence[Path], found: Sequence[Contents]) -> list[IntArray]:
-    """Rows of each part that hold an input not in an earlier part, sorted by input.
+def rows_that_count(paths: Sequence[Path], found: Sequence[Contents]) -> list[IntArray]:
+    """Rows of each part that are the record of their input, sorted by input: of several the one with the most samples.
 
     Raises:
-        DamagedPartError: If two parts hold different records of one input.
+        DamagedPartError: If two parts hold different records of one input with equally many samples.
     """
-    everything = np.concatenate([*(held.inputs for held in found), np.empty(0, dtype=np.int64)])
-    _, first, inverse = np.unique(everything, return_index=True, return_inverse=True)  # sorted by input index
-    starts = np.concatenate(([0], np.cumsum([len(held.inputs) for held in found]))).astype(np.int64)
-    if len(first) < len(everything):
-        checksums = np.concatenate([held.checksums for held in found])
-        for row in np.flatnonzero(checksums != checksums[first[inverse]])[:1]:
-            both = [paths[np.searchsorted(starts, at, side="right") - 1] for at in (first[inverse[row]], row)]
-            raise DamagedPartError(f"hold different records of input {everything[row]}", *both)
-    owner = np.searchsorted(starts, first, side="right") - 1
-    return [first[owner == part] - starts[part] for part in range(len(found))]
+    every = Held.together([contents.held for contents in found])
+    starts = np.concatenate(([0], np.cumsum([len(contents.held.inputs) for contents in found]))).astype(np.int64)
+    for pair in every.rivals():
+        both = [paths[int(np.searchsorted(starts, row, side="right")) - 1] for row in pair]
+        raise DamagedPartError(f"hold different records of input {every.inputs[pair[0]]}", *both)
+    counting = every.counting()
+    owner = np.searchsorted(starts, counting, side="right") - 1
+    return [counting[owner == part] - starts[part] for part in range(len(found))]
 
 
 def _rows(table: pa.Table, rows: IntArray) -> pa.Table:

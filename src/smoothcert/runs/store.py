@@ -5,34 +5,54 @@ Layout::
     RUN/config.json     what defines the run, written first
     RUN/parts/*.parquet the records
     RUN/damaged/        parts that smoothcert check --repair has set aside
+    RUN/status.json     what the writer says of itself now and then
+    RUN/logs/           a log of every worker that sampled on a cluster
     RUN/.lock           held by whoever writes
 
 Every step leaves a folder that reads correctly: a record is written under a temporary name, forced to the
-disk and renamed; merging writes the merged part completely before it deletes the single ones.
+disk and renamed; merging writes the merged part completely before it deletes the single ones. When a run grows, its new
+configuration is written before the first record that needs it, and a record goes only after a better one of its input
+is there.
 """
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 import pyarrow as pa
 from filelock import BaseFileLock, FileLock, Timeout
 
 from smoothcert.errors import RunError
 from smoothcert.files import disk_errors, is_temporary, make_folder, read_file, remove_temporaries, write_atomically
-from smoothcert.runs.config import Difference, RunConfig
-from smoothcert.runs.parts import Part, Parts, concat_parts, encode_part, is_single, part_name, read_part, read_sealed
-from smoothcert.runs.records import Record, to_table
+from smoothcert.runs.config import RunConfig
+from smoothcert.runs.counting import sizes_of
+from smoothcert.runs.extent import require_same_shard
+from smoothcert.runs.heartbeat import STATUS
+from smoothcert.runs.parts import (
+    Part,
+    Parts,
+    concat_parts,
+    encode_part,
+    is_single,
+    part_name,
+    read_part,
+    read_sealed,
+)
+from smoothcert.runs.records import CHECKSUM, Record, to_table
+from smoothcert.runs.seals import add_checksums
 
 CONFIG = "config.json"
 PARTS = "parts"
 DAMAGED = "damaged"
+LOGS = "logs"
 _LOCK = ".lock"
 MOST_CONFIG = 2**24
 """Bytes a configuration may have; class names and notes take kilobytes."""
-_OURS = {CONFIG, PARTS, DAMAGED, _LOCK}
+_OURS = {CONFIG, PARTS, DAMAGED, STATUS, LOGS, _LOCK}
 MERGE_EVERY = 256
 """Single parts that are merged into one. 50,000 inputs make 196 parts; a merge rewrites about a megabyte."""
 MERGE_BYTES = 2**26
@@ -48,6 +68,8 @@ class RunStore:
     Args:
         path: The run folder; made if it does not exist.
         config: What defines the run.
+        settle: From the stored configuration and this one, makes the one under which a stored run goes on, of the same
+            fingerprint; it is written before the first record. By default they must be the same.
         merge_every: Number of single parts that are merged into one.
 
     Raises:
@@ -55,8 +77,16 @@ class RunStore:
             by another process, or cannot be written.
     """
 
-    def __init__(self, path: Path | str, config: RunConfig, *, merge_every: int = MERGE_EVERY) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        config: RunConfig,
+        *,
+        settle: Callable[[RunConfig, RunConfig], RunConfig] | None = None,
+        merge_every: int = MERGE_EVERY,
+    ) -> None:
         self.path = Path(path)
+        self._settled = settle or self._same
         self._merge_every = merge_every
         check_folder(self.path)
         with disk_errors(self.path):
@@ -66,7 +96,9 @@ class RunStore:
             self.config = self._settle(config)
             self._singles: list[Path] = []
             self._single_bytes = 0
-            self._present: set[int] = set()
+            self._owner: dict[int, Path] = {}  # of each input, the part with the record that counts
+            self._rows: Counter[Path] = Counter()  # of each part, how many of these
+            self._sizes: dict[int, int] = {}  # of each input, its estimation samples; 0 if there are none
             for part in Parts(self._parts, self.config).open():
                 self._adopt(part)
         except BaseException:
@@ -76,44 +108,62 @@ class RunStore:
     @property
     def present(self) -> frozenset[int]:
         """Indices of the inputs the run already holds."""
-        return frozenset(self._present)
+        return frozenset(self._sizes)
+
+    @property
+    def sizes(self) -> Mapping[int, int]:
+        """Number of estimation samples of each input the run holds, by its index; 0 where there are none."""
+        return MappingProxyType(self._sizes)
+
+    @property
+    def failed(self) -> frozenset[int]:
+        """Indices of the inputs with an error in place of samples."""
+        return frozenset(index for index, size in self._sizes.items() if size == 0)
 
     def append(self, record: Record) -> None:
         """Store one record durably.
 
+        It takes the place of one of the same input with fewer samples, or none. Another reason why there are none is
+        not kept.
+
         Raises:
-            RunError: If the input is already stored or the disk refuses; nothing stored before is harmed.
+            RunError: If the input is already stored with as many samples, or the disk refuses; nothing stored before is
+                harmed.
         """
-        if record.index in self._present:
+        held = self._sizes.get(record.index)
+        if record.samples is None and held is not None:
+            return
+        table = to_table([record])
+        size = int(sizes_of(table, self.config)[0])
+        if held is not None and size <= held:
             raise RunError(f"input {record.index} is already in {self.path}")
+        self._keep_config()
         target = self._parts / part_name(record.index)
-        content = self._encode(to_table([record]), compact=False)
+        content = self._encode(table, compact=False)
         with disk_errors(self.path):
             write_atomically(target, content)
-        self._present.add(record.index)
-        self._singles.append(target)
+        self._take([record.index], [size], target)
+        if target not in self._singles:
+            self._singles.append(target)
         self._single_bytes += len(content)
         if len(self._singles) >= self._merge_every or self._single_bytes >= MERGE_BYTES:
             self.merge()
 
     def put_table(self, table: pa.Table) -> None:
-        """Store many rows at once as one part, or nothing if the run already holds these inputs.
+        """Store many rows at once as one part, without those of inputs that the run holds with as many samples.
 
         Args:
             table: One row per input by ascending ``index``, with whatever columns the kind of run has.
 
         Raises:
-            RunError: If the run holds some of the inputs, a row makes no sense for the run, or the disk refuses.
+            RunError: If a row makes no sense for the run, or the disk refuses.
         """
-        indices = table["index"].to_pylist()
-        if self._present.issuperset(indices):
-            return
-        if twice := self._present.intersection(indices):
-            raise RunError(f"{self.path} already holds some of the inputs, such as {min(twice)}")
-        content = self._encode(table)
-        with disk_errors(self.path):
-            write_atomically(self._parts / part_name(indices[0], indices[-1]), content)
-        self._present.update(indices)
+        sizes = sizes_of(table, self.config).tolist()
+        held = [self._sizes.get(index, -1) for index in table["index"].to_pylist()]
+        better = [size > before for size, before in zip(sizes, held, strict=True)]
+        if any(better):
+            self._keep_config()
+            self._write(table if all(better) else table.filter(pa.array(better)))
 
     def merge(self) -> None:
         """Write the single parts as one and delete them."""
@@ -121,16 +171,11 @@ class RunStore:
             return
         table = concat_parts([read_sealed(path, self.config) for path in self._singles]).sort_by("index")
         try:
-            content = self._encode(table.combine_chunks())
+            self._write(table)
         except RunError:
             for path in self._singles:
                 read_part(path, self.config)  # names the one that is to blame, if it is a part
             raise
-        with disk_errors(self.path):
-            first, last = table["index"][0].as_py(), table["index"][-1].as_py()
-            write_atomically(self._parts / part_name(first, last), content)
-            while self._singles:
-                self._singles.pop().unlink()
         self._single_bytes = 0
 
     def close(self) -> None:
@@ -163,31 +208,80 @@ class RunStore:
         except RunError as error:
             raise RunError(f"what was to be stored in {self.path} makes no sense there: {error}") from error
 
+    def _write(self, table: pa.Table) -> None:
+        """Write rows that count from now on as one part, and delete the parts that hold none of these any more."""
+        index = table["index"]
+        target = self._parts / part_name(index[0].as_py(), index[-1].as_py())
+        if self._rows[target]:  # it takes the name of an older part, whose other rows still count
+            older = read_part(target, self.config)
+            table = table if CHECKSUM in table.column_names else add_checksums(table, self.config.fingerprint)
+            new = set(index.to_pylist())
+            left = [self._owner.get(at) == target and at not in new for at in older["index"].to_pylist()]
+            table = concat_parts([table, older.filter(pa.array(left))]).sort_by("index")
+        content = self._encode(table.combine_chunks())
+        with disk_errors(self.path):
+            write_atomically(target, content)
+        self._take(table["index"].to_pylist(), sizes_of(table, self.config).tolist(), target)
+
+    def _take(self, indices: Sequence[int], sizes: Sequence[int], target: Path) -> None:
+        """Note that the records of some inputs are in ``target``; delete the parts that are of no more use."""
+        before = {self._owner.get(index) for index in indices} - {None, target}
+        for index, size in zip(indices, sizes, strict=True):
+            if (owner := self._owner.get(index)) is not None:
+                self._rows[owner] -= 1
+            self._owner[index], self._sizes[index] = target, size
+            self._rows[target] += 1
+        for path in before:
+            if path is not None and not self._rows[path]:
+                del self._rows[path]
+                if path in self._singles:
+                    self._singles.remove(path)
+                with disk_errors(self.path):
+                    path.unlink()
+
     def _settle(self, config: RunConfig) -> RunConfig:
-        """Write the config of a new run, or check it against the stored one."""
+        """Write the config of a new run, or settle on one with the stored one."""
         stored = self.path / CONFIG
         with disk_errors(self.path):
             remove_temporaries(self.path)
             if not stored.exists():
-                # What stands for a byte that is not UTF-8, in a class or a path, is written as JSON's own \\udcff.
-                write_atomically(stored, config.to_json().encode(errors="backslashreplace"))
+                self._write_config(config)
             make_folder(self._parts)
             remove_temporaries(self._parts)
-        kept = read_config(self.path)
-        if differences := kept.difference(config):
-            raise RunError(f"{self.path} holds another run: {_sentence(differences)}; choose another folder")
+        self._stored = read_config(self.path)
+        return self._settled(self._stored, config)
+
+    def _same(self, kept: RunConfig, config: RunConfig) -> RunConfig:
+        if told := kept.told_apart(config):
+            raise RunError(f"{self.path} holds another run: {told}; choose another folder")
+        require_same_shard(kept, config, where=self.path)
         return kept
 
+    def _keep_config(self) -> None:
+        """Store the configuration if it is not the stored one."""
+        if self.config != self._stored:
+            with disk_errors(self.path):
+                self._write_config(self.config)
+            self._stored = self.config
+
+    def _write_config(self, config: RunConfig) -> None:
+        # What stands for a byte that is not UTF-8, in a class or a path, is written as JSON's own \\udcff.
+        write_atomically(self.path / CONFIG, config.to_json().encode(errors="backslashreplace"))
+
     def _adopt(self, part: Part) -> None:
-        """Take up a part found in the folder; a single one that was merged before a kill is deleted."""
-        self._present.update(part.kept.tolist())
+        """Take up a part found in the folder; one whose records are all elsewhere, as a kill leaves it, is deleted."""
+        if not part.rows.size:
+            with disk_errors(self.path):
+                part.path.unlink()
+            return
+        self._rows[part.path] = part.rows.size
+        kept = part.kept.tolist()
+        self._owner.update(dict.fromkeys(kept, part.path))
+        self._sizes.update(zip(kept, part.sizes.tolist(), strict=True))
         if is_single(part.path):
             with disk_errors(self.path):
-                if part.rows.size:
-                    self._singles.append(part.path)
-                    self._single_bytes += part.path.stat().st_size
-                else:
-                    part.path.unlink()
+                self._singles.append(part.path)
+                self._single_bytes += part.path.stat().st_size
 
 
 def read_config(path: Path) -> RunConfig:
@@ -242,7 +336,3 @@ def check_folder(path: Path) -> None:
         raise RunError(
             f"{path} is not empty and holds no run ({foreign[0]} is there, {CONFIG} is not): choose another folder"
         )
-
-
-def _sentence(differences: list[Difference]) -> str:
-    return ", ".join(map(str, differences))
