@@ -170,7 +170,7 @@ def test_different_runs_stay_apart(capsys, folder, tmp_path):
     certify_run(spec(limit=2, n=100, seed=1), out=tmp_path / "other")
     said = ask(capsys, "query", folder / "shard1", tmp_path / "other", folder / "shard2", *ASKED)
     assert said.count(" inputs, sigma ") == 2
-    with pytest.raises(RunError, match="shares of different runs: inputs is 5 there and 2 here, .* seed is 0 there"):
+    with pytest.raises(RunError, match=r"shares of different runs: inputs is 5 there and 2 here, .* seed is 0 there"):
         Run.open([folder / "whole", tmp_path / "other"])
     ask(capsys, "report", folder / "shard1", tmp_path / "other", folder / "shard2", "--out", tmp_path / "page.html")
     assert (tmp_path / "page.html").read_text().count("50 pilot + ") == 2  # side by side: the shards, and the other
