@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 from smoothcert.certify.engine import Engine, LocalEngine
 from smoothcert.certify.prepare import Prepared, prepare
@@ -16,6 +15,7 @@ from smoothcert.runs.config import RunConfig
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import RunStore, check_folder
 from smoothcert.spec import RunSpec, SamplingSpec
+from smoothcert.urls import AnyPath, to_path
 
 _USUAL = 1_000  # samples that a question takes on average, for want of anything better before the first is answered
 
@@ -23,7 +23,7 @@ _USUAL = 1_000  # samples that a question takes on average, for want of anything
 def certify_run(
     spec: RunSpec | SamplingSpec,
     *,
-    out: Path | str,
+    out: AnyPath | str,
     model: object | None = None,
     data: object | None = None,
     engine: Callable[[Prepared], Engine] = LocalEngine,
@@ -37,7 +37,7 @@ def certify_run(
 
     Args:
         spec: The run. What comes as an object is not named in it; where both do, a :class:`SamplingSpec` is enough.
-        out: The run folder.
+        out: The run folder: a path, or a URL such as ``s3://bucket/run``.
         model: The base classifier, where it is no name: a :class:`smoothcert.models.LoadedModel`, or a module, function
             or estimator, whose code becomes part of the run's fingerprint.
         data: The inputs, where they are no name: whatever :func:`smoothcert.data.as_dataset` takes. They know how they
@@ -65,7 +65,8 @@ def certify_run(
         2
     """
     reporter = reporter or (interactive_reporter() if progress else Reporter())
-    check_folder(Path(out))
+    out = to_path(out)
+    check_folder(out)
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
     run = prepare(asked, model=model, data=data, reporter=reporter)
     with RunStore(out, run.config) as store:

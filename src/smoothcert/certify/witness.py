@@ -16,10 +16,9 @@ from smoothcert.errors import RunError
 from smoothcert.runs.config import Witness
 from smoothcert.runs.run import Run
 from smoothcert.sampling.probe import allowed_change, logits, steady_scores
+from smoothcert.urls import AnyPath
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from smoothcert.certify.prepare import Prepared
     from smoothcert.data import Example
     from smoothcert.sampling import Sampler
@@ -41,7 +40,7 @@ def take_witness(sampler: Sampler, example: Example, *, n0: int, seed: int) -> W
     )
 
 
-def require_unchanged(run: Prepared, path: Path) -> None:
+def require_unchanged(run: Prepared, path: AnyPath) -> None:
     """Sample what a stored run began with again, and read some of its inputs again.
 
     Args:
@@ -62,12 +61,12 @@ def require_unchanged(run: Prepared, path: Path) -> None:
         _require_content(run, example, contents[example.index], path)
 
 
-def _require_content(run: Prepared, example: Example, known: str | None, path: Path) -> None:
+def _require_content(run: Prepared, example: Example, known: str | None, path: AnyPath) -> None:
     if run.sampler.noisy(example.x, seed=run.config.seed).content_hash != known:
         raise _refusal(path, f"input {example.index} ({example.id}) is another than the one that was sampled")
 
 
-def _require_scores(run: Prepared, example: Example, known: Witness, path: Path) -> None:
+def _require_scores(run: Prepared, example: Example, known: Witness, path: AnyPath) -> None:
     _require_content(run, example, known.content_hash, path)
     scores = _sampled(run.sampler, example, len(known.logits), seed=run.config.seed)
     pairs = zip(_of(scores, torch.tensor(known.predictions)), known.logits, strict=True)
@@ -98,5 +97,5 @@ def _contents(run: Run) -> dict[int, str | None]:
     return {index: content for pair in tables for index, content in zip(*pair, strict=True)}
 
 
-def _refusal(path: Path, what: str) -> RunError:
+def _refusal(path: AnyPath, what: str) -> RunError:
     return RunError(f"{path} holds another run: {what}; choose another folder")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from cyclopts import Parameter, Token
 
 from smoothcert.errors import InvalidArgumentError
+from smoothcert.urls import to_path
 
 if TYPE_CHECKING:
     from smoothcert.runs import Run
@@ -83,8 +84,16 @@ Numbers: TypeAlias = Annotated[tuple[float, ...], Parameter(converter=_numbers, 
 """Numbers separated by commas."""
 Bounds: TypeAlias = Annotated[tuple[str, ...], Parameter(converter=_bounds, n_tokens=1)]
 """Some of ``dual``, ``cdf``, ``hoeffding`` and ``clopper_pearson``, separated by commas."""
+
+
+def _place(_: Any, tokens: Sequence[Token]) -> Any:
+    return to_path(tokens[0].value)
+
+
+Place: TypeAlias = Annotated[Path, Parameter(converter=_place, n_tokens=1)]
+"""A path here, or in an object store where a URL is given: what works on both is used of it."""
 Format: TypeAlias = Literal["table", "csv", "json"]
-Runs: TypeAlias = Annotated[list[Path], Parameter(name="RUN", help="Run folders.")]
+Runs: TypeAlias = Annotated[list[Place], Parameter(name="RUN", help="Run folders, or URLs such as s3://bucket/run.")]
 Quiet: TypeAlias = Annotated[
     bool,
     Parameter(name=["--quiet", "-q"], help="No notes and no bar: a line a minute, warnings, errors."),
@@ -114,7 +123,7 @@ def open_runs(paths: Iterable[Path]) -> list[Run]:
 
 def run_names(runs: Sequence[Run]) -> list[str]:
     """The last part of each path, or all of it where several runs share that; a run named twice gets a number."""
-    short = [run.path.resolve().name for run in runs]
+    short = [run.path.resolve().name or str(run.path) for run in runs]
     found = [name if short.count(name) == 1 else str(run.path) for name, run in zip(short, runs, strict=True)]
     return [
         name if found.count(name) == 1 else f"{name} #{found[:position].count(name) + 1}"

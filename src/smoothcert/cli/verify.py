@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from smoothcert.cli.options import Numbers
+from smoothcert.cli.options import Numbers, Place
 from smoothcert.console import one_line, say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
@@ -18,13 +17,13 @@ if TYPE_CHECKING:
 
 
 def verify(
-    source: Annotated[Path, Parameter(name="RUN|FILE")],
+    source: Annotated[Place, Parameter(name="RUN|FILE")],
     /,
     *,
     inputs: int = 10,
     all_inputs: Annotated[bool, Parameter(negative=())] = False,
     model_at_hand: Annotated[bool, Parameter(negative=())] = False,
-    against: Path | None = None,
+    against: Place | None = None,
     format: Literal["text", "json"] = "text",
 ) -> None:
     """Recompute what is claimed from the samples alone, by slow code of its own.
@@ -64,14 +63,14 @@ def verify(
 
 
 def export(
-    run: Path,
+    run: Place,
     /,
     *,
     input: str,
     radii: Numbers | None = None,
     thresholds: Numbers | None = None,
     alpha: float | None = None,
-    out: Path | None = None,
+    out: Place | None = None,
 ) -> None:
     """Write evidence of one input: what is certified, on what assumptions, and the samples it follows from.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +15,12 @@ from smoothcert.runs.records import CHECKSUM
 from smoothcert.runs.run import Run
 from smoothcert.runs.seals import record_checksums
 from smoothcert.runs.store import MERGE_EVERY, RunStore
+from smoothcert.urls import AnyPath, to_path
 
 _CIRCUMSTANCES = (CHECKSUM, "seconds")  # may differ between two records of one input that hold the same
 
 
-def merge_runs(sources: Sequence[Path | str], out: Path | str) -> Run:
+def merge_runs(sources: Sequence[AnyPath | str], out: AnyPath | str) -> Run:
     """Put runs of one configuration together.
 
     The sources are only read. An input that several of them hold is taken once; where one could not read it and another
@@ -48,7 +48,7 @@ def merge_runs(sources: Sequence[Path | str], out: Path | str) -> Run:
         if differences := runs[0].config.difference(run.config):
             told = ", ".join(map(str, differences))
             raise RunError(f"{runs[0].path} and {run.path} are shares of different runs: {told}")
-    target = Path(out)
+    target = to_path(out)
     with RunStore(target, _together([run.config for run in runs])) as store:
         if store.present and all(run.path.resolve() != target.resolve() for run in runs):
             runs.insert(0, Run.open(target))  # what was merged before is compared, too

@@ -11,34 +11,40 @@ the rows, whichever columns are wanted. Bytes are read once, so what was checked
 
 from __future__ import annotations
 
+import errno
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import repeat
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from smoothcert.errors import RunError
-from smoothcert.files import read_file
+from smoothcert.files import LARGEST, read_file, signatures
+from smoothcert.remote import Signature, read_many, reason
 from smoothcert.runs.checks import check_columns, check_rows, check_size
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import CHECKSUM, select_columns, to_parquet
 from smoothcert.runs.seals import add_checksums, check_checksums, check_seal, is_sealed, prepare_seal, seal
 from smoothcert.typing import AnyArray, IntArray
+from smoothcert.urls import AnyPath
 
 UNSEALED = 1
 """Schema of the runs that were made before there were seals and checksums."""
 REMEDY = "smoothcert check RUN --repair sets it aside, and the command that made the run then redoes its inputs"
-_NAME = re.compile(r"part-(\d{8,18})(?:-(\d{8,18}))?\.parquet")
+_NAME = re.compile(r"part-(\d{8,18})(?:-(\d{8,18}))?(?:\.[0-9a-f]{16})?\.parquet")
 _ATTEMPTS = 100
 _AT_ONCE = 4_096  # rows
 _FEW = 16  # rows that are not worth waking threads
 _T = TypeVar("_T")
+Content: TypeAlias = bytes | OSError | None
+"""The bytes of a part, why they could not be read, or None where they have still to be read."""
 
 
 class DamagedPartError(RunError):
@@ -49,7 +55,7 @@ class DamagedPartError(RunError):
         paths: The files: one, or two that contradict each other.
     """
 
-    def __init__(self, reason: str, *paths: Path) -> None:
+    def __init__(self, reason: str, *paths: AnyPath) -> None:
         super().__init__(f"{' and '.join(map(str, paths))} {reason}: {REMEDY}")
         self.reason = reason
         self.paths = paths
@@ -65,7 +71,7 @@ class Part:
         rows: Rows that are not already in another part, by ascending input index, shape ``(kept,)``.
     """
 
-    path: Path
+    path: AnyPath
     inputs: IntArray
     rows: IntArray
 
@@ -94,7 +100,7 @@ class Contents:
         schema: Columns of the part.
     """
 
-    signature: tuple[int, ...]
+    signature: Signature | None
     inputs: IntArray
     checksums: AnyArray
     schema: pa.Schema
@@ -109,11 +115,12 @@ class Parts:
         config: What defines the run; a part that does not fit it is an error.
     """
 
-    folder: Path
+    folder: AnyPath
     config: RunConfig
-    _known: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[AnyPath, Contents] = field(default_factory=dict, init=False, repr=False)
+    _listed: dict[AnyPath, Signature | None] = field(default_factory=dict, init=False, repr=False)
 
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[AnyPath]:
         """Complete parts, merged ones first; no input is missed while a writer merges parts.
 
         A listing is not a snapshot: it can miss a merged part that appears and the single parts that vanish
@@ -123,12 +130,14 @@ class Parts:
         Raises:
             RunError: If the folder cannot be read.
         """
-        earlier = None
+        earlier: Set[str] | None = None
         while True:
-            names = set(_listed(self.folder))
-            if earlier is not None and earlier <= names:
-                return sorted((self.folder / name for name in names), key=lambda path: (is_single(path), path.name))
-            earlier = names
+            found = _listed(self.folder)
+            if earlier is not None and earlier <= found.keys():
+                self._listed.clear()
+                self._listed.update({self.folder / name: signature for name, signature in found.items()})
+                return sorted(self._listed, key=lambda path: (is_single(path), path.name))
+            earlier = found.keys()
 
     def open(self) -> list[Part]:
         """Parts with the input index of their rows, each input kept once.
@@ -154,8 +163,10 @@ class Parts:
         done = -1
         for _ in range(_ATTEMPTS):
             try:
-                for group in _groups(self._open(), after=done):
-                    yield self._read_group(group, columns)
+                groups = list(_groups(self._open(), after=done))
+                contents = self.fetch([part.path for group in groups for part in group])
+                for group in groups:
+                    yield self._read_group(group, columns, [next(contents) for _ in group])
                     done = max(int(part.kept[-1]) for part in group)
             except FileNotFoundError:
                 continue
@@ -181,18 +192,26 @@ class Parts:
         """Columns of every part."""
         return self._persistently(lambda: [self.contents(part.path).schema for part in self._open()])
 
-    def contents(self, path: Path) -> Contents:
+    def fetch(self, paths: Sequence[AnyPath]) -> Iterator[Content]:
+        """As :func:`fetch`, of parts that were listed."""
+        sizes = {path: int(str(signature[0])) for path in paths if (signature := self._listed.get(path)) is not None}
+        return fetch(paths, sizes)
+
+    def contents(self, path: AnyPath, content: Content = None) -> Contents:
         """What a part holds.
+
+        Args:
+            path: The file.
+            content: Its bytes, if they were read already, or why they could not be.
 
         Raises:
             FileNotFoundError: If it has been merged into another.
             RunError: If it is damaged.
         """
-        status = os.stat(path)
-        signature = (status.st_ino, status.st_size, status.st_mtime_ns)
+        signature = self._signature(path)
         known = self._known.get(path)
         if known is None or known.signature != signature:
-            table, schema = _load(path, self.config, ["index", CHECKSUM])
+            table, schema = _load(path, self.config, ["index", CHECKSUM], content=content)
             checksums = np.array(table[CHECKSUM].to_pylist(), dtype=object)
             known = Contents(signature, table["index"].to_numpy(), checksums, schema)
             self._known[path] = known
@@ -200,14 +219,36 @@ class Parts:
 
     def _open(self) -> list[Part]:
         paths = self.paths()
+        if self._in_store:
+            known = {path: held.signature for path, held in self._known.items()}
+            new = [path for path in paths if path not in known or known[path] != self._listed[path]]
+            for path, content in zip(new, self.fetch(new), strict=True):
+                self.contents(path, content)
         found = [self.contents(path) for path in paths]
         for path in self._known.keys() - set(paths):
             del self._known[path]
         rows = first_occurrences(paths, found)
         return [Part(path, held.inputs, kept) for path, held, kept in zip(paths, found, rows, strict=True)]
 
-    def _read_group(self, group: Sequence[Part], columns: Sequence[str] | None) -> pa.Table:
-        tables = [_load(part.path, self.config, columns, part)[0] for part in group]
+    @property
+    def _in_store(self) -> bool:
+        """Whether the folder is in an object store."""
+        return not isinstance(self.folder, Path)
+
+    def _signature(self, path: AnyPath) -> Signature | None:
+        """What tells this version of a part: of a file as it is now, of an object as it was listed."""
+        if self._in_store:
+            return self._listed.get(path)
+        status = os.stat(str(path))
+        return (status.st_ino, status.st_size, status.st_mtime_ns)
+
+    def _read_group(
+        self, group: Sequence[Part], columns: Sequence[str] | None, contents: Sequence[Content]
+    ) -> pa.Table:
+        tables = [
+            _load(part.path, self.config, columns, part, content=content)[0]
+            for part, content in zip(group, contents, strict=True)
+        ]
         if len(tables) == 1:
             return tables[0]
         return _rows(concat_parts(tables), np.argsort(np.concatenate([part.kept for part in group]), kind="stable"))
@@ -220,22 +261,28 @@ class Parts:
 
     def _unsettled(self) -> RunError:
         for path in self.paths():
-            if path.is_symlink() and not path.exists():
+            if isinstance(path, Path) and path.is_symlink() and not path.exists():
                 return RunError(f"{path} cannot be read (it is a link to nothing): {REMEDY}")
         return RunError(f"the parts in {self.folder} keep changing while they are read: try again")
 
 
-def part_name(first: int, last: int | None = None) -> str:
+def part_name(first: int, last: int | None = None, *, mark: str = "") -> str:
     """File name of the part of one input, or of the inputs from ``first`` to ``last``.
+
+    Args:
+        first: Index of the first input.
+        last: Index of the last one.
+        mark: In an object store, 16 random hexadecimal digits: no part takes the name of another there.
 
     Example:
         >>> part_name(12), part_name(0, 255)
         ('part-00000012.parquet', 'part-00000000-00000255.parquet')
     """
-    return f"part-{first:08d}.parquet" if last is None else f"part-{first:08d}-{last:08d}.parquet"
+    ending = f".{mark}.parquet" if mark else ".parquet"
+    return f"part-{first:08d}{ending}" if last is None else f"part-{first:08d}-{last:08d}{ending}"
 
 
-def named_range(path: Path) -> tuple[int, int] | None:
+def named_range(path: AnyPath) -> tuple[int, int] | None:
     """First and last input that a part holds by its name; None for a name that is not a part's.
 
     Example:
@@ -248,7 +295,7 @@ def named_range(path: Path) -> tuple[int, int] | None:
     return int(found[1]), int(found[2] or found[1])
 
 
-def is_single(path: Path) -> bool:
+def is_single(path: AnyPath) -> bool:
     """Whether the part was written for one input alone."""
     return path.stem.count("-") == 1
 
@@ -273,28 +320,46 @@ def encode_part(table: pa.Table, config: RunConfig, *, compact: bool = True) -> 
     return content
 
 
-def read_part(path: Path, config: RunConfig, columns: Sequence[str] | None = None) -> pa.Table:
+def read_part(
+    path: AnyPath,
+    config: RunConfig,
+    columns: Sequence[str] | None = None,
+    *,
+    content: Content = None,
+) -> pa.Table:
     """One part as a table.
 
     Args:
         path: The file.
         config: Of its run.
         columns: Names of the columns to read, null where the part lacks them; None for all, checksum included.
+        content: Its bytes, if they were read already, or why they could not be.
 
     Raises:
         FileNotFoundError: If it has been merged into another.
         DamagedPartError: If it is damaged or does not belong to the run; the message names it and what to do.
     """
-    return _load(path, config, columns)[0]
+    return _load(path, config, columns, content=content)[0]
 
 
-def read_sealed(path: Path, config: RunConfig) -> pa.Table:
+def read_sealed(path: AnyPath, config: RunConfig, content: Content = None) -> pa.Table:
     """One part as :func:`read_part` gives it, but only its seal is checked: for rows that are checked together later.
 
     Raises:
         DamagedPartError: If it is damaged or does not belong to the run.
     """
-    return _load(path, config, None, only_seal=True)[0]
+    return _load(path, config, None, content=content, only_seal=True)[0]
+
+
+def fetch(paths: Sequence[AnyPath], sizes: Mapping[AnyPath, int] | None = None) -> Iterator[Content]:
+    """The bytes of parts in order: several at a time from an object store, none of files here, which are read in turn.
+
+    Args:
+        paths: Of one folder.
+        sizes: Bytes of each, as far as they are known.
+    """
+    stored = [path for path in paths if not isinstance(path, Path)]
+    return read_many(stored, sizes or {}, at_most=LARGEST) if stored else repeat(None, len(paths))
 
 
 def concat_parts(tables: Sequence[pa.Table]) -> pa.Table:
@@ -303,20 +368,31 @@ def concat_parts(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def _load(
-    path: Path, config: RunConfig, columns: Sequence[str] | None, part: Part | None = None, *, only_seal: bool = False
+    path: AnyPath,
+    config: RunConfig,
+    columns: Sequence[str] | None,
+    part: Part | None = None,
+    *,
+    content: Content = None,
+    only_seal: bool = False,
 ) -> tuple[pa.Table, pa.Schema]:
     """As :func:`read_part`, with the schema of all columns; ``part`` has the rows to keep."""
     named = named_range(path)
     try:
         if named is None:
             raise RunError("is not named as a part of a run is")
-        return _decode(read_file(path), config, columns, named=named, part=part, only_seal=only_seal)
+        if isinstance(content, OSError):
+            raise content
+        content = read_file(path) if content is None else content
+        return _decode(content, config, columns, named=named, part=part, only_seal=only_seal)
     except FileNotFoundError:
         raise
     except RunError as error:
         raise DamagedPartError(str(error), path) from error
     except OSError as error:
-        raise DamagedPartError(f"cannot be read ({error.strerror or error})", path) from error
+        if not isinstance(path, Path) and not isinstance(error, PermissionError) and error.errno != errno.EFBIG:
+            raise RunError(f"cannot read {path}: {reason(error)}") from error  # of the store, not of the part
+        raise DamagedPartError(f"cannot be read ({reason(error)})", path) from error
 
 
 def _decode(
@@ -388,17 +464,18 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0][:200] or type(error).__name__
 
 
-def _listed(folder: Path) -> list[str]:
+def _listed(folder: AnyPath) -> Mapping[str, Signature | None]:
     """Names of the Parquet files; one that is not named as a part is, an error when it is read, is among them."""
     try:
-        return [name for name in os.listdir(folder) if name.endswith(".parquet") and not name.startswith(".")]
+        found = signatures(folder)
     except FileNotFoundError:
-        return []
+        return {}
     except OSError as error:
-        raise RunError(f"cannot read {folder}: {error.strerror or error}") from error
+        raise RunError(f"cannot read {folder}: {reason(error)}") from error
+    return {name: found[name] for name in found if name.endswith(".parquet") and not name.startswith(".")}
 
 
-def first_occurrences(paths: Sequence[Path], found: Sequence[Contents]) -> list[IntArray]:
+def first_occurrences(paths: Sequence[AnyPath], found: Sequence[Contents]) -> list[IntArray]:
     """Rows of each part that hold an input not in an earlier part, sorted by input.
 
     Raises:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ from smoothcert.runs.records import Record, from_table, pairs_in, ranges_in
 from smoothcert.runs.state import RunState, missing_inputs, state_of
 from smoothcert.runs.store import PARTS, read_config
 from smoothcert.typing import IntArray
+from smoothcert.urls import AnyPath, to_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,11 +37,11 @@ class Run:
     read is checked: see :mod:`smoothcert.runs.parts`.
 
     Args:
-        path: The run folder.
+        path: The run folder, here or in an object store.
         config: What defines the run.
     """
 
-    path: Path
+    path: AnyPath
     config: RunConfig
     _parts: Parts = field(init=False, repr=False, compare=False)
 
@@ -50,13 +50,19 @@ class Run:
         object.__setattr__(self, "_parts", Parts(self.path / PARTS, self.config))
 
     @classmethod
-    def open(cls, path: Path | str) -> Run:
+    def open(cls, path: AnyPath | str) -> Run:
         """Open a run folder.
 
+        Args:
+            path: Where it is: a path, or a URL such as ``s3://bucket/run``.
+
         Raises:
+            InvalidArgumentError: If it is a URL that cannot be used.
+            MissingDependencyError: If the package that opens such URLs is not installed.
             RunError: If there is no run, or it was written by a newer smoothcert.
         """
-        return cls(Path(path), read_config(Path(path)))
+        where = to_path(path)
+        return cls(where, read_config(where))
 
     def __len__(self) -> int:
         """Number of inputs stored so far, skipped ones included."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
-from pathlib import Path
 
 import numpy as np
 
-from smoothcert.files import disk_errors, make_folder, move
+from smoothcert.files import disk_errors, make_folder, move, names_in
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.parts import Contents, DamagedPartError, Parts, first_occurrences, named_range, read_part
 from smoothcert.runs.store import DAMAGED, PARTS, lock_run, read_config
 from smoothcert.typing import IntArray
+from smoothcert.urls import AnyPath, to_path
 
 MOST_RANGES = 100  # of indices that are named in one sentence
 MOST_NAMED = 2**24  # inputs of a damaged part that are listed one by one
@@ -40,7 +39,7 @@ class DamagedPart:
         inputs: First and last input that it should hold by its name; None if its name does not say.
     """
 
-    path: Path
+    path: AnyPath
     reason: str
     inputs: tuple[int, int] | None
 
@@ -59,7 +58,7 @@ class RunState:
             the run does not say which inputs it is of.
     """
 
-    path: Path
+    path: AnyPath
     expected: int | None
     sampled: IntArray
     skipped: tuple[Skipped, ...]
@@ -106,7 +105,7 @@ def state_of(parts: Parts) -> RunState:
             return _state_of(parts, parts.config)
 
 
-def set_aside(path: Path) -> list[Path]:
+def set_aside(path: AnyPath | str) -> list[AnyPath]:
     """Move the damaged parts of a run out of it, into its folder ``damaged``; nothing is deleted.
 
     The command that made the run then samples their inputs again.
@@ -120,14 +119,15 @@ def set_aside(path: Path) -> list[Path]:
     Raises:
         RunError: If there is no run, another process is writing to it, or the disk refuses.
     """
+    path = to_path(path)
     config = read_config(path)
     lock = lock_run(path)
     try:
-        moved = []
+        moved: list[AnyPath] = []
         for part in state_of(Parts(path / PARTS, config)).damaged:
             with disk_errors(path):
                 make_folder(path / DAMAGED)
-                target = _free(path / DAMAGED / part.path.name)
+                target = _free(path / DAMAGED, part.path.name)
                 move(part.path, target)
             moved.append(target)
         return moved
@@ -169,20 +169,22 @@ def ranges_text(indices: Sequence[int]) -> str:
     return ", ".join(found[:MOST_RANGES]) + (f" and {more:,} more ranges" if more > 0 else "")
 
 
-def _free(path: Path) -> Path:
-    """The path, or the first with a number behind it that is not taken."""
-    candidates = chain([path], (path.with_name(f"{path.name}.{number}") for number in count(2)))
-    return next(candidate for candidate in candidates if not os.path.lexists(candidate))
+def _free(folder: AnyPath, name: str) -> AnyPath:
+    """The path of that name, or of the first with a number behind it that is not taken."""
+    taken = set(names_in(folder))
+    candidates = chain([name], (f"{name}.{number}" for number in count(2)))
+    return folder / next(candidate for candidate in candidates if candidate not in taken)
 
 
 def _state_of(parts: Parts, config: RunConfig) -> RunState:
-    damaged: dict[Path, str] = {}
-    whole: dict[Path, Contents] = {}
+    damaged: dict[AnyPath, str] = {}
+    whole: dict[AnyPath, Contents] = {}
     skipped: dict[int, Skipped] = {}
-    for path in parts.paths():
+    paths = parts.paths()
+    for path, content in zip(paths, parts.fetch(paths), strict=True):
         try:
-            table = read_part(path, config)
-            whole[path] = parts.contents(path)
+            table = read_part(path, config, content=content)
+            whole[path] = parts.contents(path, content)
         except DamagedPartError as error:
             damaged[path] = error.reason
             continue
@@ -204,6 +206,9 @@ def _state_of(parts: Parts, config: RunConfig) -> RunState:
         expected=config.inputs,
         sampled=np.setdiff1d(held, [one.index for one in left]).astype(np.int64),
         skipped=left,
-        damaged=tuple(DamagedPart(path, reason, named_range(path)) for path, reason in sorted(damaged.items())),
+        damaged=tuple(
+            DamagedPart(path, reason, named_range(path))
+            for path, reason in sorted(damaged.items(), key=lambda found: str(found[0]))
+        ),
         missing=missing_inputs(config, held),
     )

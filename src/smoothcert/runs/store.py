@@ -13,7 +13,7 @@ disk and renamed; merging writes the merged part completely before it deletes th
 
 from __future__ import annotations
 
-import os
+import secrets
 from pathlib import Path
 from types import TracebackType
 
@@ -21,10 +21,32 @@ import pyarrow as pa
 from filelock import BaseFileLock, FileLock, Timeout
 
 from smoothcert.errors import RunError
-from smoothcert.files import disk_errors, is_temporary, make_folder, read_file, remove_temporaries, write_atomically
+from smoothcert.files import (
+    disk_errors,
+    is_temporary,
+    make_folder,
+    names_in,
+    read_file,
+    remove_files,
+    remove_temporaries,
+    write_atomically,
+)
+from smoothcert.remote import reason
 from smoothcert.runs.config import Difference, RunConfig
-from smoothcert.runs.parts import Part, Parts, concat_parts, encode_part, is_single, part_name, read_part, read_sealed
+from smoothcert.runs.lease import Lease, is_lease
+from smoothcert.runs.parts import (
+    Part,
+    Parts,
+    concat_parts,
+    encode_part,
+    fetch,
+    is_single,
+    part_name,
+    read_part,
+    read_sealed,
+)
 from smoothcert.runs.records import Record, to_table
+from smoothcert.urls import AnyPath, to_path
 
 CONFIG = "config.json"
 PARTS = "parts"
@@ -55,8 +77,8 @@ class RunStore:
             by another process, or cannot be written.
     """
 
-    def __init__(self, path: Path | str, config: RunConfig, *, merge_every: int = MERGE_EVERY) -> None:
-        self.path = Path(path)
+    def __init__(self, path: AnyPath | str, config: RunConfig, *, merge_every: int = MERGE_EVERY) -> None:
+        self.path = to_path(path)
         self._merge_every = merge_every
         check_folder(self.path)
         with disk_errors(self.path):
@@ -64,7 +86,7 @@ class RunStore:
         self._lock = lock_run(self.path)
         try:
             self.config = self._settle(config)
-            self._singles: list[Path] = []
+            self._singles: list[AnyPath] = []
             self._single_bytes = 0
             self._present: set[int] = set()
             for part in Parts(self._parts, self.config).open():
@@ -86,7 +108,7 @@ class RunStore:
         """
         if record.index in self._present:
             raise RunError(f"input {record.index} is already in {self.path}")
-        target = self._parts / part_name(record.index)
+        target = self._named(record.index)
         content = self._encode(to_table([record]), compact=False)
         with disk_errors(self.path):
             write_atomically(target, content)
@@ -112,14 +134,19 @@ class RunStore:
             raise RunError(f"{self.path} already holds some of the inputs, such as {min(twice)}")
         content = self._encode(table)
         with disk_errors(self.path):
-            write_atomically(self._parts / part_name(indices[0], indices[-1]), content)
+            write_atomically(self._named(indices[0], indices[-1]), content)
         self._present.update(indices)
 
     def merge(self) -> None:
         """Write the single parts as one and delete them."""
         if len(self._singles) < 2:
             return
-        table = concat_parts([read_sealed(path, self.config) for path in self._singles]).sort_by("index")
+        table = concat_parts(
+            [
+                read_sealed(path, self.config, content)
+                for path, content in zip(self._singles, fetch(self._singles), strict=True)
+            ]
+        ).sort_by("index")
         try:
             content = self._encode(table.combine_chunks())
         except RunError:
@@ -128,9 +155,9 @@ class RunStore:
             raise
         with disk_errors(self.path):
             first, last = table["index"][0].as_py(), table["index"][-1].as_py()
-            write_atomically(self._parts / part_name(first, last), content)
-            while self._singles:
-                self._singles.pop().unlink()
+            write_atomically(self._named(first, last), content)
+            remove_files(self._singles)
+            self._singles = []
         self._single_bytes = 0
 
     def close(self) -> None:
@@ -154,8 +181,15 @@ class RunStore:
             self.close()
 
     @property
-    def _parts(self) -> Path:
+    def _parts(self) -> AnyPath:
         return self.path / PARTS
+
+    def _named(self, first: int, last: int | None = None) -> AnyPath:
+        """The path of a new part, once it is sure that nobody else may write."""
+        if isinstance(self._lock, Lease):
+            self._lock.check()
+        mark = "" if isinstance(self.path, Path) else secrets.token_hex(8)
+        return self._parts / part_name(first, last, mark=mark)
 
     def _encode(self, table: pa.Table, *, compact: bool = True) -> bytes:
         try:
@@ -168,7 +202,7 @@ class RunStore:
         stored = self.path / CONFIG
         with disk_errors(self.path):
             remove_temporaries(self.path)
-            if not stored.exists():
+            if CONFIG not in names_in(self.path):
                 # What stands for a byte that is not UTF-8, in a class or a path, is written as JSON's own \\udcff.
                 write_atomically(stored, config.to_json().encode(errors="backslashreplace"))
             make_folder(self._parts)
@@ -187,10 +221,10 @@ class RunStore:
                     self._singles.append(part.path)
                     self._single_bytes += part.path.stat().st_size
                 else:
-                    part.path.unlink()
+                    remove_files([part.path])
 
 
-def read_config(path: Path) -> RunConfig:
+def read_config(path: AnyPath) -> RunConfig:
     """What defines the run in a folder.
 
     Raises:
@@ -202,16 +236,18 @@ def read_config(path: Path) -> RunConfig:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{path} holds no run: there is no {file}") from error
     except OSError as error:
-        raise RunError(f"cannot read {file}: {error.strerror or error}") from error
+        raise RunError(f"cannot read {file}: {reason(error)}") from error
     return RunConfig.from_json(text, source=str(file))
 
 
-def lock_run(path: Path) -> BaseFileLock:
+def lock_run(path: AnyPath) -> BaseFileLock | Lease:
     """Hold a run folder for one writer; release what is returned.
 
     Raises:
         RunError: If another process holds it, or the folder cannot be written.
     """
+    if not isinstance(path, Path):
+        return Lease(path)
     lock = FileLock(path / _LOCK, timeout=0)
     try:
         lock.acquire()
@@ -222,7 +258,7 @@ def lock_run(path: Path) -> BaseFileLock:
     return lock
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: AnyPath) -> None:
     """Refuse a folder a run cannot be written to, before anything is loaded.
 
     Raises:
@@ -230,13 +266,13 @@ def check_folder(path: Path) -> None:
     """
     with disk_errors(path):
         try:
-            names = set(os.listdir(path))
+            names = set(names_in(path))
         except FileNotFoundError:
             return
         except NotADirectoryError as error:
             raise RunError(f"{path} is a file; a run needs a folder") from error
-        foreign = sorted(name for name in names - _OURS if not is_temporary(name))
-        if PARTS in names and os.listdir(path / PARTS):
+        foreign = sorted(name for name in names - _OURS if not is_temporary(name) and not is_lease(name))
+        if PARTS in names and names_in(path / PARTS):
             foreign.append(PARTS)
     if CONFIG not in names and foreign:
         raise RunError(
