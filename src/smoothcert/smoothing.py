@@ -15,7 +15,7 @@ from torch import Tensor
 from smoothcert._check import check_alpha, check_count
 from smoothcert.certificate import Certificate, Certificates
 from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Decision, Question
-from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.models.adapt import as_module, outputs_of
 from smoothcert.prediction import ABSTAIN
 from smoothcert.progress import Reporter, interactive_reporter
@@ -142,8 +142,8 @@ class SmoothedClassifier:
         self,
         x: OneByOne,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         alpha: float = 0.001,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
@@ -155,8 +155,8 @@ class SmoothedClassifier:
         self,
         x: Values,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         alpha: float = 0.001,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
@@ -167,8 +167,8 @@ class SmoothedClassifier:
         self,
         x: Inputs,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         alpha: float = 0.001,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
@@ -417,8 +417,8 @@ class SmoothedClassifier:
         self,
         x: OneByOne,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
         progress: bool = False,
@@ -429,8 +429,8 @@ class SmoothedClassifier:
         self,
         x: Values,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
         progress: bool = False,
@@ -440,8 +440,8 @@ class SmoothedClassifier:
         self,
         x: Inputs,
         *,
-        n0: int = 5_000,
-        n: int = 95_000,
+        n0: int = DEFAULT_PILOT,
+        n: int = DEFAULT_N,
         seed: int = 0,
         label: int | Iterable[int] | None = None,
         progress: bool = False,

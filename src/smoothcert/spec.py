@@ -22,7 +22,7 @@ from cyclopts import Group, Parameter
 from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
-from smoothcert.histogram import DEFAULT_LEVELS
+from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.scores import DEFAULT_MEASURES
 
 Outputs = Literal["logits", "probabilities", "logit", "labels"]
@@ -37,8 +37,6 @@ PANELS = {
     for place, name in enumerate(("model", "data", "sampling", "execution"), start=1)
 }
 """Headings of ``--help``, below which the options of each part stand without its name."""
-
-DEFAULT_N, DEFAULT_PILOT = 95_000, 5_000
 
 
 def _tuple(value: object) -> object:
@@ -72,6 +70,49 @@ def _question(value: object) -> object:
 
 def _is_size(value: int | tuple[int, int]) -> bool:
     return min(value if isinstance(value, tuple) else (value,)) >= 1
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several shares of a run's inputs, dealt out in turn: of 16 the third has inputs 3, 19, 35 and so on.
+
+    Args:
+        number: Which, from 1.
+        of: How many there are.
+
+    Example:
+        >>> Shard.parse("3/16").positions(40)
+        range(2, 40, 16)
+    """
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read ``3/16``.
+
+        Raises:
+            InvalidArgumentError: If it has another form, or there is no such share.
+        """
+        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise InvalidArgumentError(
+                f"shard must be written K/N, such as 3/16 for the third of sixteen, with K from 1 to N; got {text!r}"
+            )
+        return cls(int(match[1]), int(match[2]))
+
+    def positions(self, inputs: int) -> range:
+        """Which of so many inputs it has, counted from 0."""
+        return range(self.number - 1, inputs, self.of)
+
+    def __str__(self) -> str:
+        """In the form that :meth:`parse` reads."""
+        return f"{self.number}/{self.of}"
+
+
+def _shard(value: object) -> object:
+    return value if value is None else str(value if isinstance(value, Shard) else Shard.parse(str(value)))
 
 
 def _is_positive(value: float) -> bool:
@@ -172,8 +213,8 @@ class SamplingSpec(Checked):
 
     Args:
         sigma: Standard deviation of the noise, in input units; images lie in [0, 1].
-        n: Estimation samples per input: the ones bounds are computed from. Default: 95,000.
-        n0: Pilot samples per input: they select the class. Default: 5,000, with decide 100.
+        n: Estimation samples per input: the ones bounds are computed from. Default: 9,500.
+        n0: Pilot samples per input: they select the class. Default: 500, with decide 100.
         decide: Answer one question only, MEASURE:THRESHOLD@RADIUS such as score:0.5@0.25, with as few samples as it
             takes.
         max_n: With decide, at most so many estimation samples per input. Default: 100,000.
@@ -255,6 +296,8 @@ class ExecutionSpec(Checked):
             and note it.
         allow_unstable: Go on although the model scores an input by its company in the batch, or drifts while it runs.
             Its certificates may then be wrong; the run says so.
+        shard: Only a share of the inputs, such as 3/16 for the third of sixteen, each into a folder of its own; merge,
+            query and report put them together.
     """
 
     device: str | None = None
@@ -262,6 +305,7 @@ class ExecutionSpec(Checked):
     on_unreadable: OnUnreadable = "fail"
     verify_precision: Annotated[bool, Parameter(negative=())] = False
     allow_unstable: Annotated[bool, Parameter(negative=())] = False
+    shard: Annotated[str | None, Domain("a share of the inputs such as 3/16, the third of sixteen", read=_shard)] = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,8 @@ from PIL import Image
 
 from runs.synthetic import ArraySource, assert_same_run
 from smoothcert.certify import RunSpec, SamplingSpec, certify_run
-from smoothcert.certify.engine import LocalEngine
+from smoothcert.certify.engine import LocalEngine, Task
+from smoothcert.certify.prepare import prepare
 from smoothcert.data import Dataset
 from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import DataError, InvalidArgumentError, ModelError, RunError
@@ -341,8 +342,8 @@ class Halves:
     def __init__(self, run):
         self.engines = [LocalEngine(run), LocalEngine(run)]
 
-    def records(self, positions, *, progress):
-        taken = list(positions)
+    def records(self, tasks, *, progress):
+        taken = list(tasks)
         halves = [list(one.records(taken[k::2], progress=progress)) for k, one in enumerate(self.engines)]
         yield from reversed([record for half in halves for record in half])
 
@@ -355,3 +356,25 @@ def test_who_samples_in_which_order_changes_nothing(tmp_path):
         certify_run(spec, out=tmp_path / name, **loaded, engine=engine, reporter=listening)
         assert (listening.drawn, listening.finished, listening.skipped) == (11 * 220, 11, 1)
     assert_same_run(tmp_path / "halves", tmp_path / "one")
+
+
+def test_a_task_draws_what_is_not_held(tmp_path):
+    def engine(n):
+        spec = RunSpec.of(sigma=0.25, n=n, n0=20, device="cpu")
+        return LocalEngine(prepare(spec, model=tiny_model(), data=Dataset(ArraySource()), reporter=Reporter()))
+
+    def sampled(n, tasks):
+        drawn = []
+        found = {record.index: record for record in engine(n).records(tasks, progress=drawn.append)}
+        return found, sum(drawn)
+
+    few, _ = sampled(150, map(Task, range(4)))
+    whole, _ = sampled(400, map(Task, range(5)))
+    tasks = [Task(0, few[0].samples), Task(4), Task(1, few[1].samples), Task(2, few[2].samples), Task(3, n=150)]
+    grown, drawn = sampled(400, tasks)
+    assert drawn == 3 * 250 + 420 + 170
+    assert {index: record.samples for index, record in grown.items() if index != 3} == {
+        index: whole[index].samples for index in (0, 1, 2, 4)
+    }
+    assert grown[3].samples == few[3].samples
+    assert all(record.seconds > 0.0 for record in grown.values())

@@ -110,3 +110,10 @@ def test_unreadable_inputs_are_passed_over(sampler):
     nothing = rehearse(sampler, Dataset(ArraySource(2, unreadable=[0, 1])), num_classes=3, n=10_000, samples=1_000)
     assert (nothing.inputs, nothing.accuracy) == (0, None)
     assert math.isnan(nothing.rate)
+
+
+@pytest.mark.parametrize(("n", "score", "said"), [(9_500, 0.95, True), (9_500, 0.8, False), (95_000, 0.95, False)])
+def test_more_samples_are_praised_where_they_help(n, score, said):
+    words = rehearsal.Rehearsal(100.0, 0.9, 8, score).worth_of_more(n)
+    assert (f"(--n {10 * n}) would certify half a sigma further" in words) == said
+    assert said or words == ""

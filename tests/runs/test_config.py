@@ -66,7 +66,7 @@ def test_json_round_trip(config):
 
 
 def test_every_field_either_defines_or_informs():
-    assert {f.name for f in fields(RunConfig)} == {*DEFINING, *INFORMATION, "spec", "identity", "schema"}
+    assert {f.name for f in fields(RunConfig)} == {*DEFINING, *INFORMATION, "spec", "identity", "grown", "schema"}
 
 
 @pytest.mark.parametrize("name", DEFINING)
@@ -95,7 +95,7 @@ def test_a_question_defines_a_run():
 
 
 @pytest.mark.parametrize(
-    "open_option", [{"n": 95_000}, {"n0": 5_000}, {"weights": "elsewhere"}, {"batch_size": 7}, {"limit": 3}]
+    "open_option", [{"n": 9_500}, {"n0": 500}, {"weights": "elsewhere"}, {"batch_size": 7}, {"limit": 3}]
 )
 def test_what_is_left_open_or_changes_nothing_does_not_define(open_option):
     spec = FULL.spec.vary(n=None, n0=None, limit=None)

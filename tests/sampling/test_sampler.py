@@ -80,6 +80,40 @@ def test_samples_grow_in_any_steps():
     assert same(grown[2], own.sample(X, n0=50, n=400, seed=0))
 
 
+@pytest.mark.parametrize("first", [1, 255, 256, 257, 512, 900])  # a chunk is 256 samples
+@pytest.mark.parametrize("batch_size", [7, 256])
+def test_samples_held_are_not_drawn_again(first, batch_size):
+    measures, drawn = ("score", "margin", "lead"), []
+    own = sampler(num_classes=6, batch_size=batch_size, measures=measures)
+    held = own.sample(X, n0=50, n=first, seed=3)
+    grown = own.sample(X, n0=50, n=900, seed=3, held=held, progress=drawn.append)
+    whole = sampler(num_classes=6, measures=measures).sample(X, n0=50, n=900, seed=3)
+    assert grown == whole
+    assert sum(drawn) == 900 - first
+    assert (held.n, len(grown.lead)) == (first, 4)  # what was held is not touched
+
+
+@pytest.mark.parametrize(
+    ("other", "asked", "message"),
+    [
+        ({}, {"x": X + 0.1}, "content_hash"),
+        ({}, {"seed": 1}, "seed"),
+        ({}, {"n0": 51}, "n0=51"),
+        ({}, {"n": 99}, "at most n=99"),
+        ({"sigma": 0.5}, {}, "sigma"),
+        ({"levels": 50}, {}, "levels"),
+        ({"measures": ("score",)}, {}, "measures"),
+        ({"measures": ("score", "margin")}, {}, "lead"),
+        ({"lattice": 1 / 255}, {}, "step"),
+        ({"num_classes": 3}, {}, "classes"),
+    ],
+)
+def test_samples_of_something_else_are_not_continued(other, asked, message):
+    held = sampler(**{"lattice": None} | other).sample(X, n0=50, n=100, seed=0)
+    with pytest.raises(InvalidArgumentError, match=message):
+        sampler(lattice=None).sample(**{"x": X, "n0": 50, "n": 200, "seed": 0, "held": held} | asked)
+
+
 def test_seed_and_input_change_the_samples_and_the_company_does_not():
     own = sampler()
     first = own.sample(X, n0=100, n=500, seed=0)

@@ -1,4 +1,4 @@
-"""Who samples: an engine turns positions in a data set into records, and whoever asked it stores them.
+"""Who samples: an engine turns tasks, inputs of a data set, into records, and whoever asked it stores them.
 
 The one here samples in this process. Another one, on many devices or machines, needs to do no more: it prepares the run
 from its spec where it samples, and yields the same records in whatever order they finish.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from smoothcert.certify.inputs import naming, read
@@ -18,17 +18,34 @@ from smoothcert.runs.records import Record
 
 if TYPE_CHECKING:
     from smoothcert.data import Example
+    from smoothcert.samples import Samples
     from smoothcert.sampling import Job
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One input to sample.
+
+    Args:
+        position: Of the input in the data set.
+        held: What was sampled for it before. Only the samples beyond are drawn, and the record holds the whole, as if
+            it had been sampled at once.
+        n: Number of estimation samples; None for the run's.
+    """
+
+    position: int
+    held: Samples | None = None
+    n: int | None = None
 
 
 class Engine(Protocol):
     """Samples inputs of a prepared run."""
 
-    def records(self, positions: Iterable[int], *, progress: Callable[[int], None]) -> Iterator[Record]:
-        """Sample the inputs at these positions of the data set.
+    def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
+        """Sample inputs of the data set.
 
         Args:
-            positions: Read only as far as there is capacity to sample.
+            tasks: Read only as far as there is capacity to sample.
             progress: Called with numbers of samples as they are drawn.
 
         Returns:
@@ -50,8 +67,8 @@ class LocalEngine:
         self._run = run
         self._meter = _Meter()
 
-    def records(self, positions: Iterable[int], *, progress: Callable[[int], None]) -> Iterator[Record]:
-        """Sample the inputs at these positions; see :class:`Engine`."""
+    def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
+        """Sample inputs of the data set; see :class:`Engine`."""
         self._meter = _Meter()
 
         def drawn(samples: int) -> None:
@@ -60,39 +77,48 @@ class LocalEngine:
             progress(samples)
 
         # No generator of its own: nothing stands between the writer and the sampler.
-        return map(self._charged, self._run.sampler.run(self._jobs(positions), progress=drawn))
+        return map(self._charged, self._run.sampler.run(self._jobs(tasks), progress=drawn))
 
-    def _jobs(self, positions: Iterable[int]) -> Iterator[Job[Record]]:
-        for position in positions:
-            example = read(self._run.data, position)
+    def _jobs(self, tasks: Iterable[Task]) -> Iterator[Job[_Finished]]:
+        for task in tasks:
+            example = read(self._run.data, task.position)
             if not isinstance(example, DataError):
-                yield self._sampling(example)
+                yield self._sampling(example, task)
                 continue
-            yield _nothing(self._run.unreadable(position, example))
+            yield _nothing(self._run.unreadable(task.position, example))
             if self._run.config.spec.execution.on_unreadable == "fail":
                 return  # what has begun is finished
 
-    def _sampling(self, example: Example) -> Job[Record]:
+    def _sampling(self, example: Example, task: Task) -> Job[_Finished]:
         """The record of one input; what it cost is added when it is known."""
         config, sampler, until = self._run.config, self._run.sampler, self._run.until
         with naming(example):
             if until is None:
-                sizes = {"n0": config.n0, "n": config.n, "seed": config.seed}
-                samples = yield from sampler.sampling(example.x, label=example.label, **sizes)
-                return Record(example.index, example.id, example.label, 0.0, samples)
+                sizes = {"n0": config.n0, "n": task.n or config.n, "seed": config.seed}
+                samples = yield from sampler.sampling(example.x, label=example.label, held=task.held, **sizes)
+                record = Record(example.index, example.id, example.label, 0.0, samples)
+                return _Finished(record, samples.n - task.held.n if task.held else samples.n0 + samples.n)
             decision, samples = yield from until.job(sampler, example.x, label=example.label, seed=config.seed)
-            return Record(example.index, example.id, example.label, 0.0, samples, answer=decision.answer)
+            record = Record(example.index, example.id, example.label, 0.0, samples, answer=decision.answer)
+            return _Finished(record, samples.n0 + samples.n)
 
-    def _charged(self, finished: tuple[int, Record]) -> Record:
-        record = finished[1]
-        samples = 0 if record.samples is None else record.samples.n0 + record.samples.n
-        return replace(record, seconds=self._meter.charge(samples))
+    def _charged(self, finished: tuple[int, _Finished]) -> Record:
+        done = finished[1]
+        return replace(done.record, seconds=self._meter.charge(done.drawn))
 
 
-def _nothing(record: Record) -> Job[Record]:
+@dataclass(frozen=True, eq=False)
+class _Finished:
+    """The record of an input, and the number of samples that were drawn for it."""
+
+    record: Record
+    drawn: int
+
+
+def _nothing(record: Record) -> Job[_Finished]:
     """A job that is finished when it begins."""
     yield from ()
-    return record
+    return _Finished(record, 0)
 
 
 class _Meter:

@@ -28,6 +28,8 @@ _FEWEST_INPUTS = 8  # below, nothing can be told from chance
 _SHARE = 0.01  # of the run's own cost, at most
 _TIMING_SECONDS = 1.5
 _FULL_BATCH = 256  # samples that are worth their time even in a short run, for an honest estimate
+_CONFIDENT = 0.9  # mean score from which ten times the samples reach half a sigma further, of few enough:
+_FEW = 20_000
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,19 @@ class Rehearsal:
         accuracy: Fraction of noisy samples classified right, over the inputs looked at that have a label; or
             None.
         inputs: Number of inputs looked at.
+        score: Mean score of the predictions; 1.0 where scores were not counted.
     """
 
     rate: float
     accuracy: float | None
     inputs: int
+    score: float = 0.0
+
+    def worth_of_more(self, n: int) -> str:
+        """What ten times ``n`` estimation samples would buy, where that is much; else nothing."""
+        if n > _FEW or self.score < _CONFIDENT:
+            return ""
+        return f"; scores are near 1, so ten times the samples (--n {10 * n}) would certify half a sigma further"
 
 
 def rehearse(sampler: Sampler, data: Dataset, *, num_classes: int, n: int, samples: int) -> Rehearsal:
@@ -70,7 +80,7 @@ def rehearse(sampler: Sampler, data: Dataset, *, num_classes: int, n: int, sampl
         from smoothcert.sampling import ConfidenceWarning
 
         warnings.warn(message, ConfidenceWarning, stacklevel=2)
-    return Rehearsal(rate, accuracy, len(examples))
+    return Rehearsal(rate, accuracy, len(examples), _mean_score(looked))
 
 
 def chance_message(looked: Sequence[tuple[Example, Samples]], *, num_classes: int) -> str | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from smoothcert.certify.engine import Engine, LocalEngine
+from smoothcert.certify.engine import Engine, LocalEngine, Task
 from smoothcert.certify.prepare import Prepared, prepare
-from smoothcert.certify.rehearsal import rehearse
+from smoothcert.certify.rehearsal import Rehearsal, rehearse
 from smoothcert.certify.witness import require_unchanged
 from smoothcert.errors import DataError
 from smoothcert.progress import Reporter, duration, interactive_reporter
@@ -79,12 +79,12 @@ def certify_run(
         each = run.config.n0 + run.config.n
         expected = len(positions) * (each if run.until is None else min(each, _USUAL))
         look = rehearse(run.sampler, run.data, num_classes=run.config.num_classes, n=run.config.n, samples=expected)
-        reporter.note(_forecast(run.config, look.rate, inputs=len(positions)))
+        reporter.note(_forecast(run.config, look, inputs=len(positions)))
         run.watch.look()
         unreadable = None
         total = each * len(positions) if run.until is None else None
         with reporter.sampling(inputs=len(positions), samples=total):
-            for record in engine(run).records(positions, progress=reporter.advance):
+            for record in engine(run).records(map(Task, positions), progress=reporter.advance):
                 if record.error is None:
                     store.append(record)
                     reporter.finish()
@@ -101,12 +101,13 @@ def certify_run(
     return Run.open(out)
 
 
-def _forecast(config: RunConfig, rate: float, *, inputs: int) -> str:
-    each = config.n0 + config.n
+def _forecast(config: RunConfig, look: Rehearsal, *, inputs: int) -> str:
+    each, rate = config.n0 + config.n, look.rate
     if config.question is not None:
         plan = f"{inputs:,} inputs, {config.question} decided with at most {each:,} samples each on {config.device}"
         return plan if math.isnan(rate) else f"{plan}: {rate:,.0f} samples/s"
     plan = f"{inputs:,} inputs x {each:,} samples on {config.device}"
     if math.isnan(rate):
         return plan
-    return f"{plan}: about {duration(inputs * each / rate)} at {rate:,.0f} samples/s"
+    took = f"{plan}: about {duration(inputs * each / rate)} at {rate:,.0f} samples/s"
+    return took + look.worth_of_more(config.n)

@@ -104,16 +104,11 @@ class Lease:
         """Make sure that nobody else may write; to be called before every write.
 
         Raises:
-            RunError: If another process has taken over, or nobody can tell.
+            OSError: If the store does not tell.
+            RunError: If another process has taken over.
         """
         if self._lost is None and _clock() >= self._until:
-            try:
-                remote.persistently(self._renew, place=self._folder)
-            except OSError as error:
-                raise RunError(
-                    f"{self._folder} does not answer ({remote.reason(error)}), and another process may write to it by "
-                    "now: everything stored so far is intact; run the same command again to go on"
-                ) from error
+            self._renew()
         if self._lost is not None:
             raise RunError(
                 f"{self._lost} has taken over {self._folder}, which this process had not written to for longer than "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
@@ -11,7 +11,9 @@ import numpy as np
 
 from smoothcert.files import disk_errors, make_folder, move, names_in
 from smoothcert.runs.config import RunConfig
-from smoothcert.runs.parts import Contents, DamagedPartError, Parts, first_occurrences, named_range, read_part
+from smoothcert.runs.counting import Held
+from smoothcert.runs.part import Contents, DamagedPartError, named_range, read_part
+from smoothcert.runs.parts import Parts, rows_that_count
 from smoothcert.runs.store import DAMAGED, PARTS, lock_run, read_config
 from smoothcert.typing import IntArray
 from smoothcert.urls import AnyPath, to_path
@@ -52,6 +54,8 @@ class RunState:
         path: The run folder.
         expected: Number of inputs of the finished run; None if nobody said.
         sampled: Index of the inputs whose records are whole, ascending.
+        short: Those of them with fewer samples than the run goes to, because it has not finished growing: their number
+            of samples.
         skipped: Inputs that could not be read.
         damaged: Parts that cannot be used.
         missing: Index of the inputs that no usable part holds, ascending; those of damaged parts among them. None where
@@ -61,6 +65,7 @@ class RunState:
     path: AnyPath
     expected: int | None
     sampled: IntArray
+    short: Mapping[int, int]
     skipped: tuple[Skipped, ...]
     damaged: tuple[DamagedPart, ...]
     missing: IntArray | None
@@ -73,19 +78,20 @@ class RunState:
     @property
     def lacking(self) -> int:
         """Number of inputs that are missing, as far as the run says how many there should be."""
-        return max(0, (self.expected or 0) - self.stored)
+        return max(0, (self.expected or 0) - self.stored) if self.missing is None else len(self.missing)
 
     @property
     def whole(self) -> bool:
         """Whether nothing is damaged and nothing missing."""
-        return not self.damaged and not self.lacking
+        return not self.damaged and not self.lacking and not self.short
 
     def rows(self) -> Iterator[tuple[int, str, str]]:
         """Index, state and reason of every input that is known of, by ascending index.
 
-        The state is ``"ok"``, ``"skipped"``, ``"damaged"`` or ``"missing"``.
+        The state is ``"ok"``, ``"short"``, ``"skipped"``, ``"damaged"`` or ``"missing"``.
         """
         found = {int(index): ("ok", "") for index in self.sampled}
+        found |= {index: ("short", f"{size:,} samples until the run has grown") for index, size in self.short.items()}
         found |= {skipped.index: ("skipped", skipped.reason) for skipped in self.skipped}
         missing = set() if self.missing is None else set(self.missing.tolist())
         for part in self.damaged:
@@ -105,6 +111,25 @@ def state_of(parts: Parts) -> RunState:
             return _state_of(parts, parts.config)
 
 
+def joined_state(states: Sequence[RunState], config: RunConfig) -> RunState:
+    """The state of several folders of one run as one: what one of them holds whole is whole.
+
+    Args:
+        states: Of each.
+        config: Of all of them together.
+    """
+    sampled = np.unique(np.concatenate([state.sampled for state in states]))
+    whole = {index for state in states for index in state.sampled.tolist() if index not in state.short}
+    short: dict[int, int] = {}
+    for state in states:
+        short |= {index: max(size, short.get(index, 0)) for index, size in state.short.items() if index not in whole}
+    failed = {one.index: one for state in reversed(states) for one in state.skipped}
+    skipped = tuple(failed[index] for index in sorted(failed.keys() - set(sampled.tolist())))
+    held = np.union1d(sampled, [one.index for one in skipped]).astype(np.int64)
+    damaged = tuple(part for state in states for part in state.damaged)
+    return RunState(states[0].path, config.expected, sampled, short, skipped, damaged, missing_inputs(config, held))
+
+
 def set_aside(path: AnyPath | str) -> list[AnyPath]:
     """Move the damaged parts of a run out of it, into its folder ``damaged``; nothing is deleted.
 
@@ -120,9 +145,10 @@ def set_aside(path: AnyPath | str) -> list[AnyPath]:
         RunError: If there is no run, another process is writing to it, or the disk refuses.
     """
     path = to_path(path)
-    config = read_config(path)
+    read_config(path)  # or there is no run
     lock = lock_run(path)
     try:
+        config = read_config(path)  # under the lock, since a run that grows writes another
         moved: list[AnyPath] = []
         for part in state_of(Parts(path / PARTS, config)).damaged:
             with disk_errors(path):
@@ -142,10 +168,9 @@ def missing_inputs(config: RunConfig, held: IntArray) -> IntArray | None:
         config: The run's.
         held: Index of the inputs it holds.
     """
-    every = range(*config.indices) if config.indices is not None else range(0)
-    if len(every) != config.inputs or len(every) > MOST_NAMED:
+    if config.own is None or len(config.own) > MOST_NAMED:
         return None
-    return np.setdiff1d(np.array(every, dtype=np.int64), held)
+    return np.setdiff1d(np.array(config.own, dtype=np.int64), held)
 
 
 def ranges_text(indices: Sequence[int]) -> str:
@@ -192,20 +217,23 @@ def _state_of(parts: Parts, config: RunConfig) -> RunState:
             skipped[row["index"]] = Skipped(row["index"], row["id"], row["error"])
     while True:
         try:
-            first_occurrences(list(whole), list(whole.values()))
+            rows_that_count(list(whole), list(whole.values()))
             break
         except DamagedPartError as error:
             for path in error.paths:  # nobody knows which is right
                 other = next(one for one in error.paths if one != path)
                 damaged[path] = f"and {other.name} {error.reason}"
                 del whole[path]
-    held = np.unique(np.concatenate([*(contents.inputs for contents in whole.values()), np.empty(0, dtype=np.int64)]))
-    left = tuple(skipped[int(index)] for index in held if int(index) in skipped)
+    rows = Held.together([contents.held for contents in whole.values()])
+    held, sizes, _ = rows.take(rows.counting())
+    sampled = held[sizes > 0]
+    less = sizes[sizes > 0] < config.n
     return RunState(
         path=parts.folder.parent,
-        expected=config.inputs,
-        sampled=np.setdiff1d(held, [one.index for one in left]).astype(np.int64),
-        skipped=left,
+        expected=config.expected,
+        sampled=sampled,
+        short=dict(zip(sampled[less].tolist(), sizes[sizes > 0][less].tolist(), strict=True)),
+        skipped=tuple(skipped[int(index)] for index in held[sizes == 0]),
         damaged=tuple(
             DamagedPart(path, reason, named_range(path))
             for path, reason in sorted(damaged.items(), key=lambda found: str(found[0]))

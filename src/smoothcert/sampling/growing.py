@@ -61,6 +61,22 @@ class GrowingSamples:
             self._check_class(measure)
         self._votes = Votes(classifier.num_classes, classifier.device)
         self._n = 0
+        self._held: Samples | None = None
+
+    def resume(self, held: Samples) -> None:
+        """Begin with samples of this input that were drawn before, in place of a pilot: they are not drawn again.
+
+        Raises:
+            InvalidArgumentError: If they are of another input or were sampled or counted in another way.
+        """
+        self._require_ours(held)
+        self._held = held
+        self._n0, self._n = held.n0, held.n
+        self._prediction, self._rivals = held.prediction, held.rivals
+        self._pilot = {name: stages.pilot for name, stages in held.measures.items()}
+        self._pilot_lead = [stages.pilot for stages in held.lead]
+        self._pilot_votes = held.pilot_votes
+        self._count_estimation()
 
     def pilot(self, n0: int) -> Job[None]:
         """Select the class with the highest mean score over ``n0`` samples; the first step.
@@ -86,8 +102,7 @@ class GrowingSamples:
             yield from self._run_pilot(n0, counts.reducers)
         self._pilot, self._pilot_lead = counts.histograms("the pilot samples")
         self._pilot_votes = votes.counts()
-        self._estimation = self._counts()
-        self._gathered = Gathered([self._votes, *self._estimation.reducers])
+        self._count_estimation()
 
     def grow(self, n: int) -> Job[None]:
         """Draw estimation samples until there are ``n``: number ``n`` is the same noise however it is reached."""
@@ -107,13 +122,18 @@ class GrowingSamples:
         """
         self._gathered.flush()
         estimation, lead = self._estimation.histograms("the estimation samples")
+        votes = self._votes.counts().copy()
+        if (held := self._held) is not None:
+            estimation = {name: held.measures[name].sample.merge(counts) for name, counts in estimation.items()}
+            lead = [before.sample.merge(counts) for before, counts in zip(held.lead, lead, strict=True)]
+            votes += held.votes
         return Samples(
             prediction=self._prediction,
             sigma=self._noisy.sigma,
             seed=self._noisy.seed,
             content_hash=self._noisy.content_hash,
             pilot_votes=self._pilot_votes,
-            votes=self._votes.counts().copy(),
+            votes=votes,
             measures={name: StageHistograms(self._pilot[name], estimation[name]) for name in estimation},
             rivals=self._rivals if self._counted.lead else (),
             lead=tuple(map(StageHistograms, self._pilot_lead, lead)),
@@ -126,6 +146,27 @@ class GrowingSamples:
         gathered = Gathered(into)
         yield from draw_checked(self._noisy, self._classifier, "pilot", 0, n0, [gathered])
         gathered.flush()
+
+    def _count_estimation(self) -> None:
+        self._estimation = self._counts()
+        self._gathered = Gathered([self._votes, *self._estimation.reducers])
+
+    def _require_ours(self, held: Samples) -> None:
+        """Refuse samples that more of this input's cannot be added to."""
+        ours, noisy = self._counted, self._noisy
+        pairs = {
+            "content_hash": (held.content_hash, noisy.content_hash),
+            "seed": (held.seed, noisy.seed),
+            "sigma": (held.sigma, noisy.sigma),
+            "step": (held.step, None if noisy.lattice is None else noisy.lattice.step),
+            "classes": (held.num_classes, self._classifier.num_classes),
+            "measures": (sorted(held.measures), sorted(measure.name for measure in ours.measures)),
+            "levels": ({stages.sample.levels for stages in held.measures.values()} | {ours.levels}, {ours.levels}),
+            "lead": (bool(held.lead), ours.lead),
+        }
+        for name, (found, expected) in pairs.items():
+            if found != expected:
+                raise InvalidArgumentError(f"held must be samples of this input, so {name} {expected!r}; got {found!r}")
 
     def _counts(self) -> _Counts:
         """New counts of the prediction, which is known by now."""

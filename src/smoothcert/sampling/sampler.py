@@ -11,7 +11,7 @@ from torch import Tensor
 
 from smoothcert._check import MOST_LEVELS, MOST_SAMPLES, check_alpha, check_count, check_sigma
 from smoothcert.discrete_gaussian import DiscreteGaussian
-from smoothcert.errors import ModelError
+from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.histogram import DEFAULT_LEVELS
 from smoothcert.lattice import IMAGE_STEP, Lattice, is_8_bit_image
 from smoothcert.prediction import most_voted
@@ -111,6 +111,7 @@ class Sampler:
         n: int,
         seed: int,
         label: int | None = None,
+        held: Samples | None = None,
         progress: Progress | None = None,
     ) -> Samples:
         """Select a class from ``n0`` samples, then count its measures in ``n`` others.
@@ -121,6 +122,8 @@ class Sampler:
             n: Number of estimation samples, drawn apart from the pilot.
             seed: Seed of the noise, a non-negative integer.
             label: The true class, which only measures of it need.
+            held: Samples of this input drawn before, with the same arguments but at most as many of them: only those
+                beyond them are drawn, and the whole is returned.
             progress: Called after each batch with the number of samples in it.
 
         Returns:
@@ -130,7 +133,8 @@ class Sampler:
             InvalidArgumentError: If an argument is outside its domain.
             ModelError: If the base classifier fails or returns something that is not class scores.
         """
-        [(_, samples)] = self.run([self.sampling(x, n0=n0, n=n, seed=seed, label=label)], progress=progress)
+        job = self.sampling(x, n0=n0, n=n, seed=seed, label=label, held=held)
+        [(_, samples)] = self.run([job], progress=progress)
         return samples
 
     def run(self, jobs: Iterable[Job[Result]], *, progress: Progress | None = None) -> Iterator[tuple[int, Result]]:
@@ -153,13 +157,27 @@ class Sampler:
             ).results()
 
     def sampling(
-        self, x: Tensor | npt.ArrayLike, *, n0: int, n: int, seed: int, label: int | None = None
+        self,
+        x: Tensor | npt.ArrayLike,
+        *,
+        n0: int,
+        n: int,
+        seed: int,
+        label: int | None = None,
+        held: Samples | None = None,
     ) -> Job[Samples]:
         """The job behind :meth:`sample`."""
         check_count("n0", n0, at_most=MOST_SAMPLES)
         check_count("n", n, at_most=MOST_SAMPLES)
         growing = self.begin(x, seed=seed, label=label)
-        yield from growing.pilot(n0)
+        if held is None:
+            yield from growing.pilot(n0)
+        elif held.n0 != n0 or held.n > n:
+            raise InvalidArgumentError(
+                f"held must have n0={n0} samples and at most n={n} others; got {held.n0} and {held.n}"
+            )
+        else:
+            growing.resume(held)
         yield from growing.grow(n)
         return growing.samples()
 

@@ -277,7 +277,7 @@ def sample_again(
     Raises:
         RunError: If what the run is defined by cannot be had again.
     """
-    from smoothcert.certify.engine import LocalEngine
+    from smoothcert.certify.engine import LocalEngine, Task
     from smoothcert.certify.prepare import prepare
     from smoothcert.progress import Reporter
 
@@ -285,11 +285,15 @@ def sample_again(
     if differences := run.config.difference(prepared.config):
         said = "; ".join(str(one) for one in differences)
         raise RunError(f"what is at hand is not what {run.path} was made of: {said}")
-    positions = [prepared.data.indices.index(index) for index in indices]
-    found = {record.index: record for record in LocalEngine(prepared).records(positions, progress=lambda drawn: None)}
+    held = {index: run.record(index).samples for index in indices}
+    tasks = [
+        Task(prepared.data.indices.index(index), n=None if samples is None else samples.n)
+        for index, samples in held.items()
+    ]
+    found = {record.index: record for record in LocalEngine(prepared).records(tasks, progress=lambda drawn: None)}
     checks = []
     for index in indices:
-        stored, again = run.record(index).samples, found[index].samples
+        stored, again = held[index], found[index].samples
         if stored is None or again is None:
             raise RunError(f"input {index} of {run.path} could not be sampled again: {found[index].error}")
         moved, allowed = moved_samples(stored, again), math.floor(_MOVED * (stored.n0 + stored.n))
