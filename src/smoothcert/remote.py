@@ -43,6 +43,32 @@ Signature = tuple[object, ...]
 """What tells one version of an object from another."""
 
 
+class Recent:
+    """Objects that were fetched, so that who reads a run several times fetches it once; the oldest go first.
+
+    Args:
+        most: Bytes that are kept.
+    """
+
+    def __init__(self, most: int = 2**28) -> None:
+        self._most = most
+        self._held: dict[object, bytes] = {}
+        self._size = 0
+
+    def get(self, key: object) -> bytes | None:
+        """What was kept under a key, such as a path and its signature."""
+        return self._held.get(key)
+
+    def keep(self, key: object, content: bytes) -> None:
+        """Keep an object, if it is not too large."""
+        if key in self._held or len(content) > self._most:
+            return
+        self._held[key] = content
+        self._size += len(content)
+        while self._size > self._most:
+            self._size -= len(self._held.pop(next(iter(self._held))))
+
+
 def read(path: UPath, *, at_most: int) -> bytes:
     """The bytes of an object.
 

@@ -24,7 +24,9 @@ _ONE_SLASH = re.compile(r"(s3a?|gs|gcs|hf|az|abfss?|memory|file):/(?!/)")
 _BUCKETS = ("s3", "s3a", "gs", "gcs", "hf", "memory")  # followed by a name, never by user, password or port
 _FILE = ("file", "local")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "data"}
-_OPTIONS: dict[str, dict[str, Any]] = {"s3": {"config_kwargs": {"max_pool_connections": 32}}}
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "s3": {"max_concurrency": 1, "config_kwargs": {"max_pool_connections": 32}}  # 1: no question for the size first
+}
 KNOWN = "s3:// (pip install 'smoothcert[s3]'), gs:// (pip install 'smoothcert[gcs]'), hf://, memory:// and file://"
 
 

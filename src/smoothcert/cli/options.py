@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter, Token
 
 from smoothcert.errors import InvalidArgumentError
-from smoothcert.urls import to_path
+from smoothcert.urls import AnyPath, to_path
 
 if TYPE_CHECKING:
     from smoothcert.runs import Run
@@ -90,8 +89,11 @@ def _place(_: Any, tokens: Sequence[Token]) -> Any:
     return to_path(tokens[0].value)
 
 
-Place: TypeAlias = Annotated[Path, Parameter(converter=_place, n_tokens=1)]
-"""A path here, or in an object store where a URL is given: what works on both is used of it."""
+if TYPE_CHECKING:
+    Place: TypeAlias = AnyPath
+else:
+    Place = Annotated[Any, Parameter(converter=_place, n_tokens=1)]
+"""A path here, or in an object store where a URL is given; pydantic knows no type for both."""
 Format: TypeAlias = Literal["table", "csv", "json"]
 Runs: TypeAlias = Annotated[list[Place], Parameter(name="RUN", help="Run folders, or URLs such as s3://bucket/run.")]
 Quiet: TypeAlias = Annotated[
@@ -107,7 +109,7 @@ Device: TypeAlias = Annotated[
 ]
 
 
-def open_runs(paths: Iterable[Path]) -> list[Run]:
+def open_runs(paths: Iterable[AnyPath]) -> list[Run]:
     """The runs in these folders, for analyses that may use every processor of this process.
 
     Raises:

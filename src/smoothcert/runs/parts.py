@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from smoothcert.errors import RunError
 from smoothcert.files import signatures
-from smoothcert.remote import Signature, reason
+from smoothcert.remote import Recent, Signature, reason
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.counting import Held, columns_of_size, sizes_of
 from smoothcert.runs.part import (
@@ -57,6 +57,7 @@ class Parts:
     config: RunConfig
     _known: dict[AnyPath, Contents] = field(default_factory=dict, init=False, repr=False)
     _listed: dict[AnyPath, Signature | None] = field(default_factory=dict, init=False, repr=False)
+    _recent: Recent = field(default_factory=Recent, init=False, repr=False)
 
     def paths(self) -> list[AnyPath]:
         """Complete parts, merged ones first; no input is missed while a writer merges parts.
@@ -140,9 +141,16 @@ class Parts:
         return self._persistently(lambda: [self.contents(part.path).schema for part in self._open()])
 
     def fetch(self, paths: Sequence[AnyPath]) -> Iterator[Content]:
-        """As :func:`fetch`, of parts that were listed."""
-        sizes = {path: int(str(signature[0])) for path in paths if (signature := self._listed.get(path))}
-        return fetch(paths, sizes)
+        """As :func:`fetch`, of parts that were listed; of an object store some are kept for the next time."""
+        keys = {path: (path, self._listed.get(path)) for path in paths}
+        kept = {path: content for path in paths if (content := self._recent.get(keys[path])) is not None}
+        sizes = {path: int(str(signature[0])) for path, signature in keys.values() if signature}
+        coming = fetch([path for path in paths if path not in kept], sizes)
+        for path in paths:
+            content: Content = kept.get(path) or next(coming)
+            if isinstance(content, bytes):
+                self._recent.keep(keys[path], content)
+            yield content
 
     def contents(self, path: AnyPath, content: Content = None) -> Contents:
         """What a part holds.
