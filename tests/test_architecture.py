@@ -38,6 +38,7 @@ LAYERS = (
     ("analysis",),
     ("verify",),
     ("report",),
+    ("sharing",),
     ("cli",),
     ("__main__",),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,10 @@ from smoothcert.typing import IntArray
 
 
 class ByContent:
-    """Base of dataclasses that hold arrays: equal where all their fields are, and hashed by them."""
+    """Base of dataclasses that hold arrays: equal where all fields that are compared are, and hashed by them."""
 
     def _content(self) -> tuple[Hashable, ...]:
-        return tuple(_hashable(getattr(self, one.name)) for one in fields(self))  # type: ignore[arg-type]
+        return tuple(_hashable(getattr(self, one.name)) for one in fields(self) if one.compare)  # type: ignore[arg-type]
 
     def __eq__(self, other: object) -> bool:
         """Equal if of one type, and every field is, arrays element by element."""
@@ -71,6 +71,8 @@ class Samples(ByContent):
         offset: L2 distance from the input to the point that was sampled around; every certified radius shrinks by it.
         step: Step of the lattice that the noise was drawn on, exactly; None for noise in floating point.
         price: What drawing that noise from finitely many bits costs: to be subtracted from ``alpha``.
+        clean_prediction: What the base classifier says of the input without noise; None where it was not asked, as in
+            runs of earlier versions. Nothing is certified from it, and it is not compared.
 
     Raises:
         InvalidArgumentError: If votes and histograms disagree about the number of samples or classes.
@@ -88,6 +90,7 @@ class Samples(ByContent):
     offset: float = 0.0
     step: float | None = None
     price: float = 0.0
+    clean_prediction: int | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Check that the parts describe the same samples."""

@@ -458,9 +458,9 @@ class SmoothedClassifier:
         self, *, n0: int, n: int, seed: int, label: int | Iterable[int] | None
     ) -> Callable[[Tensor], Job[Samples]]:
         """The job on one input after the other, each with its label."""
-        sizes = {"n0": check_count("n0", n0), "n": check_count("n", n)}
+        n0, n = check_count("n0", n0), check_count("n", n)
         labels = repeat(label) if label is None or isinstance(label, (int, np.integer)) else map(int, label)
-        return lambda one: self.sampler.sampling(one, **sizes, seed=seed, label=next(labels, None))
+        return lambda one: self.sampler.sampling(one, n0=n0, n=n, seed=seed, label=next(labels, None))
 
     def _each(
         self, x: Inputs, job: Callable[[Tensor], Job[Result]], *, progress: bool, samples: int | None = None

@@ -291,7 +291,8 @@ class ExecutionSpec(Checked):
     Args:
         device: Such as cpu, cuda or cuda:1. Default: a GPU if there is one.
         batch_size: Noisy copies per batch. Default: found by size or measurement.
-        on_unreadable: Whether an input that cannot be read stops the run, or is skipped and counted.
+        on_unreadable: Whether an input that cannot be read, or that the model fails on, stops the run, or is skipped
+            and counted.
         verify_precision: Measure on some inputs how far precision and backend move scores away from PyTorch in float32,
             and note it.
         allow_unstable: Go on although the model scores an input by its company in the batch, or drifts while it runs.
@@ -302,7 +303,7 @@ class ExecutionSpec(Checked):
 
     device: str | None = None
     batch_size: Count | None = None
-    on_unreadable: OnUnreadable = "fail"
+    on_unreadable: Annotated[OnUnreadable, Parameter(name=("--on-unreadable", "--on-error"))] = "fail"
     verify_precision: Annotated[bool, Parameter(negative=())] = False
     allow_unstable: Annotated[bool, Parameter(negative=())] = False
     shard: Annotated[str | None, Domain("a share of the inputs such as 3/16, the third of sixteen", read=_shard)] = None

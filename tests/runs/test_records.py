@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 from smoothcert.errors import RunError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record
+from smoothcert.runs.checks import check_rows
+from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import SCHEMA, from_table, to_parquet, to_table
 from smoothcert.samples import Samples, StageHistograms
+from smoothcert.spec import RunSpec
 
 from .synthetic import make_record, make_samples, same
 
@@ -39,6 +43,27 @@ def test_same_notices_a_difference():
 
 def test_nothing_comes_back_as_nothing():
     assert through_parquet([]) == []
+
+
+def test_a_prediction_without_noise_comes_back_and_earlier_records_have_none():
+    (samples,) = [make_samples(0)]
+    asked = Record(0, "a", 1, 1.0, replace(samples, clean_prediction=2))
+    (back,) = through_parquet([asked])
+    assert back.samples.clean_prediction == 2
+    assert back.samples == samples  # which compares what bounds are made of
+    (early,) = from_table(to_table([asked]).drop_columns(["clean_prediction"]))
+    assert early.samples.clean_prediction is None
+
+
+@pytest.mark.parametrize("wrong", [-1, 3, 2**40])
+def test_a_prediction_without_noise_is_checked_with_the_others(wrong):
+    config = RunConfig(spec=RunSpec.of(sigma=0.25, n0=1, n=1), model="m", data="d", num_classes=3)
+    table = to_table([Record(0, "a", 1, 1.0, None, "unreadable")]).select(["index", "error", "clean_prediction"])
+    check_rows(table, config)
+    with pytest.raises(RunError, match="input 0: its clean_prediction"):
+        check_rows(table.set_column(2, "clean_prediction", pa.array([wrong])), config)
+    with pytest.raises(RunError, match="its clean_prediction has no samples"):
+        check_rows(table.set_column(2, "clean_prediction", pa.array([1])), config)
 
 
 counts = st.lists(st.integers(0, 2**40), min_size=6, max_size=6).filter(any)

@@ -149,9 +149,29 @@ def test_memory_is_bounded_by_the_batch(monkeypatch):
         with Largest() as mode:
             sampler(module, batch_size=32, levels=100).sample(X, n0=n, n=n, seed=0)
         assert max(module.sizes) == 32
-        assert sum(module.sizes) == 3 * n + 8  # the pilot twice, and the probe
+        assert sum(module.sizes) == 3 * n + 1 + 8  # the pilot twice, the input without noise, and the probe
         largest.append(mode.numel)
     assert largest[0] == largest[1] == 256 * 12  # one chunk of noise
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 64])
+@pytest.mark.parametrize("lattice", [None, 1 / 255])
+def test_the_input_without_noise_is_classified_too(batch_size, lattice):
+    weights = torch.randn(5, X.numel(), generator=torch.Generator().manual_seed(1))
+    seen = []
+
+    def module(x):
+        seen.append(x)
+        return 40.0 * (x.flatten(1) - 0.5) @ weights.T
+
+    for k in range(5):
+        x = torch.round(255 * torch.rand(X.shape, generator=torch.Generator().manual_seed(k))) / 255
+        own = sampler(module, num_classes=5, batch_size=batch_size, lattice=lattice)
+        found = own.sample(x, n0=20, n=20, seed=0)
+        assert found.clean_prediction == int(module(x[None]).argmax())
+        assert sum(bool((one == x).flatten(1).all(1).any()) for one in seen[:-1]) == 1
+        seen.clear()
+        assert own.sample(x, n0=20, n=30, seed=0, held=found).clean_prediction == found.clean_prediction
 
 
 def test_progress_counts_every_sample_once():
@@ -200,11 +220,11 @@ def test_a_pilot_too_large_to_keep_is_run_again(monkeypatch, batch_size):
     module = Corners(20)
     x = torch.linspace(0.2, 0.8, 20)
     kept = sampler(module, num_classes=20, batch_size=batch_size).sample(x, n0=1_000, n=10, seed=0)
-    assert sum(module.sizes) == 8 + 1_000 + 10
+    assert sum(module.sizes) == 8 + 1 + 1_000 + 10
     module.sizes.clear()
     monkeypatch.setattr("smoothcert.sampling.growing.LARGEST_KEPT_BYTES", 4 * 1_000 * 20 - 1)
     again = sampler(module, num_classes=20, batch_size=batch_size).sample(x, n0=1_000, n=10, seed=0)
-    assert sum(module.sizes) == 8 + 2 * 1_000 + 10
+    assert sum(module.sizes) == 8 + 1 + 2 * 1_000 + 10
     assert same(kept, again)
 
 

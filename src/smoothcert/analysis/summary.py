@@ -27,7 +27,7 @@ class RunSummary:
         sigma: Standard deviation of the noise, in input units.
         alpha: Probability that a certificate is wrong, over the sampling noise.
         n0: Pilot samples per input.
-        n: Estimation samples per input.
+        n: Estimation samples per input; the most that any holds in a run that is growing.
         accuracy: Fraction of labelled inputs classified right, abstentions counted as wrong; ``None`` without labels.
         abstention: Fraction of inputs the smoothed classifier abstains on.
         mean_class_radius: Mean over inputs, 0 for abstentions; ``None`` where an imported log does not hold it.
@@ -79,7 +79,7 @@ def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | No
         sigma=table.sigma,
         alpha=table.alpha,
         n0=int(run.config.n0),
-        n=int(run.config.n),
+        n=max(table.sizes, default=int(run.config.n)),
         accuracy=proportion(int(inputs.right.sum()), inputs=labelled) if labelled else None,
         abstention=proportion(int(inputs.abstained.sum()), inputs=len(inputs)),
         mean_class_radius=_estimate(np.mean, class_radius),

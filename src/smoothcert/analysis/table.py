@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from smoothcert._check import check_alpha, check_choice, check_radii, check_threshold
 from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
-from smoothcert.analysis.stored_histograms import VOTE, Certifiable, RunLike, certifiable, lists, stacks
+from smoothcert.analysis.stored_histograms import VOTE, Certifiable, RunLike, certifiable, row_sums, stacks
 from smoothcert.analysis.workers import spread
 from smoothcert.bounds import BOUNDS, bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import DataError
@@ -131,6 +131,7 @@ class BoundsTable:
         certified = []
         skipped: list[SkippedInput] = []
         radii = [np.empty(0)]
+        sizes = [np.empty(0, dtype=np.int64)]
         drawn = 0
         for table in run.tables(COLUMNS):
             failed = table["error"].is_valid()
@@ -142,7 +143,8 @@ class BoundsTable:
             if rows.num_rows == 0:
                 continue
             radii.append(class_radii(rows, sigma=sigma, alpha=failure))
-            drawn += sum(int(lists(rows[f"{stage}_counts"])[1].sum()) for stage in ("pilot_votes", "votes"))
+            sizes.append(row_sums(rows["votes_counts"]))
+            drawn += int(sizes[-1].sum() + row_sums(rows["pilot_votes_counts"]).sum())
             certified.append(rows.select(_KEPT))
         known = pa.concat_tables(certified) if certified else SCHEMA.empty_table()
         radius = np.concatenate(radii)
@@ -152,6 +154,7 @@ class BoundsTable:
             labels=known["label"].fill_null(NO_LABEL).to_numpy(),
             predictions=known["prediction"].to_numpy(),
             abstained=radius == 0.0,
+            sizes=np.concatenate(sizes),
             contents=tuple(known["content_hash"].to_pylist()),
             skipped=tuple(skipped),
         )
@@ -168,6 +171,12 @@ class BoundsTable:
             step=steps[0] if len(steps) == 1 else None,
             price=max(known["price"].drop_null().to_pylist(), default=0.0) if certified else 0.0,
         )
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """How many inputs hold how many estimation samples, by ascending number."""
+        found, counts = np.unique(self.inputs.sizes, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
     def lower(self, *, measure: str, bound: str, radii: float | Sequence[float] | FloatArray) -> FloatArray:
         """Certified lower bounds on the smoothed measure of each input's prediction.

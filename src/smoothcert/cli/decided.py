@@ -11,26 +11,22 @@ from smoothcert.cli.printing import Row, Table, proportion_text
 from smoothcert.decision import Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.runs import Run
-from smoothcert.runs.config import DECIDED
 
 
-def require_no_other_question(runs: Sequence[Run], options: Sequence[str]) -> None:
-    """Refuse what a decided run cannot answer: another question, or to stand beside runs of another kind.
+def require_no_other_question(run: Run, options: Sequence[str]) -> None:
+    """Refuse what a decided run cannot answer: another question.
 
     Args:
-        runs: The runs asked, at least one of them decided.
+        run: The run.
         options: Options of the command line that ask something else, as written there.
 
     Raises:
-        InvalidArgumentError: Naming the option or the run, and what can be answered.
+        InvalidArgumentError: Naming the option, and what can be answered.
     """
-    decided = next(run for run in runs if run.config.kind == DECIDED)
-    what = f"{decided.path} decided {decided.config.question} and can answer nothing else"
     if options:
-        raise InvalidArgumentError(f"{what}: leave out {', '.join(options)}")
-    other = [run for run in runs if run.config.kind != DECIDED]
-    if other:
-        raise InvalidArgumentError(f"{what}: query {other[0].path} on its own")
+        raise InvalidArgumentError(
+            f"{run.label} decided {run.config.question} and can answer nothing else: leave out {', '.join(options)}"
+        )
 
 
 def decided_row(run: Run) -> Row:
@@ -38,7 +34,7 @@ def decided_row(run: Run) -> Row:
     found = decided_summary(run)
     accuracy = found.certified_accuracy
     return {
-        "run": str(run.path),
+        "run": run.label,
         "measure": found.question.measure,
         "bound": "sequential",
         "threshold": found.question.threshold,
@@ -66,7 +62,7 @@ def decided_lines(run: Run) -> list[str]:
     asked = found.question
     skipped = f" ({found.skipped} more skipped as unreadable)" if found.skipped else ""
     return [
-        f"{run.path}: {asked.measure} above {asked.threshold:g} within {asked.radius:g}? "
+        f"{run.label}: {asked.measure} above {asked.threshold:g} within {asked.radius:g}? "
         f"{found.inputs} inputs{skipped}, "
         f"sigma {run.config.sigma:g}, alpha {found.alpha:g} per input, n0 {found.n0:,}, at most {found.max_n:,}",
         *(f"note: {note}" for note in run.notes),
@@ -96,7 +92,7 @@ def decided_input_rows(run: Run) -> list[Row]:
             samples = record.samples
             rows.append(
                 {
-                    "run": str(run.path),
+                    "run": run.label,
                     "index": record.index,
                     "id": record.id,
                     "label": record.label,
@@ -122,7 +118,7 @@ def input_row(run: Run, wanted: str) -> Row:
     config, record, samples = run.config, *sampled_record(run, wanted)
     asked, names = Question.parse(str(config.question)), config.class_names
     return {
-        "run": str(run.path),
+        "run": run.label,
         "index": record.index,
         "id": record.id,
         "label": record.label,

@@ -1,15 +1,15 @@
-"""``smoothcert query``: certified accuracies of stored runs, or everything certified about its inputs."""
+"""``smoothcert query``: certified accuracies of a stored run, or everything certified about its inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Group, Parameter
 
-from smoothcert.cli.options import Bounds, Names, Numbers, Place, Runs, open_runs
+from smoothcert.cli.options import Bounds, Names, Numbers, Place, Runs, open_run
 from smoothcert.console import printable, say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
@@ -56,9 +56,10 @@ def query(
         smoothcert query RUN --joint dataset
         smoothcert query RUN --input cat.png --measure margin
         smoothcert query RUN --per-input --format csv --out inputs.csv
+        smoothcert query SHARD-1 SHARD-2 SHARD-3
 
     Args:
-        runs: Run folders.
+        runs: The run folder, or several with shares of one run, which are asked as one.
         measure: Some of score, margin, the other measures of the run, and class (the class itself is kept, at no
             threshold). Default: what the run holds.
         bound: Some of dual, cdf, hoeffding, clopper_pearson. Default: the first three the run holds; with --per-input
@@ -79,18 +80,18 @@ def query(
 
     if input is not None and per_input:
         raise InvalidArgumentError("--input is about one input and --per-input about all: give one of them")
-    opened = open_runs(runs)
+    run = open_run(runs)
     asked = Asked(measure, bound, radii, thresholds, alpha, joint or EACH)
-    if any(run.config.kind == DECIDED for run in opened):
+    if run.config.kind == DECIDED:
         given = {"measure": measure, "bound": bound, "radii": radii, "thresholds": thresholds, "alpha": alpha}
         options = [f"--{name}" for name, value in (given | {"joint": joint}).items() if value is not None]
-        answer = _decided(opened, options, wanted=input, per_input=per_input)
+        answer = _decided(run, options, wanted=input, per_input=per_input)
     elif input is not None:
-        answer = _one_input(opened, asked, input)
+        answer = _one_input(run, asked, input)
     elif per_input:
-        answer = _per_input(opened, asked)
+        answer = _per_input(run, asked)
     else:
-        answer = _accuracy(opened, asked)
+        answer = _accuracy(run, asked)
     _deliver(answer, format, out)
 
 
@@ -100,12 +101,12 @@ class _Answer:
 
     Args:
         rows: Flat rows of exact numbers.
-        blocks: For people: lines about each run, and its tables.
+        block: For people: makes lines about the run, and tables.
         value: What JSON says, where that is not the rows.
     """
 
     rows: list[Row]
-    blocks: Iterable[tuple[list[str], list[Table]]]
+    block: Callable[[], tuple[list[str], list[Table]]]
     value: list[Row] | None = None
 
 
@@ -124,7 +125,7 @@ def _deliver(answer: _Answer, format: Format, out: AnyPath | None) -> None:
             text = printing.as_csv(answer.rows)
         else:
             layout: Layout = format
-            text = "\n\n".join(printing.layout_text(layout, lines, tables) for lines, tables in answer.blocks)
+            text = printing.layout_text(layout, *answer.block())
         if out is None:
             say(text)
             return
@@ -133,21 +134,18 @@ def _deliver(answer: _Answer, format: Format, out: AnyPath | None) -> None:
     say(f"{len(answer.rows):,} rows in {out}")
 
 
-def _accuracy(runs: Sequence[Run], asked: Asked) -> _Answer:
+def _accuracy(run: Run, asked: Asked) -> _Answer:
     """Certified accuracies: one line per measure, threshold and bound, one column per radius."""
     from smoothcert.cli.answers import accuracy_rows
     from smoothcert.cli.asking import Inquiry
 
-    inquiries = [Inquiry.of(run, asked) for run in runs]
-    tables = [accuracy_rows(inquiry) for inquiry in inquiries]
-    blocks = (
-        (_run_lines(inquiry, rows), [_accuracy_table(rows)]) for inquiry, rows in zip(inquiries, tables, strict=True)
-    )
-    return _Answer([row for rows in tables for row in rows], blocks)
+    inquiry = Inquiry.of(run, asked)
+    rows = accuracy_rows(inquiry)
+    return _Answer(rows, lambda: (_run_lines(inquiry, rows), [_accuracy_table(rows)]))
 
 
 def _run_lines(inquiry: Inquiry, rows: Sequence[Row]) -> list[str]:
-    from smoothcert.report.wording import step_words
+    from smoothcert.report.wording import samples_words, step_words
 
     run, table, skipped = inquiry.run, inquiry.table, len(inquiry.run.skipped)
     alpha = f"alpha {table.alpha:g}"
@@ -155,10 +153,10 @@ def _run_lines(inquiry: Inquiry, rows: Sequence[Row]) -> list[str]:
         alpha += f" for all lines of a bound together {_ABOUT[inquiry.joint]} (each statement at {_shares(rows)})"
     what = "certified accuracy" if rows[0]["labelled"] else "without labels: fraction certified, right or wrong"
     lines = [
-        f"{run.path}: {rows[0]['inputs']} inputs"
+        f"{run.label}: {rows[0]['inputs']} inputs"
         + (f" ({skipped} more skipped as unreadable)" if skipped else "")
         + (f", {run.missing} of {run.expected} missing" if run.missing else "")
-        + f", sigma {run.config.sigma:g}, {alpha}, n0 {run.config.n0:,}, n {run.config.n:,}",
+        + f", sigma {run.config.sigma:g}, {alpha}, n0 {run.config.n0:,}, n {samples_words(table.sizes)}",
         *(f"note: {note}" for note in run.notes),
         *inquiry.reach_notes(),
     ]
@@ -207,13 +205,13 @@ def _fraction(row: Row) -> str:
     return f"{fraction} ≥ {floor_decimals(row['population_lower'], 3)}"
 
 
-def _one_input(runs: Sequence[Run], asked: Asked, wanted: str) -> _Answer:
-    """Everything certified about one input of each run."""
+def _one_input(run: Run, asked: Asked, wanted: str) -> _Answer:
+    """Everything certified about one input of the run."""
     from smoothcert.cli.answers import input_answer, input_rows
     from smoothcert.cli.asking import Inquiry
 
-    found = [input_answer(Inquiry.of(run, asked, one_input=True), wanted) for run in runs]
-    return _Answer([row for answer in found for row in input_rows(answer)], map(_input_block, found), found)
+    answer = input_answer(Inquiry.of(run, asked, one_input=True), wanted)
+    return _Answer(input_rows(answer), lambda: _input_block(answer), [answer])
 
 
 def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
@@ -255,25 +253,26 @@ def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
     return lines, [table for table in tables if table[1]]
 
 
-def _per_input(runs: Sequence[Run], asked: Asked) -> _Answer:
-    """One line for each input of the runs."""
+def _per_input(run: Run, asked: Asked) -> _Answer:
+    """One line for each input of the run."""
     from smoothcert.cli.answers import per_input_rows
     from smoothcert.cli.asking import Inquiry
 
-    inquiries = [Inquiry.of(run, asked) for run in runs]
+    inquiry = Inquiry.of(run, asked)
     if not asked.bounds:  # one line per input: the first bound
-        inquiries = [replace(inquiry, bounds=inquiry.bounds[:1]) for inquiry in inquiries]
-    tables = [per_input_rows(inquiry) for inquiry in inquiries]
-    blocks = ((_each_lines(inquiry), [_rows_table(rows)]) for inquiry, rows in zip(inquiries, tables, strict=True))
-    return _Answer([row for rows in tables for row in rows], blocks)
+        inquiry = replace(inquiry, bounds=inquiry.bounds[:1])
+    rows = per_input_rows(inquiry)
+    return _Answer(rows, lambda: (_each_lines(inquiry), [_rows_table(rows)]))
 
 
 def _each_lines(inquiry: Inquiry) -> list[str]:
+    from smoothcert.report.wording import samples_words
+
     config = inquiry.run.config
     together = "" if inquiry.joint == "each" else f" for all that is said {_ABOUT[inquiry.joint]} by a bound"
     return [
-        f"{inquiry.run.path}, per input: sigma {config.sigma:g}, alpha {inquiry.table.alpha:g}{together}, "
-        f"n0 {config.n0:,}, n {config.n:,}",
+        f"{inquiry.run.label}, per input: sigma {config.sigma:g}, alpha {inquiry.table.alpha:g}{together}, "
+        f"n0 {config.n0:,}, n {samples_words(inquiry.table.sizes)}",
         *(f"note: {note}" for note in inquiry.run.notes),
     ]
 
@@ -291,19 +290,15 @@ def _rows_table(rows: Sequence[Row]) -> Table:
     return kept, [[text(row.get(name)) for name in kept] for row in rows], 2
 
 
-def _decided(runs: Sequence[Run], options: Sequence[str], *, wanted: str | None, per_input: bool) -> _Answer:
-    """The one answer of runs that decided a question."""
+def _decided(run: Run, options: Sequence[str], *, wanted: str | None, per_input: bool) -> _Answer:
+    """The one answer of a run that decided a question."""
     from smoothcert.cli import decided
 
-    decided.require_no_other_question(runs, options)
+    decided.require_no_other_question(run, options)
     if wanted is not None:
-        rows = [decided.input_row(run, wanted) for run in runs]
-        return _Answer(rows, ((decided.input_lines(row), []) for row in rows))
+        row = decided.input_row(run, wanted)
+        return _Answer([row], lambda: (decided.input_lines(row), []))
     if per_input:
-        tables = [decided.decided_input_rows(run) for run in runs]
-        blocks = ((decided.decided_lines(run), [_rows_table(rows)]) for run, rows in zip(runs, tables, strict=True))
-        return _Answer([row for rows in tables for row in rows], blocks)
-    return _Answer(
-        [decided.decided_row(run) for run in runs],
-        ((decided.decided_lines(run), [decided.decided_table(run)]) for run in runs),
-    )
+        rows = decided.decided_input_rows(run)
+        return _Answer(rows, lambda: (decided.decided_lines(run), [_rows_table(rows)]))
+    return _Answer([decided.decided_row(run)], lambda: (decided.decided_lines(run), [decided.decided_table(run)]))

@@ -23,7 +23,7 @@ def sampling_session(out: AnyPath, *, quiet: bool) -> Iterator[Reporter]:
 
     reporter = reporter_for(sys.stderr, quiet=quiet)
     with warnings.catch_warnings():
-        warnings.showwarning = _show
+        warnings.showwarning = show_warning
         try:
             yield reporter
         except KeyboardInterrupt:
@@ -31,7 +31,7 @@ def sampling_session(out: AnyPath, *, quiet: bool) -> Iterator[Reporter]:
             raise SystemExit(INTERRUPTED) from None
 
 
-def _show(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
+def show_warning(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
     """A warning as one line, without the place in the code it came from."""
     say(f"warning: {one_line(message)}", err=True)
 
@@ -44,5 +44,5 @@ def _interrupted(out: AnyPath) -> str:
         run = Run.open(out)
     except RunError:
         return "interrupted before the first input"
-    stored = f"{len(run)} of {run.config.inputs} inputs are stored in {out}"
+    stored = f"{len(run)} of {run.expected} inputs are stored in {out}"
     return f"interrupted: {stored}; the same command goes on from there"

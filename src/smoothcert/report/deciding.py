@@ -28,6 +28,7 @@ class DecidedView:
     config: RunConfig
     step: float | None
     facts: list[tuple[str, str]]
+    notes: tuple[str, ...]
     found: DecidedSummary
     value: str
     interval: str
@@ -51,6 +52,7 @@ def decided_view(run: Run, *, key: str, name: str) -> DecidedView:
         config=run.config,
         step=step,
         facts=facts(run.config, found.inputs, step=step),
+        notes=run.notes,
         found=found,
         value=percent(first.count, first.inputs),
         interval=percent_interval(first.ci_low, first.ci_high),

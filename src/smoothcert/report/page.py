@@ -53,6 +53,7 @@ class RunView:
     step: float | None
     config: RunConfig
     facts: list[tuple[str, str]]
+    notes: tuple[str, ...]
     thresholds: dict[str, list[float]]
     found: RunSummary
     inputs: int
@@ -156,8 +157,10 @@ def _decided(run: RunLike, alpha: float | None) -> Run:
 
 
 def _name(run: RunLike, position: int) -> str:
-    path = getattr(run, "path", None)
-    return to_path(path).name if path is not None else f"run {position + 1}"
+    path, more = getattr(run, "path", None), len(getattr(run, "members", ())) - 1
+    if path is None:
+        return f"run {position + 1}"
+    return to_path(path).name + (f" and {count_words(more, 'more folder')}" if more > 0 else "")
 
 
 def _view(
@@ -209,7 +212,8 @@ def _view(
         key=key,
         table=table,
         step=table.step,
-        facts=tables.facts(run.config, found.inputs, step=table.step),
+        facts=tables.facts(run.config, found.inputs, step=table.step, sizes=table.sizes),
+        notes=tuple(getattr(run, "notes", run.config.notes)),
         thresholds=shown,
         name=name,
         config=run.config,
@@ -222,7 +226,7 @@ def _view(
         key_tables={measure: every[measure][bound] for measure in shown},
         all_shares=[share for measure in shown for b in bounds for share in every[measure][b]],
         charts=[chart(plot, prefix=key) for plot in drawn],
-        summary=tables.summary_rows(found, expected=run.config.inputs),
+        summary=tables.summary_rows(found, expected=run.config.expected),
         columns=tables.input_columns(answers, measures=measures, radii=radii, radius=radius, threshold=threshold),
         rows=tables.input_rows(
             table,
@@ -234,7 +238,7 @@ def _view(
             class_names=run.config.class_names,
             at_most=max_inputs,
         ),
-        provenance=tables.provenance_rows(run.config, alpha=table.alpha),
+        provenance=tables.provenance_rows(run.config, alpha=table.alpha, sizes=table.sizes),
     )
 
 

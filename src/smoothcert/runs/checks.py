@@ -115,7 +115,7 @@ class _Rows:
     def check_scalars(self) -> None:
         """Columns of one value per input."""
         classes = self._config.num_classes
-        for name in self._names & {"label", "prediction"}:
+        for name in self._names & {"label", "prediction", "clean_prediction"}:
             self._refuse(self._outside(name, 0, classes - 1), f"its {name} is not one of the {classes} classes")
         for name in self._names & {"seconds", "offset", "step", "price"}:
             self._refuse(self._outside(name, 0.0, np.finfo(np.float64).max), f"its {name} cannot be")
@@ -126,6 +126,10 @@ class _Rows:
             self._refuse(self._outside(name, value, value), f"its {name} is not the run's, {value}")
         for name in self._names & {"prediction", "num_classes", "sigma", "seed", "levels", "content_hash"}:
             self._with_samples(name)
+        if "clean_prediction" in self._names and self._sampled is not None:
+            self._refuse(
+                validity(self._table["clean_prediction"]) & ~self._sampled, "its clean_prediction has no samples"
+            )
         if "answer" in self._names:
             answers = np.array([answer or "" for answer in self._table["answer"].to_pylist()])
             decided = self._config.kind == DECIDED

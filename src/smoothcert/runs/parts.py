@@ -143,7 +143,7 @@ class Parts:
     def fetch(self, paths: Sequence[AnyPath]) -> Iterator[Content]:
         """As :func:`fetch`, of parts that were listed; of an object store some are kept for the next time."""
         keys = {path: (path, self._listed.get(path)) for path in paths}
-        kept = {path: content for path in paths if (content := self._recent.get(keys[path])) is not None}
+        kept = {path: held for path in paths if (held := self._recent.get(keys[path])) is not None}
         sizes = {path: int(str(signature[0])) for path, signature in keys.values() if signature}
         coming = fetch([path for path in paths if path not in kept], sizes)
         for path in paths:

@@ -14,7 +14,7 @@ from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import SCHEMA, list_rows, one_array, pairs_in, ranges_in, select_columns
 from smoothcert.typing import FloatArray, IntArray
 
-_KEPT = ("index", "id", "label", "prediction", "seconds", "error", "answer")
+_KEPT = ("index", "id", "label", "prediction", "seconds", "error", "answer", "clean_prediction")
 
 
 def input_table(tables: Iterable[pa.Table], config: RunConfig) -> pa.Table:

@@ -49,10 +49,11 @@ _SCALARS = [
     pa.field("offset", pa.float64()),
     pa.field("step", pa.float64()),
     pa.field("price", pa.float64()),
+    pa.field("clean_prediction", pa.int64()),
 ]
 SCALARS = tuple(field.name for field in _SCALARS)
 """Names of the columns that are one value per input."""
-_LATER = frozenset({"answer", "offset", "step", "price"})  # columns that the first runs lack
+_LATER = frozenset({"answer", "offset", "step", "price", "clean_prediction"})  # columns that the first runs lack
 
 
 def _list_fields(name: str, where: str, ends: tuple[float, float] | None = None) -> list[pa.Field]:
@@ -385,4 +386,5 @@ def _samples(
         offset=at["offset"] or 0.0,
         step=at["step"],
         price=at["price"] or 0.0,
+        clean_prediction=at["clean_prediction"],
     )

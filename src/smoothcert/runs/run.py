@@ -19,7 +19,7 @@ from smoothcert.runs.parts import Parts
 from smoothcert.runs.per_input import input_table
 from smoothcert.runs.records import Record, from_table, pairs_in, ranges_in
 from smoothcert.runs.state import RunState, joined_state, missing_inputs, state_of
-from smoothcert.runs.store import PARTS, read_config
+from smoothcert.runs.store import CONFIG, PARTS, read_config
 from smoothcert.typing import IntArray
 from smoothcert.urls import AnyPath, to_path
 
@@ -136,7 +136,7 @@ class Run:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the numbers must know, a sentence each: notes of the config, of growth and of the storage."""
+        """What a reader of the numbers must know, a sentence each: from the config, of growth and of the storage."""
         unsealed = [BEFORE_CHECKSUMS] if self.config.schema == UNSEALED else []
         return (*self.config.notes, *self.config.growth_notes, *self._still_growing(), *unsealed)
 
@@ -223,6 +223,12 @@ class Run:
         """
         return self._parts.read(columns)
 
+    def files(self) -> list[AnyPath]:
+        """The files the run consists of, its configuration first."""
+        if isinstance(self._parts, Parts):
+            return [self.path / CONFIG, *self._parts.paths()]
+        return [file for one in self.members for file in one.files()]
+
     def state(self) -> RunState:
         """What is stored and in which condition, input by input; a damaged part is reported, not raised."""
         if isinstance(self._parts, Parts):
@@ -233,8 +239,9 @@ class Run:
         """One row per input: what was sampled and predicted, without the histograms.
 
         Columns are ``index``, ``id``, ``label``, ``prediction``, ``abstained`` (by its class radius at the run's
-        alpha), ``class_radius``, ``n0``, ``n``, ``seconds``, ``error``, ``answer``, and for each measure and the lead
-        ``{name}_mean`` of the estimation samples; null where an input was skipped.
+        alpha), ``class_radius``, ``n0``, ``n``, ``seconds``, ``error``, ``answer``, ``clean_prediction`` (of the base
+        classifier without noise; null in runs of earlier versions), and for each measure and the lead ``{name}_mean``
+        of the estimation samples; null where an input was skipped.
 
         Raises:
             RunError: If the run is an imported log, or a part is damaged.

@@ -5,6 +5,7 @@ Layout::
     RUN/config.json     what defines the run, written first
     RUN/parts/*.parquet the records
     RUN/damaged/        parts that smoothcert check --repair has set aside
+    RUN/status.json     what the writer says of itself now and then
     RUN/.lock           held by whoever writes; in an object store RUN/.lease-00000001 and so on
 
 Every step leaves a folder that reads correctly: a record is written under a temporary name, forced to the
@@ -20,10 +21,10 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TypeVar
 
 import pyarrow as pa
@@ -45,6 +46,7 @@ from smoothcert.runs.batches import Batches
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.counting import sizes_of
 from smoothcert.runs.extent import require_same_shard
+from smoothcert.runs.heartbeat import STATUS
 from smoothcert.runs.lease import Lease, is_lease
 from smoothcert.runs.part import (
     Part,
@@ -68,7 +70,7 @@ DAMAGED = "damaged"
 _LOCK = ".lock"
 MOST_CONFIG = 2**24
 """Bytes a configuration may have; class names and notes take kilobytes."""
-_OURS = {CONFIG, PARTS, DAMAGED, _LOCK}
+_OURS = {CONFIG, PARTS, DAMAGED, STATUS, _LOCK}
 MERGE_EVERY = 256
 """Single parts that are merged into one. 50,000 inputs make 196 parts; a merge rewrites about a megabyte."""
 MERGE_BYTES = 2**26
@@ -129,9 +131,9 @@ class RunStore:
         return frozenset(self._sizes)
 
     @property
-    def short(self) -> frozenset[int]:
-        """Indices of the inputs with samples, but with fewer than the run has now."""
-        return frozenset(index for index, size in self._sizes.items() if 0 < size < self.config.n)
+    def sizes(self) -> Mapping[int, int]:
+        """Number of estimation samples of each input the run holds, by its index; 0 where there are none."""
+        return MappingProxyType(self._sizes)
 
     @property
     def failed(self) -> frozenset[int]:

@@ -14,7 +14,7 @@ from smoothcert.samples import Samples, StageHistograms
 from smoothcert.sampling._threads import one_thread
 from smoothcert.sampling.classifier import BaseClassifier
 from smoothcert.sampling.noise import NoisyInput
-from smoothcert.sampling.packing import Draw, Job, Reducer
+from smoothcert.sampling.packing import Draw, DrawWithPlain, Job, Reducer
 from smoothcert.sampling.reducer import Gathered, Histograms, Lead, MeanScores, Votes
 from smoothcert.scores import Measure
 
@@ -73,6 +73,7 @@ class GrowingSamples:
         self._held = held
         self._n0, self._n = held.n0, held.n
         self._prediction, self._rivals = held.prediction, held.rivals
+        self._clean = held.clean_prediction
         self._pilot = {name: stages.pilot for name, stages in held.measures.items()}
         self._pilot_lead = [stages.pilot for stages in held.lead]
         self._pilot_votes = held.pilot_votes
@@ -88,7 +89,11 @@ class GrowingSamples:
         classes, device = self._classifier.num_classes, self._classifier.device
         means, votes, kept = MeanScores(classes, device), Votes(classes, device), Kept()
         keep = 4 * n0 * classes <= LARGEST_KEPT_BYTES
-        yield from self._run_pilot(n0, [means, votes, kept] if keep else [means, votes])
+        gathered = Gathered([means, votes, kept] if keep else [means, votes])
+        draw = DrawWithPlain(self._noisy, "pilot", n0, [gathered])
+        yield from checked(draw, self._classifier)
+        gathered.flush()
+        self._clean = int(draw.plain.argmax())
         self._n0, self._prediction = n0, means.winner()
         strongest = means.highest(min(RIVALS + 1, classes)).tolist()
         self._rivals = tuple(rival for rival in strongest if rival != self._prediction)[:RIVALS]
@@ -99,7 +104,9 @@ class GrowingSamples:
                     for reducer in counts.reducers:
                         reducer.add(portion)
         else:
-            yield from self._run_pilot(n0, counts.reducers)
+            gathered = Gathered(counts.reducers)
+            yield from draw_checked(self._noisy, self._classifier, "pilot", 0, n0, [gathered])
+            gathered.flush()
         self._pilot, self._pilot_lead = counts.histograms("the pilot samples")
         self._pilot_votes = votes.counts()
         self._count_estimation()
@@ -140,12 +147,8 @@ class GrowingSamples:
             offset=self._noisy.offset,
             step=None if self._noisy.lattice is None else self._noisy.lattice.step,
             price=self.price(self._n0 + self._n),
+            clean_prediction=self._clean,
         )
-
-    def _run_pilot(self, n0: int, into: Sequence[Reducer]) -> Job[None]:
-        gathered = Gathered(into)
-        yield from draw_checked(self._noisy, self._classifier, "pilot", 0, n0, [gathered])
-        gathered.flush()
 
     def _count_estimation(self) -> None:
         self._estimation = self._counts()
@@ -214,9 +217,13 @@ def draw_checked(
 ) -> Job[None]:
     """Draw samples, and raise if the base classifier returned something invalid for one of them."""
     if count > 0:
-        draw = Draw(noisy, stage, start, count, into)
-        yield draw
-        classifier.require_valid(draw.valid, f"the {stage} samples")
+        yield from checked(Draw(noisy, stage, start, count, into), classifier)
+
+
+def checked(draw: Draw, classifier: BaseClassifier) -> Job[None]:
+    """A draw, and an error if the base classifier returned something invalid for one of its samples."""
+    yield draw
+    classifier.require_valid(draw.valid, f"the {draw.stage} samples")
 
 
 class Kept:

@@ -97,6 +97,10 @@ class NoisyInput:
             noise, piece = self._draw(stage, chunk, last)[rows], out[at : at + rows.stop - rows.start]
             self._noise.add(noise, piece)
 
+    def write_plain(self, out: Tensor) -> None:
+        """Fill ``out``, shape ``(rows, *x.shape)``, with what the classifier gets where there is no noise."""
+        self._noise.add(torch.zeros(out.shape, dtype=self._noise.dtype, device=out.device), out)
+
     def _pieces(self, start: int, count: int) -> Iterator[tuple[int, int, slice]]:
         """Where each piece goes, its chunk and its rows there."""
         done = 0
