@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from smoothcert.cli.options import Bounds, Format, Numbers, Place, Runs, open_runs, run_names
+from smoothcert.cli.options import Bounds, Format, Numbers, PlaceOrNone, Runs, open_runs, run_names
 from smoothcert.console import say
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def compare(
     thresholds: Numbers | None = None,
     alpha: float | None = None,
     format: Format = "table",
-    out: Place | None = None,
+    out: PlaceOrNone = None,
 ) -> None:
     """Compare runs and imported logs; the first one by its first bound is what the others are compared with.
 

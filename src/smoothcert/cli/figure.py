@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from smoothcert.cli.options import Bounds, Names, Numbers, Place, Runs, open_runs, run_names
+from smoothcert.cli.options import Bounds, Names, Numbers, Place, PlaceOrNone, Runs, open_runs, run_names
 from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
 
@@ -57,7 +57,7 @@ def figure(
     radii: Numbers | None = None,
     thresholds: Numbers | None = None,
     alpha: float | None = None,
-    class_radii: Place | None = None,
+    class_radii: PlaceOrNone = None,
     overlay: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Draw one figure of stored runs.

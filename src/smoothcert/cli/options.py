@@ -89,11 +89,12 @@ def _place(_: Any, tokens: Sequence[Token]) -> Any:
     return to_path(tokens[0].value)
 
 
+# A path here, or in an object store where a URL is given. Pydantic knows no type for both, so it is not asked.
 if TYPE_CHECKING:
     Place: TypeAlias = AnyPath
+    PlaceOrNone: TypeAlias = AnyPath | None
 else:
-    Place = Annotated[Any, Parameter(converter=_place, n_tokens=1)]
-"""A path here, or in an object store where a URL is given; pydantic knows no type for both."""
+    Place = PlaceOrNone = Annotated[Any, Parameter(converter=_place, n_tokens=1)]
 Format: TypeAlias = Literal["table", "csv", "json"]
 Runs: TypeAlias = Annotated[list[Place], Parameter(name="RUN", help="Run folders, or URLs such as s3://bucket/run.")]
 Quiet: TypeAlias = Annotated[

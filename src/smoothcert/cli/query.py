@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Group, Parameter
 
-from smoothcert.cli.options import Bounds, Names, Numbers, Place, Runs, open_run
+from smoothcert.cli.options import Bounds, Names, Numbers, PlaceOrNone, Runs, open_run
 from smoothcert.console import printable, say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
@@ -40,7 +40,7 @@ def query(
     input: Annotated[str | None, Parameter(group=_INPUTS)] = None,
     per_input: Annotated[bool, Parameter(group=_INPUTS)] = False,
     format: Annotated[Format, _ANSWER] = "table",
-    out: Annotated[Place | None, _ANSWER] = None,
+    out: Annotated[PlaceOrNone, _ANSWER] = None,
 ) -> None:
     """Answer from stored samples: certified accuracy over the inputs, or what is certified about each of them.
 

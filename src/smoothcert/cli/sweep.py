@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from smoothcert.cli.options import Format, Numbers, Place, Quiet
+from smoothcert.cli.options import Format, Numbers, Place, PlaceOrNone, Quiet
 from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.scores import DEFAULT_MEASURES
@@ -49,7 +49,7 @@ def sweep(
     radii: Numbers | None = None,
     alpha: float | None = None,
     format: Format = "table",
-    out: Place | None = None,
+    out: PlaceOrNone = None,
     quiet: Quiet = False,
     spec: Annotated[_Sweep, Parameter(name="*")] = _Sweep(),
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from smoothcert.cli.options import Numbers, Place
+from smoothcert.cli.options import Numbers, Place, PlaceOrNone
 from smoothcert.console import one_line, say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
@@ -24,7 +24,7 @@ def verify(
     inputs: int = 10,
     all_inputs: Annotated[bool, Parameter(negative=())] = False,
     model_at_hand: Annotated[bool, Parameter(negative=())] = False,
-    against: Place | None = None,
+    against: PlaceOrNone = None,
     format: Literal["text", "json"] = "text",
 ) -> None:
     """Recompute what is claimed from the samples alone, by slow code of its own.
@@ -89,7 +89,7 @@ def export(
     radii: Numbers | None = None,
     thresholds: Numbers | None = None,
     alpha: float | None = None,
-    out: Place | None = None,
+    out: PlaceOrNone = None,
 ) -> None:
     """Write evidence as JSON: what is certified, on what assumptions, and what it follows from; "verify" checks it.
 
