@@ -60,6 +60,7 @@ OTHER = {
     "on_unreadable": "skip",
     "verify_precision": True,
     "allow_unstable": True,
+    "shard": "3/16",
 }
 APART = [{"decide", "max_n"}, {"n"}], [{"lattice"}, {"noise"}]  # what excludes one another
 

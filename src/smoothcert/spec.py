@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
+from smoothcert.decision import DEFAULT_MAX_N, Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
@@ -31,6 +31,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Backend = Literal["torch", "torch-folded", "torch-compile", "torch-cuda-graphs", "onnxruntime", "openvino"]
 Noise = Literal["lattice", "float"]
 OnUnreadable = Literal["fail", "skip"]
+EngineName = Literal["local", "ray"]
 
 PANELS = {
     name: Parameter(name="*", group=Group(name.capitalize(), sort_key=place))
@@ -130,6 +131,17 @@ def _cli_size(_: object, tokens: Any) -> Any:
     return found
 
 
+def _workers(value: object) -> object:
+    return None if value == "auto" else integer(value)
+
+
+def _cli_workers(_: object, tokens: Any) -> int | None:
+    text = tokens[0].value
+    if text != "auto" and not text.isdecimal():
+        raise InvalidArgumentError(f"workers must be auto or a number of workers, at least 1; got {text!r}")
+    return None if text == "auto" else int(text)
+
+
 def _cli_names(_: object, tokens: Any) -> tuple[str, ...]:
     return tuple(name.strip() for token in tokens for name in token.value.split(","))
 
@@ -214,7 +226,7 @@ class SamplingSpec(Checked):
     Args:
         sigma: Standard deviation of the noise, in input units; images lie in [0, 1].
         n: Estimation samples per input: the ones bounds are computed from. Default: 9,500.
-        n0: Pilot samples per input: they select the class. Default: 500, with decide 100.
+        n0: Pilot samples per input: they select the class. Default: 500, with decide 100, of votes 32.
         decide: Answer one question only, MEASURE:THRESHOLD@RADIUS such as score:0.5@0.25, with as few samples as it
             takes.
         max_n: With decide, at most so many estimation samples per input. Default: 100,000.
@@ -270,7 +282,7 @@ class SamplingSpec(Checked):
     @property
     def pilot_samples(self) -> int:
         """Pilot samples per input."""
-        return self.n0 or (DEFAULT_PILOT if self.decide is None else DEFAULT_N0)
+        return self.n0 or (DEFAULT_PILOT if self.question is None else self.question.pilot_samples)
 
     @property
     def estimation_samples(self) -> int:
@@ -299,6 +311,13 @@ class ExecutionSpec(Checked):
             Its certificates may then be wrong; the run says so.
         shard: Only a share of the inputs, such as 3/16 for the third of sixteen, each into a folder of its own; merge,
             query and report put them together.
+        retry_failed: Sample inputs again whose record is an error.
+        engine: Who samples: this process, or workers on a Ray cluster.
+        address: With engine ray, the cluster: auto for the one on this machine, or HOST:PORT. Default: RAY_ADDRESS,
+            else one is started on this machine for this run.
+        workers: With engine ray, how many processes sample. Default: auto, as many as the cluster has room for.
+        gpus_per_worker: With engine ray, GPUs of each; 0.5 lets two share one. Default: 1 where there are any.
+        cpus_per_worker: With engine ray, CPUs of each, and threads it computes with.
     """
 
     device: str | None = None
@@ -307,6 +326,27 @@ class ExecutionSpec(Checked):
     verify_precision: Annotated[bool, Parameter(negative=())] = False
     allow_unstable: Annotated[bool, Parameter(negative=())] = False
     shard: Annotated[str | None, Domain("a share of the inputs such as 3/16, the third of sixteen", read=_shard)] = None
+    retry_failed: Annotated[bool, Parameter(negative=())] = False
+    engine: EngineName = "local"
+    address: str | None = None
+    workers: Annotated[
+        int | None,
+        Parameter(converter=_cli_workers, n_tokens=1, accepts_keys=False, negative=()),
+        Domain("auto or a number of workers, at least 1", read=_workers, accepts=lambda workers: workers >= 1),
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None, Domain("a number of GPUs, at least 0", accepts=lambda gpus: 0.0 <= gpus < math.inf)
+    ] = None
+    cpus_per_worker: Count = 1
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that what is for a cluster has one."""
+        super().__post_init__()
+        given = (self.address, self.workers, self.gpus_per_worker, None if self.cpus_per_worker == 1 else 0)
+        if self.engine == "local" and any(value is not None for value in given):
+            names = ("address", "workers", "gpus_per_worker", "cpus_per_worker")
+            useless = [name for name, value in zip(names, given, strict=True) if value is not None]
+            raise InvalidArgumentError(f"{', '.join(useless)} must not be given without engine ray")
 
 
 @dataclass(frozen=True, kw_only=True)

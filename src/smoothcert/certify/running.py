@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from smoothcert.runs.extent import Extent, grown
 from smoothcert.runs.heartbeat import Pulse
 from smoothcert.runs.records import from_table
 from smoothcert.runs.run import Run
-from smoothcert.runs.store import RunStore, check_folder
+from smoothcert.runs.store import LOGS, RunStore, check_folder
 from smoothcert.spec import RunSpec, SamplingSpec
 from smoothcert.urls import AnyPath, to_path
 
@@ -52,8 +53,8 @@ def certify_run(
             or estimator, whose code becomes part of the run's fingerprint.
         data: The inputs, where they are no name: whatever :func:`smoothcert.data.as_dataset` takes. They know how they
             were selected and prepared.
-        engine: Makes who samples, in place of what the spec names, from ``spec``, ``model``, ``data`` and ``reporter``;
-            records come from it in any order, and are stored here.
+        engine: Makes who samples, in place of what the spec names, from ``spec``, ``model``, ``data``, ``reporter``
+            and ``out``; records come from it in any order, and are stored here.
         reporter: Shows notes and progress; None shows nothing.
         progress: Without a reporter: whether to show both where somebody watches, on a terminal or in a notebook.
 
@@ -79,14 +80,20 @@ def certify_run(
     out = to_path(out)
     check_folder(out)
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
-    make = engine or _local
-    with closing(make(asked, model=model, data=data, reporter=reporter)) as sampling:
+    make = engine or (_on_cluster if asked.execution.engine == "ray" else _local)
+    with closing(make(asked, model=model, data=data, reporter=reporter, out=out)) as sampling:
         _fill(sampling, out, reporter)
     return Run.open(out)
 
 
-def _local(spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter) -> LocalEngine:
-    return LocalEngine(prepare(spec, model=model, data=data, reporter=reporter))
+def _local(spec: RunSpec, *, out: AnyPath, **given: Any) -> Engine:
+    return LocalEngine(prepare(spec, **given))
+
+
+def _on_cluster(spec: RunSpec, *, out: AnyPath, **given: Any) -> Engine:
+    from smoothcert.certify.ray_engine import RayEngine
+
+    return RayEngine(spec, logs=out / LOGS, **given)
 
 
 def _fill(engine: Engine, out: AnyPath | str, reporter: Reporter) -> None:
@@ -117,7 +124,7 @@ class _Work:
     """What a run lacks.
 
     Args:
-        new: Positions of the inputs of which nothing is stored.
+        new: Positions of the inputs of which nothing is stored, or only an error that is to be tried again.
         lacking: By the index of those that are stored with fewer samples, how many they lack.
         each: Samples per input, pilot included; where a question is decided, at most.
         spent: Seconds spent before on inputs that are given more samples, by index; filled as they are.
@@ -134,7 +141,7 @@ class _Work:
         config, indices, sizes = engine.config, engine.indices, store.sizes
         positions = range(len(indices)) if config.shard is None else config.shard.positions(len(indices))
         return cls(
-            [position for position in positions if indices[position] not in sizes],
+            [p for p in positions if sizes.get(indices[p], -1) < (1 if config.spec.execution.retry_failed else 0)],
             {index: config.n - sizes[index] for p in positions if 0 < sizes.get(index := indices[p], 0) < config.n},
             config.n0 + config.n,
         )
@@ -153,7 +160,8 @@ class _Work:
         """What is there already, in words."""
         held, own = len(store.present), store.config.expected
         fewer = f", {len(self.lacking):,} of them with fewer than {store.config.n:,} samples" if self.lacking else ""
-        return f"{store.path} already holds {held} of {own} inputs{fewer}"
+        failed = f", {len(store.failed):,} of them as failed (--retry-failed)" if store.failed else ""
+        return f"{store.path} already holds {held} of {own} inputs{fewer}{failed}"
 
     def tasks(self, engine: Engine, store: RunStore) -> Iterator[Task]:
         """Inputs with too few samples first, read as they are needed."""

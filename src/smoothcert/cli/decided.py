@@ -11,22 +11,26 @@ from smoothcert.cli.printing import Row, Table, proportion_text
 from smoothcert.decision import Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.runs import Run
+from smoothcert.runs.config import DECIDED
 
 
-def require_no_other_question(run: Run, options: Sequence[str]) -> None:
-    """Refuse what a decided run cannot answer: another question.
+def require_no_other_question(runs: Sequence[Run], options: Sequence[str]) -> None:
+    """Refuse what a decided run cannot answer: another question, or to stand beside runs of another kind.
 
     Args:
-        run: The run.
+        runs: The runs asked, at least one of them decided.
         options: Options of the command line that ask something else, as written there.
 
     Raises:
-        InvalidArgumentError: Naming the option, and what can be answered.
+        InvalidArgumentError: Naming the option or the run, and what can be answered.
     """
+    decided = next(run for run in runs if run.config.kind == DECIDED)
+    what = f"{decided.label} decided {decided.config.question} and can answer nothing else"
     if options:
-        raise InvalidArgumentError(
-            f"{run.label} decided {run.config.question} and can answer nothing else: leave out {', '.join(options)}"
-        )
+        raise InvalidArgumentError(f"{what}: leave out {', '.join(options)}")
+    other = [run for run in runs if run.config.kind != DECIDED]
+    if other:
+        raise InvalidArgumentError(f"{what}: query {other[0].label} on its own")
 
 
 def decided_row(run: Run) -> Row:

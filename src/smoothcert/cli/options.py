@@ -113,38 +113,25 @@ Device: TypeAlias = Annotated[
 def open_runs(paths: Iterable[AnyPath]) -> list[Run]:
     """The runs in these folders, for analyses that may use every processor of this process.
 
-    Folders with shares of one run are one run, in the place of the first of them.
+    Folders with shares of one run are one run, in the place of the first of them; one that is named twice is two.
 
     Raises:
         RunError: If one of the folders holds no run, or two hold different samples of one input of their run.
     """
-    from smoothcert.runs import Run
-
-    _use_all_cpus()
-    found: dict[str, list[AnyPath]] = {}
-    for path in paths:
-        found.setdefault(Run.open(path).config.fingerprint, []).append(path)
-    return [Run.open(folders) for folders in found.values()]
-
-
-def open_run(paths: Sequence[AnyPath]) -> Run:
-    """The one run in these folders.
-
-    Raises:
-        RunError: If one of the folders holds no run; if they are of several, naming what differs; or if two hold
-            different samples of one input.
-    """
-    from smoothcert.runs import Run
-
-    _use_all_cpus()
-    return Run.open(paths)
-
-
-def _use_all_cpus() -> None:
     from smoothcert.analysis import set_workers
     from smoothcert.cpus import usable_cpus
+    from smoothcert.runs import Run
 
     set_workers(usable_cpus())
+    found: list[tuple[str, list[AnyPath]]] = []
+    for path in paths:
+        fingerprint = Run.open(path).config.fingerprint
+        shares = next((own for known, own in found if known == fingerprint and path not in own), None)
+        if shares is None:
+            found.append((fingerprint, [path]))
+        else:
+            shares.append(path)
+    return [Run.open(folders) for _, folders in found]
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:

@@ -1,15 +1,15 @@
-"""``smoothcert query``: certified accuracies of a stored run, or everything certified about its inputs."""
+"""``smoothcert query``: certified accuracies of stored runs, or everything certified about its inputs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Group, Parameter
 
-from smoothcert.cli.options import Bounds, Names, Numbers, PlaceOrNone, Runs, open_run
+from smoothcert.cli.options import Bounds, Names, Numbers, PlaceOrNone, Runs, open_runs
 from smoothcert.console import printable, say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from smoothcert.cli.printing import Layout, Row, Table
     from smoothcert.runs import Run
 
-Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet"]
+_Rows: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet"]
+Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet", "model-card"]
 _QUESTION = Parameter(group=Group("The question", sort_key=1))
 _ABOUT = {"input": "about each input", "dataset": "about all inputs"}
 _INPUTS = Group("About one input, or each", sort_key=2)
@@ -59,7 +60,7 @@ def query(
         smoothcert query SHARD-1 SHARD-2 SHARD-3
 
     Args:
-        runs: The run folder, or several with shares of one run, which are asked as one.
+        runs: Run folders; those with shares of one run, such as its shards, are asked as one.
         measure: Some of score, margin, the other measures of the run, and class (the class itself is kept, at no
             threshold). Default: what the run holds.
         bound: Some of dual, cdf, hoeffding, clopper_pearson. Default: the first three the run holds; with --per-input
@@ -72,7 +73,8 @@ def query(
             no claim. Default: each.
         input: One input, by its id, by its index in the data set, or by '#3' as the third of the run.
         per_input: One line for each input, with its prediction, class radius, lower bounds and certified radii.
-        format: A table for people, Markdown or LaTeX (booktabs), or csv, json or parquet with exact numbers.
+        format: A table for people, Markdown or LaTeX (booktabs); csv, json or parquet with exact numbers; model-card
+            is the YAML for the head of a model card, by default of the class and the first measure by the first bound.
         out: Write to this file instead; parquet needs one.
     """
     from smoothcert.cli.asking import EACH, Asked
@@ -80,18 +82,21 @@ def query(
 
     if input is not None and per_input:
         raise InvalidArgumentError("--input is about one input and --per-input about all: give one of them")
-    run = open_run(runs)
+    opened = open_runs(runs)
     asked = Asked(measure, bound, radii, thresholds, alpha, joint or EACH)
-    if run.config.kind == DECIDED:
+    if format == "model-card":
+        _put(_model_card(opened, asked, about_inputs=input is not None or per_input), out, "a model-index")
+        return
+    if any(run.config.kind == DECIDED for run in opened):
         given = {"measure": measure, "bound": bound, "radii": radii, "thresholds": thresholds, "alpha": alpha}
         options = [f"--{name}" for name, value in (given | {"joint": joint}).items() if value is not None]
-        answer = _decided(run, options, wanted=input, per_input=per_input)
+        answer = _decided(opened, options, wanted=input, per_input=per_input)
     elif input is not None:
-        answer = _one_input(run, asked, input)
+        answer = _one_input(opened, asked, input)
     elif per_input:
-        answer = _per_input(run, asked)
+        answer = _per_input(opened, asked)
     else:
-        answer = _accuracy(run, asked)
+        answer = _accuracy(opened, asked)
     _deliver(answer, format, out)
 
 
@@ -101,47 +106,71 @@ class _Answer:
 
     Args:
         rows: Flat rows of exact numbers.
-        block: For people: makes lines about the run, and tables.
+        blocks: For people: lines about each run, and its tables.
         value: What JSON says, where that is not the rows.
     """
 
     rows: list[Row]
-    block: Callable[[], tuple[list[str], list[Table]]]
+    blocks: Iterable[tuple[list[str], list[Table]]]
     value: list[Row] | None = None
 
 
-def _deliver(answer: _Answer, format: Format, out: AnyPath | None) -> None:
+def _deliver(answer: _Answer, format: _Rows, out: AnyPath | None) -> None:
     """Print an answer, or write it to a file."""
     from smoothcert.cli import printing
 
     if format == "parquet":
         if out is None:
             raise InvalidArgumentError("--format parquet needs --out FILE: it is no text")
-        content = printing.as_parquet(answer.rows)
+        write_file(out, printing.as_parquet(answer.rows))
+        say(f"{len(answer.rows):,} rows in {out}")
+        return
+    if format == "json":
+        text = printing.as_json(answer.rows if answer.value is None else answer.value)
+    elif format == "csv":
+        text = printing.as_csv(answer.rows)
     else:
-        if format == "json":
-            text = printing.as_json(answer.rows if answer.value is None else answer.value)
-        elif format == "csv":
-            text = printing.as_csv(answer.rows)
-        else:
-            layout: Layout = format
-            text = printing.layout_text(layout, *answer.block())
-        if out is None:
-            say(text)
-            return
-        content = f"{printable(text)}\n".encode()
-    write_file(out, content)
-    say(f"{len(answer.rows):,} rows in {out}")
+        layout: Layout = format
+        text = "\n\n".join(printing.layout_text(layout, lines, tables) for lines, tables in answer.blocks)
+    _put(text, out, f"{len(answer.rows):,} rows")
 
 
-def _accuracy(run: Run, asked: Asked) -> _Answer:
+def _put(text: str, out: AnyPath | None, what: str) -> None:
+    if out is None:
+        say(text)
+    else:
+        write_file(out, f"{printable(text)}\n")
+        say(f"{what} in {out}")
+
+
+def _model_card(runs: Sequence[Run], asked: Asked, *, about_inputs: bool) -> str:
+    """Certified accuracies of one run as the YAML of a model card."""
+    from smoothcert.analysis.certified_accuracy import CLASS
+    from smoothcert.cli.answers import accuracy_rows
+    from smoothcert.cli.asking import Inquiry
+    from smoothcert.sharing import model_index_yaml
+
+    if about_inputs or len(runs) != 1:
+        raise InvalidArgumentError("--format model-card is about all inputs of one run")
+    inquiry = Inquiry.of(runs[0], asked)
+    if not asked.measures:
+        inquiry = replace(inquiry, measures=list(dict.fromkeys([CLASS, *inquiry.named[:1]])))
+    if not asked.bounds:
+        inquiry = replace(inquiry, bounds=inquiry.bounds[:1])
+    return model_index_yaml(runs[0].config, accuracy_rows(inquiry))
+
+
+def _accuracy(runs: Sequence[Run], asked: Asked) -> _Answer:
     """Certified accuracies: one line per measure, threshold and bound, one column per radius."""
     from smoothcert.cli.answers import accuracy_rows
     from smoothcert.cli.asking import Inquiry
 
-    inquiry = Inquiry.of(run, asked)
-    rows = accuracy_rows(inquiry)
-    return _Answer(rows, lambda: (_run_lines(inquiry, rows), [_accuracy_table(rows)]))
+    inquiries = [Inquiry.of(run, asked) for run in runs]
+    tables = [accuracy_rows(inquiry) for inquiry in inquiries]
+    blocks = (
+        (_run_lines(inquiry, rows), [_accuracy_table(rows)]) for inquiry, rows in zip(inquiries, tables, strict=True)
+    )
+    return _Answer([row for rows in tables for row in rows], blocks)
 
 
 def _run_lines(inquiry: Inquiry, rows: Sequence[Row]) -> list[str]:
@@ -205,13 +234,13 @@ def _fraction(row: Row) -> str:
     return f"{fraction} ≥ {floor_decimals(row['population_lower'], 3)}"
 
 
-def _one_input(run: Run, asked: Asked, wanted: str) -> _Answer:
-    """Everything certified about one input of the run."""
+def _one_input(runs: Sequence[Run], asked: Asked, wanted: str) -> _Answer:
+    """Everything certified about one input of each run."""
     from smoothcert.cli.answers import input_answer, input_rows
     from smoothcert.cli.asking import Inquiry
 
-    answer = input_answer(Inquiry.of(run, asked, one_input=True), wanted)
-    return _Answer(input_rows(answer), lambda: _input_block(answer), [answer])
+    found = [input_answer(Inquiry.of(run, asked, one_input=True), wanted) for run in runs]
+    return _Answer([row for answer in found for row in input_rows(answer)], map(_input_block, found), found)
 
 
 def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
@@ -253,16 +282,17 @@ def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
     return lines, [table for table in tables if table[1]]
 
 
-def _per_input(run: Run, asked: Asked) -> _Answer:
-    """One line for each input of the run."""
+def _per_input(runs: Sequence[Run], asked: Asked) -> _Answer:
+    """One line for each input of the runs."""
     from smoothcert.cli.answers import per_input_rows
     from smoothcert.cli.asking import Inquiry
 
-    inquiry = Inquiry.of(run, asked)
+    inquiries = [Inquiry.of(run, asked) for run in runs]
     if not asked.bounds:  # one line per input: the first bound
-        inquiry = replace(inquiry, bounds=inquiry.bounds[:1])
-    rows = per_input_rows(inquiry)
-    return _Answer(rows, lambda: (_each_lines(inquiry), [_rows_table(rows)]))
+        inquiries = [replace(inquiry, bounds=inquiry.bounds[:1]) for inquiry in inquiries]
+    tables = [per_input_rows(inquiry) for inquiry in inquiries]
+    blocks = ((_each_lines(inquiry), [_rows_table(rows)]) for inquiry, rows in zip(inquiries, tables, strict=True))
+    return _Answer([row for rows in tables for row in rows], blocks)
 
 
 def _each_lines(inquiry: Inquiry) -> list[str]:
@@ -290,15 +320,19 @@ def _rows_table(rows: Sequence[Row]) -> Table:
     return kept, [[text(row.get(name)) for name in kept] for row in rows], 2
 
 
-def _decided(run: Run, options: Sequence[str], *, wanted: str | None, per_input: bool) -> _Answer:
-    """The one answer of a run that decided a question."""
+def _decided(runs: Sequence[Run], options: Sequence[str], *, wanted: str | None, per_input: bool) -> _Answer:
+    """The one answer of runs that decided a question."""
     from smoothcert.cli import decided
 
-    decided.require_no_other_question(run, options)
+    decided.require_no_other_question(runs, options)
     if wanted is not None:
-        row = decided.input_row(run, wanted)
-        return _Answer([row], lambda: (decided.input_lines(row), []))
+        rows = [decided.input_row(run, wanted) for run in runs]
+        return _Answer(rows, ((decided.input_lines(row), []) for row in rows))
     if per_input:
-        rows = decided.decided_input_rows(run)
-        return _Answer(rows, lambda: (decided.decided_lines(run), [_rows_table(rows)]))
-    return _Answer([decided.decided_row(run)], lambda: (decided.decided_lines(run), [decided.decided_table(run)]))
+        tables = [decided.decided_input_rows(run) for run in runs]
+        blocks = ((decided.decided_lines(run), [_rows_table(rows)]) for run, rows in zip(runs, tables, strict=True))
+        return _Answer([row for rows in tables for row in rows], blocks)
+    return _Answer(
+        [decided.decided_row(run) for run in runs],
+        ((decided.decided_lines(run), [decided.decided_table(run)]) for run in runs),
+    )

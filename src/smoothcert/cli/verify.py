@@ -52,14 +52,14 @@ def verify(
     from smoothcert.runs import Run
     from smoothcert.verify import read_run_evidence, verify_file, verify_run, verify_run_evidence
 
-    of_run = {"inputs": None if all_inputs else inputs, "resample": 2 if model_at_hand else 0}
+    count, again = None if all_inputs else inputs, 2 if model_at_hand else 0
     if source.is_dir():
         if against is not None:
             raise InvalidArgumentError("--against is for a file of evidence; a run is checked by itself")
-        checks = verify_run(Run.open(source), **of_run)
+        checks = verify_run(Run.open(source), inputs=count, resample=again)
     elif (document := read_run_evidence(source)) is not None:
         run = Run.open(_run_of(source) if against is None else against)
-        checks = [*verify_run_evidence(document, run), *verify_run(run, **of_run)]
+        checks = [*verify_run_evidence(document, run), *verify_run(run, inputs=count, resample=again)]
     else:
         if model_at_hand or all_inputs:
             raise InvalidArgumentError("--model-at-hand and --all-inputs are for a run; this file is about one input")

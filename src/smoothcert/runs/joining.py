@@ -16,11 +16,8 @@ from smoothcert.errors import RunError
 from smoothcert.runs.counting import Held, columns_of_size, sizes_of
 from smoothcert.runs.part import UNSEALED, concat_parts
 from smoothcert.runs.parts import Parts
-from smoothcert.runs.records import CHECKSUM
-from smoothcert.runs.seals import record_checksums
+from smoothcert.runs.seals import content_checksums
 from smoothcert.urls import AnyPath
-
-_CIRCUMSTANCES = (CHECKSUM, "seconds")  # may differ between two records of one input that hold the same
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,8 +120,7 @@ class JoinedParts:
         if not pairs:
             return
         rows = sorted({row for pair in pairs for row in pair})
-        lasting = table.take(rows).drop_columns([name for name in _CIRCUMSTANCES if name in table.column_names])
-        contents = dict(zip(rows, record_checksums(lasting, ""), strict=True))
+        contents = dict(zip(rows, content_checksums(table.take(rows)), strict=True))
         for first, second in pairs:
             if contents[first] != contents[second]:
                 both = " and ".join(str(_folder(self.members[found.checksums[row]])) for row in (first, second))

@@ -26,6 +26,7 @@ from smoothcert.runs.config import RunConfig
 from smoothcert.runs.counting import Held, columns_of_size, sizes_of
 from smoothcert.runs.part import (
     REMEDY,
+    UNSEALED,
     Content,
     Contents,
     DamagedPartError,
@@ -35,8 +36,10 @@ from smoothcert.runs.part import (
     is_single,
     load_part,
     pick_rows,
+    read_part,
 )
 from smoothcert.runs.records import CHECKSUM
+from smoothcert.runs.seals import content_checksums
 from smoothcert.typing import IntArray
 from smoothcert.urls import AnyPath
 
@@ -57,6 +60,7 @@ class Parts:
     config: RunConfig
     _known: dict[AnyPath, Contents] = field(default_factory=dict, init=False, repr=False)
     _listed: dict[AnyPath, Signature | None] = field(default_factory=dict, init=False, repr=False)
+    _agreed: set[frozenset[bytes]] = field(default_factory=set, init=False, repr=False)
     _recent: Recent = field(default_factory=Recent, init=False, repr=False)
 
     def paths(self) -> list[AnyPath]:
@@ -109,6 +113,9 @@ class Parts:
                     done = max(int(part.kept[-1]) for part in group)
             except FileNotFoundError:
                 continue
+            except DamagedPartError:
+                self.require_current()
+                raise
             return
         raise self._unsettled()
 
@@ -126,6 +133,13 @@ class Parts:
             return None
 
         return self._persistently(attempt)
+
+    def require_current(self) -> None:
+        """Raise ``RunError`` if the run has grown since its configuration was read, so that its parts seem damaged."""
+        from smoothcert.runs.store import read_config  # which builds on this
+
+        if read_config(self.folder.parent).extents != self.config.extents:
+            raise RunError(f"{self.folder.parent} has grown since it was opened: open it again")
 
     def held(self) -> Held:
         """Every input that is stored, by ascending index.
@@ -184,7 +198,7 @@ class Parts:
         found = [self.contents(path) for path in paths]
         for path in self._known.keys() - set(paths):
             del self._known[path]
-        rows = rows_that_count(paths, found)
+        rows = rows_that_count(paths, found, self.config, agreed=self._agreed)
         return [Part(path, contents, kept) for path, contents, kept in zip(paths, found, rows, strict=True)]
 
     @property
@@ -211,9 +225,13 @@ class Parts:
         return pick_rows(concat_parts(tables), np.argsort(np.concatenate([part.kept for part in group]), kind="stable"))
 
     def _persistently(self, attempt: Callable[[], _T]) -> _T:
-        for _ in range(_ATTEMPTS):
-            with suppress(FileNotFoundError):
-                return attempt()
+        try:
+            for _ in range(_ATTEMPTS):
+                with suppress(FileNotFoundError):
+                    return attempt()
+        except DamagedPartError:
+            self.require_current()
+            raise
         raise self._unsettled()
 
     def _unsettled(self) -> RunError:
@@ -234,20 +252,45 @@ def _listed(folder: AnyPath) -> Mapping[str, Signature | None]:
     return {name: found[name] for name in found if name.endswith(".parquet") and not name.startswith(".")}
 
 
-def rows_that_count(paths: Sequence[AnyPath], found: Sequence[Contents]) -> list[IntArray]:
+def rows_that_count(
+    paths: Sequence[AnyPath],
+    found: Sequence[Contents],
+    config: RunConfig,
+    *,
+    agreed: set[frozenset[bytes]] | None = None,
+) -> list[IntArray]:
     """Rows of each part that are the record of their input, sorted by input: of several the one with the most samples.
+
+    Two writers may have sampled one input, where nothing kept the second out: then only the time it took differs.
+
+    Args:
+        paths: The parts.
+        found: What each holds.
+        config: Of their run.
+        agreed: Checksums of records that were found to hold the same; more are added.
 
     Raises:
         DamagedPartError: If two parts hold different records of one input with equally many samples.
     """
+    agreed = set() if agreed is None else agreed
     every = Held.together([contents.held for contents in found])
     starts = np.concatenate(([0], np.cumsum([len(contents.held.inputs) for contents in found]))).astype(np.int64)
+    contents: dict[int, bytes] = {}
     for pair in every.rivals():
-        both = [paths[int(np.searchsorted(starts, row, side="right")) - 1] for row in pair]
-        raise DamagedPartError(f"hold different records of input {every.inputs[pair[0]]}", *both)
+        if (both := frozenset(every.checksums[list(pair)].tolist())) in agreed:
+            continue
+        owners = [int(np.searchsorted(starts, row, side="right")) - 1 for row in pair]
+        for owner in owners:
+            if int(starts[owner]) not in contents and config.schema != UNSEALED:
+                contents |= enumerate(content_checksums(read_part(paths[owner], config)), start=int(starts[owner]))
+        if len({contents.get(row, row) for row in pair}) > 1:
+            raise DamagedPartError(
+                f"hold different records of input {every.inputs[pair[0]]}", *(paths[owner] for owner in owners)
+            )
+        agreed.add(both)
     counting = every.counting()
-    owner = np.searchsorted(starts, counting, side="right") - 1
-    return [counting[owner == part] - starts[part] for part in range(len(found))]
+    owners_of = np.searchsorted(starts, counting, side="right") - 1
+    return [counting[owners_of == part] - starts[part] for part in range(len(found))]
 
 
 def _groups(parts: Sequence[Part], *, after: int) -> Iterator[list[Part]]:

@@ -73,7 +73,7 @@ class Run:
         if isinstance(path, str) or not isinstance(path, Sequence):
             where = to_path(path)
             return cls(where, read_config(where))
-        members = tuple(cls.open(one) for one in path)
+        members = tuple(cls.open(one) for one in dict.fromkeys(path))
         if not members:
             raise RunError("there must be at least one run folder; got none")
         if len(members) == 1:

@@ -6,6 +6,7 @@ Layout::
     RUN/parts/*.parquet the records
     RUN/damaged/        parts that smoothcert check --repair has set aside
     RUN/status.json     what the writer says of itself now and then
+    RUN/logs/           a log of every worker that sampled on a cluster
     RUN/.lock           held by whoever writes; in an object store RUN/.lease-00000001 and so on
 
 Every step leaves a folder that reads correctly: a record is written under a temporary name, forced to the
@@ -67,10 +68,11 @@ from smoothcert.urls import AnyPath, to_path
 CONFIG = "config.json"
 PARTS = "parts"
 DAMAGED = "damaged"
+LOGS = "logs"
 _LOCK = ".lock"
 MOST_CONFIG = 2**24
 """Bytes a configuration may have; class names and notes take kilobytes."""
-_OURS = {CONFIG, PARTS, DAMAGED, STATUS, _LOCK}
+_OURS = {CONFIG, PARTS, DAMAGED, STATUS, LOGS, _LOCK}
 MERGE_EVERY = 256
 """Single parts that are merged into one. 50,000 inputs make 196 parts; a merge rewrites about a megabyte."""
 MERGE_BYTES = 2**26

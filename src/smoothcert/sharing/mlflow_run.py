@@ -22,6 +22,7 @@ from smoothcert.sharing.package import CARD, EVIDENCE, package
 
 PREFIX = "smoothcert."
 """Before the name of each parameter, which may stand beside those of a training."""
+_LONGEST = 500  # characters of a value that every tracking server takes
 _AT_ONCE = 100  # parameters and metrics that a tracking server takes in one request, with room to spare
 
 
@@ -63,10 +64,14 @@ def log_to_mlflow(run: Run, *, experiment: str | None = None, **asked: Any) -> s
 
 
 def _params(run: Run) -> dict[str, Any]:
-    options = {name: value for name, value in run.config.spec.options(all=True).items() if value is not None}
-    words = {"model": run.config.model, "data": run.config.data, "weights_hash": run.config.weights_hash}
-    known = options | words | {"device": run.config.device}
-    return {f"{PREFIX}{name}": str(value)[:500] for name, value in known.items()}
+    spec, config = run.config.spec, run.config
+    options = spec.options(parts=("model", "data")) | spec.options(all=True, parts=("sampling",))
+    words = {"model": config.model, "data": config.data, "weights_hash": config.weights_hash, "device": config.device}
+    known = {name: value for name, value in (options | words).items() if value is not None}
+    return {
+        f"{PREFIX}{name}": ",".join(map(str, value)) if isinstance(value, list) else str(value)[:_LONGEST]
+        for name, value in known.items()
+    }
 
 
 def _metrics(evidence: Mapping[str, Any]) -> dict[str, float]:
@@ -118,4 +123,7 @@ def _one_sentence() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise SmoothcertError(f"MLflow refused: {' '.join(str(error).split())[:500]}") from error
+        said = " ".join(str(error).split())
+        if "Max retries exceeded" in said:
+            raise SmoothcertError(f"the MLflow server cannot be reached: {said[:300]}") from error
+        raise SmoothcertError(f"MLflow refused: {said[:500]}") from error

@@ -119,8 +119,10 @@ def run_files(run: Run) -> Iterator[tuple[str, bytes]]:
     """Every file that a run consists of: its path in the folder and its bytes, the configuration first.
 
     Raises:
-        RunError: If one cannot be read.
+        RunError: If one cannot be read, or they lie in several folders.
     """
+    if run.members:
+        raise RunError(f"{run.label} are shares of one run: put them together first (smoothcert merge)")
     try:
         for path in run.files():
             yield path.name if path.name == CONFIG else f"{PARTS}/{path.name}", read_file(path)
