@@ -134,24 +134,21 @@ def test_every_command_takes_a_url(url, tmp_path, capsys):
         return capsys.readouterr().out
 
     sampled = ["--model", "digits", "--data", "digits", "--limit", 4, "--sigma", 0.25, "--n0", 20, "--n", 100]
+    sampled += ["--levels", 100]
     assert f"4 inputs in {url}" in told("certify", *sampled, "--out", url)
     told("certify", *sampled, "--out", tmp_path / "run")
     asked = ["--radii", 0.1, "--thresholds", 0.5, "--format", "csv"]
     there, here = told("query", url, *asked), told("query", tmp_path / "run", *asked)
     assert there.replace(url, "RUN") == here.replace(str(tmp_path / "run"), "RUN")
     assert "4 of 4 inputs are stored and whole" in told("check", url)
-    assert told("report", url, "--out", tmp_path / "page.html")
-    assert url in (tmp_path / "page.html").read_text() or "run" in (tmp_path / "page.html").read_text()
     assert f"report: {url}.html" in told("report", url, "--out", f"{url}.html")
     assert b"<html" in to_path(f"{url}.html").fs.cat_file(to_path(f"{url}.html").path)[:200]
     assert "4 inputs" in told("merge", url, tmp_path / "run", "--out", f"{url}2")
     assert "4 of 4 inputs" in told("check", f"{url}2")
-    assert "claims follow from the samples" in told("verify", url, "--inputs", 1)
     told("export", url, "--input", "#1", "--out", f"{url}.json")
     assert "claims follow from the samples" in told("verify", f"{url}.json", "--against", url)
-    assert "run2" in told("compare", url, f"{url}2", "--radii", 0.1)
+    assert "hoeffding" in told("compare", url, f"{url}2", "--radii", 0.1)
     told("figure", "accuracy-over-radius", url, "--out", f"{url}.svg")
-    assert "0.25" in told("sweep", url, "--radii", 0.1)
     assert "4" in told("status", url)
 
 
@@ -186,7 +183,7 @@ def test_a_second_writer_is_told_who_writes(url):
 
 
 WRITER = """
-import sys
+import sys, time
 sys.path.insert(0, sys.argv[2])
 from runs.synthetic import CONFIG, make_record
 from smoothcert.runs.store import RunStore
@@ -194,17 +191,17 @@ with RunStore(sys.argv[1], CONFIG, merge_every=4) as store:
     for index in sorted(set(range(int(sys.argv[3]))) - store.present):
         store.append(make_record(index))
         print(index, flush=True)
-        __import__("time").sleep(0.05)
+        time.sleep(float(sys.argv[4]))
 """
 
 
 def test_a_writer_that_is_killed_blocks_the_run_until_its_lease_is_over(url, caplog):
-    command = [sys.executable, "-c", WRITER, url, str(HERE.parent), "40"]
+    command = [sys.executable, "-c", WRITER, url, str(HERE.parent), "40", "0.3"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         wait_for(lambda: "parts" in remote.listing(to_path(url)))
         appended = -1
-        while not remote.listing(to_path(url) / "parts") or appended < 10:
+        while not remote.listing(to_path(url) / "parts") or appended < 6:
             appended = int(writer.stdout.readline())
         writer.send_signal(signal.SIGKILL)
     stored = Run.open(url)
@@ -219,7 +216,7 @@ def test_a_writer_that_is_killed_blocks_the_run_until_its_lease_is_over(url, cap
 
 
 def test_a_server_that_is_killed_and_comes_back_interrupts_nothing(server, url, caplog):
-    command = [sys.executable, "-c", WRITER, url, str(HERE.parent), "40"]
+    command = [sys.executable, "-c", WRITER, url, str(HERE.parent), "40", "0.05"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         while int(writer.stdout.readline()) < 12:

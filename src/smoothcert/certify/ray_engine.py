@@ -47,7 +47,13 @@ class RayEngine:
     """
 
     def __init__(
-        self, spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter, logs: AnyPath | None = None
+        self,
+        spec: RunSpec,
+        *,
+        model: object | None,
+        data: object | None,
+        reporter: Reporter,
+        logs: AnyPath | None = None,
     ) -> None:
         self._reporter, self._logs = reporter, logs
         self._said: set[str] = set()
