@@ -1,8 +1,8 @@
 """Samples on a Ray cluster: workers sample, this process stores.
 
 What differs from :class:`smoothcert.certify.engine.LocalEngine`: the run is prepared where it is sampled, by every
-worker for itself, and what the first one resolved defines it; tasks go out to whoever has room, and records come back in
-any order. This process loads no model, reads no input and needs no GPU.
+worker for itself, and what the first one resolved defines it; tasks go out to whoever has room, and records come back
+in any order. This process loads no model, reads no input and needs no GPU.
 """
 
 from __future__ import annotations
