@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
+from smoothcert.decision import DEFAULT_MAX_N, Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
@@ -226,7 +226,7 @@ class SamplingSpec(Checked):
     Args:
         sigma: Standard deviation of the noise, in input units; images lie in [0, 1].
         n: Estimation samples per input: the ones bounds are computed from. Default: 9,500.
-        n0: Pilot samples per input: they select the class. Default: 500, with decide 100.
+        n0: Pilot samples per input: they select the class. Default: 500, with decide 100, of votes 32.
         decide: Answer one question only, MEASURE:THRESHOLD@RADIUS such as score:0.5@0.25, with as few samples as it
             takes.
         max_n: With decide, at most so many estimation samples per input. Default: 100,000.
@@ -282,7 +282,7 @@ class SamplingSpec(Checked):
     @property
     def pilot_samples(self) -> int:
         """Pilot samples per input."""
-        return self.n0 or (DEFAULT_PILOT if self.decide is None else DEFAULT_N0)
+        return self.n0 or (DEFAULT_PILOT if self.question is None else self.question.pilot_samples)
 
     @property
     def estimation_samples(self) -> int:
@@ -342,10 +342,9 @@ class ExecutionSpec(Checked):
     def __post_init__(self) -> None:
         """Check the fields, and that what is for a cluster has one."""
         super().__post_init__()
-        given = (self.address, self.workers, self.gpus_per_worker, None if self.cpus_per_worker == 1 else 0)
-        if self.engine == "local" and any(value is not None for value in given):
-            names = ("address", "workers", "gpus_per_worker", "cpus_per_worker")
-            useless = [name for name, value in zip(names, given, strict=True) if value is not None]
+        defaults = {"address": None, "workers": None, "gpus_per_worker": None, "cpus_per_worker": 1}
+        useless = [name for name, value in defaults.items() if getattr(self, name) != value]
+        if self.engine == "local" and useless:
             raise InvalidArgumentError(f"{', '.join(useless)} must not be given without engine ray")
 
 
@@ -417,13 +416,6 @@ class RunSpec(Checked):
 
 
 _PARTS: dict[str, Any] = {"model": ModelSpec, "data": DataSpec, "sampling": SamplingSpec, "execution": ExecutionSpec}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-
-
 _OPTIONS = {option_name(cls, one.name): (part, one.name) for part, cls in _PARTS.items() for one in fields(cls)}
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from runs.synthetic import ArraySource, assert_same_run
 from smoothcert.certify import RunSpec, certify_run
+from smoothcert.certify.engine import LocalEngine
+from smoothcert.certify.prepare import prepare
 from smoothcert.data import Dataset
 from smoothcert.errors import RunError
 from smoothcert.runs import Run, RunConfig
@@ -180,17 +182,15 @@ def test_parts_that_were_merged_before_take_no_row_with_them(tmp_path, monkeypat
     certify(tmp_path / "grown")
     certify(tmp_path / "whole", n=400)
 
-    class Backwards:
+    class Backwards(LocalEngine):
         """Samples the first and the last input, and then stops."""
 
-        def __init__(self, run):
-            from smoothcert.certify.engine import LocalEngine
-
-            self.engine = LocalEngine(run)
+        def __init__(self, spec, **loaded):
+            super().__init__(prepare(spec, **loaded))
 
         def records(self, tasks, *, progress):
             tasks = list(tasks)
-            yield from self.engine.records([tasks[0], tasks[-1]], progress=progress)
+            yield from super().records([tasks[0], tasks[-1]], progress=progress)
             raise KeyboardInterrupt
 
     spec = RunSpec.of(sigma=0.25, n=400, n0=20, device="cpu")

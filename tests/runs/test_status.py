@@ -41,8 +41,10 @@ def beats(folder, *, age: float = 1.0, **values: object) -> None:
 
 def test_records_alone_say_what_is_done_and_what_it_cost(tmp_path):
     found = run_status(store(tmp_path, range(10)))
-    assert (found.done, list(found.failed), found.expected, found.finished) == (10, [6], 40, False)
-    assert (found.samples, found.seconds) == (9 * 220, pytest.approx(0.1 * (45 - 6) + 0.125))
+    assert (found.inputs.done, found.inputs.failed.nonzero()[0].tolist()) == (10, [6])
+    assert (found.config.expected, found.finished) == (40, False)
+    assert found.inputs.samples.tolist() == [220 * (index != 6) for index in range(10)]
+    assert found.inputs.seconds.sum() == pytest.approx(0.1 * (45 - 6) + 0.125)
     assert (found.heartbeat, found.writer, found.age, found.seconds_left) == (None, "unknown", None, None)
     (status,) = joined([found])
     assert (status.done, status.failed, status.left, status.rate, status.seconds_left) == (10, 1, 30, None, None)
@@ -50,7 +52,8 @@ def test_records_alone_say_what_is_done_and_what_it_cost(tmp_path):
 
 def test_an_empty_run_has_a_status(tmp_path):
     found = run_status(store(tmp_path, []))
-    assert (found.done, found.samples, found.seconds) == (0, 0, 0.0)
+    assert (found.inputs.done, found.inputs.samples.sum()) == (0, 0)
+    assert joined([found])[0].seconds == 0.0
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
@@ -80,7 +83,7 @@ def test_shards_of_one_run_are_added_up(tmp_path):
     both, alone = joined([run_status(folder) for folder in (one, other, two)])
     assert [len(status.folders) for status in (both, alone)] == [2, 1]
     assert (both.done, both.left, both.failed, both.expected) == (30, 10, 4, 40)
-    assert both.samples == sum(folder.samples for folder in both.folders)
+    assert both.samples == 26 * 220  # those that both hold are counted once
     assert (both.rate, both.seconds_left) == (50.0, None)  # nobody writes the second
 
 
@@ -128,8 +131,8 @@ def test_a_run_that_was_made_says_who_made_it(tmp_path):
     spec = RunSpec.of(sigma=0.25, n=200, n0=20, device="cpu")
     run = certify_run(spec, out=tmp_path, model=tiny_model(), data=Dataset(ArraySource()))
     found = run_status(tmp_path)
-    assert (found.done, found.finished, found.samples) == (12, True, 12 * 220)
-    assert found.seconds == pytest.approx(sum(record.seconds for record in run.records()))
+    assert (found.inputs.done, found.finished, found.inputs.samples.sum()) == (12, True, 12 * 220)
+    assert found.inputs.seconds.sum() == pytest.approx(sum(record.seconds for record in run.records()))
     assert found.writer == "ended"
     assert found.heartbeat is not None
     assert (found.heartbeat.engine, found.heartbeat.device, found.heartbeat.samples) == ("local", "cpu", 12 * 220)

@@ -101,7 +101,7 @@ Device: TypeAlias = Annotated[
 def open_runs(paths: Iterable[Path]) -> list[Run]:
     """The runs in these folders, for analyses that may use every processor of this process.
 
-    Folders with shares of one run are one run, in the place of the first of them.
+    Folders with shares of one run are one run, in the place of the first of them; one that is named twice is two.
 
     Raises:
         RunError: If one of the folders holds no run, or two hold different samples of one input of their run.
@@ -111,10 +111,15 @@ def open_runs(paths: Iterable[Path]) -> list[Run]:
     from smoothcert.runs import Run
 
     set_workers(usable_cpus())
-    found: dict[str, list[Path]] = {}
+    found: list[tuple[str, list[Path]]] = []
     for path in paths:
-        found.setdefault(Run.open(path).config.fingerprint, []).append(path)
-    return [Run.open(folders) for folders in found.values()]
+        fingerprint = Run.open(path).config.fingerprint
+        shares = next((own for known, own in found if known == fingerprint and path not in own), None)
+        if shares is None:
+            found.append((fingerprint, [path]))
+        else:
+            shares.append(path)
+    return [Run.open(folders) for _, folders in found]
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:

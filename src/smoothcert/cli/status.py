@@ -54,8 +54,9 @@ def _lines(status: Status) -> list[str]:
     config, alone = status.config, len(status.folders) == 1
     name = str(status.folders[0].path) if alone else f"{len(status.folders)} folders of one run"
     lines = [f"{name}: {_progress(status)}"]
-    if alone and status.expected not in (None, config.inputs):
-        lines.append(f"  shard {status.folders[0].shard} of a run of {config.inputs:,} inputs")
+    shards = dict.fromkeys(str(folder.config.shard) for folder in status.folders)
+    if "None" not in shards:
+        lines.append(f"  shard {', '.join(shards)} of a run of {config.inputs or 0:,} inputs")
     lines.append(f"  {config.model} on {config.data}, sigma {config.sigma:g}, {_sizes(status)}")
     if status.samples:
         lines.append(f"  cost so far: {status.samples:,} samples, {_device_time(status.seconds)}{_per_second(status)}")
@@ -64,8 +65,9 @@ def _lines(status: Status) -> list[str]:
     if not status.finished:
         lines.append(f"  {_speed(status.rate, status.seconds_left) or 'not every folder is being written'}")
     for folder in status.folders:
-        of = "" if folder.expected is None else f" of {folder.expected:,}"
-        lines += [f"  {folder.path}: {folder.done:,}{of}", *(f"    {line}" for line in _writer(folder))]
+        own = folder.config.expected
+        of = "" if own is None else f" of {own:,}"
+        lines += [f"  {folder.path}: {folder.inputs.done:,}{of}", *(f"    {line}" for line in _writer(folder))]
     return lines
 
 

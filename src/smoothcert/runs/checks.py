@@ -192,8 +192,6 @@ class _Rows:
         most = sizes[-1]
         total = np.concatenate(([0], np.cumsum(counts)))
         sums = total[starts[1:]] - total[starts[:-1]]
-        more = f"it holds more than the {most:,} samples of the run, which must be opened again if it has grown since"
-        self._refuse(sums > most, more)
         self._refuse_value(starts, (counts < 1) | (counts > most), f"its {name} cannot be")
         held = validity(self._table[name])
         expected = np.full(len(sums), most)

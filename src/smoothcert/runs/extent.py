@@ -1,8 +1,8 @@
 """How far a run goes, apart from what it is: how many samples, of which inputs; how it grows, and how shares are one.
 
 What a run *is* decides every sample: the classifier, the noise, the data. Its *extent* is how many samples are drawn
-per input and of which inputs. A run keeps the fingerprint of its first extent, to which its parts and records are bound,
-so what is stored stays valid when it grows. It is never made smaller: whoever wants less has that already.
+per input and of which inputs. A run keeps the fingerprint of its first extent, to which its parts and records are
+bound, so what is stored stays valid when it grows. It is never made smaller: whoever wants less has that already.
 """
 
 from __future__ import annotations
@@ -150,8 +150,8 @@ def growth_notes(config: RunConfig) -> tuple[str, ...]:
         looks = len(config.sizes)
         notes.append(
             f"samples were added to this run after n {_listed(before)} could be looked at, up to {n:,} per input: each "
-            "certificate is wrong with probability at most alpha if that was decided before anybody looked, and with at "
-            f"most {looks} times alpha if it was decided by what was seen; then ask at alpha divided by the {looks} "
+            "certificate is wrong with probability at most alpha if that was decided before anybody looked, and with "
+            f"at most {looks} times alpha if it was decided by what was seen; then ask at alpha divided by the {looks} "
             f"looks, --alpha {config.alpha / looks:.4g}"
         )
     *before, inputs = sorted({extent.inputs or 0 for extent in config.extents})

@@ -164,6 +164,9 @@ class Parts:
                     done = max(int(part.kept[-1]) for part in group)
             except FileNotFoundError:
                 continue
+            except DamagedPartError:
+                self.require_current()
+                raise
             return
         raise self._unsettled()
 
@@ -181,6 +184,13 @@ class Parts:
             return None
 
         return self._persistently(attempt)
+
+    def require_current(self) -> None:
+        """Raise ``RunError`` if the run has grown since its configuration was read, so that its parts seem damaged."""
+        from smoothcert.runs.store import read_config  # which builds on this
+
+        if read_config(self.folder.parent).extents != self.config.extents:
+            raise RunError(f"{self.folder.parent} has grown since it was opened: open it again")
 
     def held(self) -> Held:
         """Every input that is stored, by ascending index.
@@ -228,9 +238,13 @@ class Parts:
         return _rows(concat_parts(tables), np.argsort(np.concatenate([part.kept for part in group]), kind="stable"))
 
     def _persistently(self, attempt: Callable[[], _T]) -> _T:
-        for _ in range(_ATTEMPTS):
-            with suppress(FileNotFoundError):
-                return attempt()
+        try:
+            for _ in range(_ATTEMPTS):
+                with suppress(FileNotFoundError):
+                    return attempt()
+        except DamagedPartError:
+            self.require_current()
+            raise
         raise self._unsettled()
 
     def _unsettled(self) -> RunError:

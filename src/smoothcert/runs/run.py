@@ -66,7 +66,7 @@ class Run:
         """
         if isinstance(path, (Path, str)):
             return cls(Path(path), read_config(Path(path)))
-        members = tuple(cls.open(one) for one in path)
+        members = tuple(cls.open(one) for one in dict.fromkeys(path))
         if not members:
             raise RunError("there must be at least one run folder; got none")
         if len(members) == 1:

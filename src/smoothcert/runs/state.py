@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
@@ -54,8 +54,8 @@ class RunState:
         path: The run folder.
         expected: Number of inputs of the finished run; None if nobody said.
         sampled: Index of the inputs whose records are whole, ascending.
-        short: Those of them with fewer samples than the run goes to, because it has not finished growing: their number
-            of samples.
+        sizes: Number of estimation samples of each of them; in a decided run the most it may hold.
+        n: Number they hold when the run is finished.
         skipped: Inputs that could not be read.
         damaged: Parts that cannot be used.
         missing: Index of the inputs that no usable part holds, ascending; those of damaged parts among them. None where
@@ -65,10 +65,17 @@ class RunState:
     path: Path
     expected: int | None
     sampled: IntArray
-    short: Mapping[int, int]
+    sizes: IntArray
+    n: int
     skipped: tuple[Skipped, ...]
     damaged: tuple[DamagedPart, ...]
     missing: IntArray | None
+
+    @property
+    def short(self) -> dict[int, int]:
+        """Inputs with fewer samples than the run goes to, since it has not finished growing, and how many they hold."""
+        less = self.sizes < self.n
+        return dict(zip(self.sampled[less].tolist(), self.sizes[less].tolist(), strict=True))
 
     @property
     def stored(self) -> int:
@@ -118,16 +125,22 @@ def joined_state(states: Sequence[RunState], config: RunConfig) -> RunState:
         states: Of each.
         config: Of all of them together.
     """
-    sampled = np.unique(np.concatenate([state.sampled for state in states]))
-    whole = {index for state in states for index in state.sampled.tolist() if index not in state.short}
-    short: dict[int, int] = {}
-    for state in states:
-        short |= {index: max(size, short.get(index, 0)) for index, size in state.short.items() if index not in whole}
+    both = Held.together(
+        [Held(state.sampled, state.sizes, np.zeros(len(state.sampled), dtype=object)) for state in states]
+    )
+    sampled, sizes, _ = both.take(both.counting())
     failed = {one.index: one for state in reversed(states) for one in state.skipped}
     skipped = tuple(failed[index] for index in sorted(failed.keys() - set(sampled.tolist())))
-    held = np.union1d(sampled, [one.index for one in skipped]).astype(np.int64)
-    damaged = tuple(part for state in states for part in state.damaged)
-    return RunState(states[0].path, config.expected, sampled, short, skipped, damaged, missing_inputs(config, held))
+    return RunState(
+        path=states[0].path,
+        expected=config.expected,
+        sampled=sampled,
+        sizes=sizes,
+        n=config.n,
+        skipped=skipped,
+        damaged=tuple(part for state in states for part in state.damaged),
+        missing=missing_inputs(config, np.union1d(sampled, [one.index for one in skipped]).astype(np.int64)),
+    )
 
 
 def set_aside(path: Path) -> list[Path]:
@@ -221,15 +234,16 @@ def _state_of(parts: Parts, config: RunConfig) -> RunState:
                 other = next(one for one in error.paths if one != path)
                 damaged[path] = f"and {other.name} {error.reason}"
                 del whole[path]
+    if damaged:
+        parts.require_current()
     rows = Held.together([contents.held for contents in whole.values()])
     held, sizes, _ = rows.take(rows.counting())
-    sampled = held[sizes > 0]
-    less = sizes[sizes > 0] < config.n
     return RunState(
         path=parts.folder.parent,
         expected=config.expected,
-        sampled=sampled,
-        short=dict(zip(sampled[less].tolist(), sizes[sizes > 0][less].tolist(), strict=True)),
+        sampled=held[sizes > 0],
+        sizes=sizes[sizes > 0],
+        n=config.n,
         skipped=tuple(skipped[int(index)] for index in held[sizes == 0]),
         damaged=tuple(DamagedPart(path, reason, named_range(path)) for path, reason in sorted(damaged.items())),
         missing=missing_inputs(config, held),

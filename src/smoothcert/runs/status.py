@@ -4,24 +4,60 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
 from smoothcert.runs.config import IMPORTED, SAMPLED, RunConfig
 from smoothcert.runs.heartbeat import EVERY, Heartbeat, read_heartbeat
-from smoothcert.runs.records import list_rows, one_array
+from smoothcert.runs.records import list_rows, one_array, validity
 from smoothcert.runs.run import Run
-from smoothcert.typing import IntArray
+from smoothcert.typing import AnyArray, FloatArray, IntArray
 
 SILENT = 6 * EVERY
 """Seconds without a heartbeat after which a writer is no longer believed to be alive."""
 
 _COLUMNS = ("index", "seconds", "error", "pilot_votes_counts", "votes_counts")
+
+
+class Inputs(NamedTuple):
+    """What is stored of each input; all of one length.
+
+    Args:
+        indices: Index in the source.
+        samples: Samples, pilot included.
+        seconds: Time that devices spent on it.
+        failed: Whether it could not be read or sampled.
+        short: Whether it holds fewer samples than its run is to have by now.
+    """
+
+    indices: IntArray
+    samples: IntArray
+    seconds: FloatArray
+    failed: AnyArray
+    short: AnyArray
+
+    @classmethod
+    def together(cls, several: Sequence[Inputs]) -> Inputs:
+        """Each input once: with its samples rather than without, and with more rather than fewer."""
+        none = np.empty(0)
+        empty = cls(none.astype(np.int64), none.astype(np.int64), none, none.astype(np.bool_), none.astype(np.bool_))
+        columns: list[Any] = [np.concatenate(column) for column in zip(empty, *several, strict=True)]
+        every = cls(*columns)
+        order = np.lexsort((every.short, every.failed, -every.samples, every.indices))
+        first = np.ones(len(order), dtype=np.bool_)
+        first[1:] = np.diff(every.indices[order]) != 0
+        return cls(*(column[order[first]] for column in columns))
+
+    @property
+    def done(self) -> int:
+        """Number of those that are settled, failed ones included."""
+        return int(np.sum(~self.short))
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,47 +67,21 @@ class FolderStatus:
     Args:
         path: The folder.
         config: What defines the run.
-        sampled: Index of every input that holds all its samples, ascending.
-        failed: Index of every input that could not be read or sampled, ascending.
-        short: Index of every input that holds fewer samples than the run is to have by now, ascending.
-        samples: Samples that are stored.
-        seconds: Time that devices spent on them.
+        inputs: What is stored.
         heartbeat: What its writer last said, if anything.
         moment: Time at which this was read, in seconds since 1970.
     """
 
     path: Path
     config: RunConfig
-    sampled: IntArray
-    failed: IntArray
-    short: IntArray
-    samples: int
-    seconds: float
+    inputs: Inputs
     heartbeat: Heartbeat | None
     moment: float
 
     @property
-    def shard(self) -> str | None:
-        """Which share of the run this folder is to hold, such as ``"3/16"``; None for all of it."""
-        return getattr(self.config.spec.execution, "shard", None)
-
-    @property
-    def expected(self) -> int | None:
-        """Inputs that this folder is to hold: of a shard its share; None if nobody said."""
-        if self.config.inputs is None or self.shard is None:
-            return self.config.inputs
-        number, _, shards = self.shard.partition("/")
-        return len(range(int(number) - 1, self.config.inputs, int(shards)))
-
-    @property
-    def done(self) -> int:
-        """Inputs that are settled, failed ones included."""
-        return len(self.sampled) + len(self.failed)
-
-    @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
-        return self.expected is not None and self.done >= self.expected
+        return self.config.expected is not None and self.inputs.done >= self.config.expected
 
     @property
     def age(self) -> float | None:
@@ -108,33 +118,37 @@ class Status:
 
     @property
     def config(self) -> RunConfig:
-        """What defines the run."""
-        return self.folders[0].config
+        """What defines the run, as far as it goes in any of the folders."""
+        return max((folder.config for folder in self.folders), key=lambda config: (config.n, config.inputs or 0))
 
     @property
     def expected(self) -> int | None:
         """Inputs that these folders are to hold together."""
-        shares = {folder.shard: folder.expected for folder in self.folders}
+        shares = {folder.config.shard: folder.config.expected for folder in self.folders}
         known = [share for share in shares.values() if share is not None]
         if len(known) < len(shares):
             return None
         return shares[None] if None in shares else min(sum(known), self.config.inputs or 0)
 
+    @cached_property
+    def inputs(self) -> Inputs:
+        """What is stored, each input once."""
+        return Inputs.together([folder.inputs for folder in self.folders])
+
     @property
     def done(self) -> int:
-        """Inputs that are settled, failed ones included, each counted once."""
-        return _distinct(indices for folder in self.folders for indices in (folder.sampled, folder.failed))
+        """Inputs that are settled, failed ones included."""
+        return self.inputs.done
 
     @property
     def failed(self) -> int:
         """Inputs that could not be read or sampled anywhere."""
-        return self.done - _distinct(folder.sampled for folder in self.folders)
+        return int(np.sum(self.inputs.failed))
 
     @property
     def short(self) -> int:
         """Inputs that wait for the samples by which the run was grown."""
-        held = (indices for folder in self.folders for indices in (folder.sampled, folder.failed, folder.short))
-        return _distinct(held) - self.done
+        return int(np.sum(self.inputs.short))
 
     @property
     def left(self) -> int | None:
@@ -149,12 +163,12 @@ class Status:
     @property
     def samples(self) -> int:
         """Samples that are stored."""
-        return sum(folder.samples for folder in self.folders)
+        return int(self.inputs.samples.sum())
 
     @property
     def seconds(self) -> float:
         """Time that devices spent on them."""
-        return sum(folder.seconds for folder in self.folders)
+        return math.fsum(self.inputs.seconds)
 
     @property
     def rate(self) -> float | None:
@@ -214,20 +228,11 @@ def run_status(path: Path | str) -> FolderStatus:
     run = Run.open(path)
     # Before the records: what is counted is then at least what the heartbeat speaks of.
     heartbeat = read_heartbeat(run.path, fingerprint=run.config.fingerprint)
-    found = [_rows(table) for table in run.tables(["index"] if run.config.kind == IMPORTED else _COLUMNS)]
-    index, seconds, failed, samples, n = (
-        np.concatenate([np.empty(0, dtype), *(rows[at] for rows in found)])
-        for at, dtype in enumerate((np.int64, np.float64, np.bool_, np.int64, np.int64))
-    )
-    short = ~failed & (n < run.config.n) if run.config.kind == SAMPLED else np.zeros(len(index), dtype=np.bool_)
+    columns = ["index"] if run.config.kind == IMPORTED else _COLUMNS
     return FolderStatus(
         path=run.path,
         config=run.config,
-        sampled=index[~failed & ~short],
-        failed=index[failed],
-        short=index[short],
-        samples=int(samples.sum()),
-        seconds=math.fsum(seconds[np.isfinite(seconds)]),
+        inputs=Inputs.together([_inputs(table, run.config) for table in run.tables(columns)]),
         heartbeat=heartbeat,
         moment=time.time(),
     )
@@ -241,32 +246,29 @@ def joined(folders: Sequence[FolderStatus]) -> list[Status]:
     return [Status(tuple(together)) for together in found.values()]
 
 
-def _rows(table: pa.Table) -> tuple[IntArray, ...]:
-    """Index, seconds, whether it failed, samples and estimation samples of each row."""
+def _inputs(table: pa.Table, config: RunConfig) -> Inputs:
     index = one_array(table["index"]).to_numpy()
-    if table.num_columns == 1:
-        nothing = np.zeros(len(index), dtype=np.int64)
-        return index, nothing.astype(np.float64), nothing.astype(np.bool_), nothing, nothing
+    nothing = np.zeros(len(index))
+    if config.kind == IMPORTED:
+        return Inputs(index, nothing.astype(np.int64), nothing, nothing.astype(np.bool_), nothing.astype(np.bool_))
     pilot, n = (
         np.array([counts.sum() for counts in list_rows(table[f"{name}_counts"])], dtype=np.int64)
         for name in ("pilot_votes", "votes")
     )
-    seconds = table["seconds"].to_numpy()
-    return index, seconds, table["error"].is_valid().to_numpy(), pilot + n, n
-
-
-def _distinct(indices: Iterable[IntArray]) -> int:
-    return len(np.unique(np.concatenate([np.empty(0, np.int64), *indices])))
+    failed = validity(table["error"])
+    short = ~failed & (n < config.n) if config.kind == SAMPLED else nothing.astype(np.bool_)
+    return Inputs(index, pilot + n, table["seconds"].to_numpy(), failed, short)
 
 
 def _folder_dict(folder: FolderStatus) -> dict[str, Any]:
     beat = folder.heartbeat
     return {
         "run": str(folder.path),
-        "expected": folder.expected,
-        "done": folder.done,
-        "failed": len(folder.failed),
-        "short": len(folder.short),
+        "shard": None if folder.config.shard is None else str(folder.config.shard),
+        "expected": folder.config.expected,
+        "done": folder.inputs.done,
+        "failed": int(np.sum(folder.inputs.failed)),
+        "short": int(np.sum(folder.inputs.short)),
         "finished": folder.finished,
         "seconds_left": folder.seconds_left,
         "writer": folder.writer,

@@ -144,7 +144,7 @@ _Portion: TypeAlias = tuple[_Active[Result], int]
 
 
 def _ran(portion: _Portion[Result]) -> str:
-    return f"the base classifier failed on a batch of {portion[1]} samples of it"
+    return f"the base classifier failed on a batch of {portion[1]} copies of it"
 
 
 class Packer(Generic[Result]):

@@ -120,7 +120,7 @@ def require_from(evidence: Evidence, run: Run, *, source: str) -> None:
     held = run.record(index).samples
     if held is not None and held.n > (n := int(evidence.votes.sum())):
         raise RunError(
-            f"{source} holds {n:,} samples of input {index}, and {run.label} has grown to {held.n:,} since: export again"
+            f"{source} holds {n:,} samples of input {index} and {run.label} by now {held.n:,}: export it again"
         )
     if export_input(run, index)["sampled"] != evidence.document["sampled"]:
         raise RunError(f"the samples in {source} are not those that {run.label} holds of input {index}")
