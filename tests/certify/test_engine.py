@@ -364,7 +364,7 @@ def test_an_input_the_model_fails_on_is_found_in_its_batch_and_harms_no_other(tm
     data = Dataset(MarkedSource(marked=[5]))
     listening = Listening()
     settings = {"model": tiny_model(Refusing()), "data": data, "batch_size": 500, "reporter": listening}
-    said = "copies of it with RuntimeError: this one I do not like"
+    said = "the base classifier failed on a batch of 21 copies of it with RuntimeError: this one I do not like"
     if skips:
         run = certify(tmp_path / "run", on_unreadable="skip", **settings)
         assert [(record.index, record.id, record.label) for record in run.skipped] == [(5, "array 5", 2)]

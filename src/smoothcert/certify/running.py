@@ -107,7 +107,7 @@ def _fill(engine: Engine, out: Path | str, reporter: Reporter) -> None:
             return
         expected = work.samples if config.question is None else work.inputs * min(work.each, _USUAL)
         reporter.note(_forecast(config, engine.rehearse(samples=expected), work))
-        reporter = Pulse(reporter, store.path, store.config.fingerprint, config.spec.execution)
+        reporter = Pulse(reporter, store.path, store.config.fingerprint, config.spec.execution, lambda: engine.workers)
         total = work.samples if config.question is None else None
         with reporter.sampling(inputs=work.inputs, samples=total):
             for found in engine.records(work.tasks(engine, store), progress=reporter.advance):
