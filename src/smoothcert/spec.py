@@ -304,10 +304,9 @@ class ExecutionSpec(Checked):
     def __post_init__(self) -> None:
         """Check the fields, and that what is for a cluster has one."""
         super().__post_init__()
-        given = (self.address, self.workers, self.gpus_per_worker, None if self.cpus_per_worker == 1 else 0)
-        if self.engine == "local" and any(value is not None for value in given):
-            names = ("address", "workers", "gpus_per_worker", "cpus_per_worker")
-            useless = [name for name, value in zip(names, given, strict=True) if value is not None]
+        defaults = {"address": None, "workers": None, "gpus_per_worker": None, "cpus_per_worker": 1}
+        useless = [name for name, value in defaults.items() if getattr(self, name) != value]
+        if self.engine == "local" and useless:
             raise InvalidArgumentError(f"{', '.join(useless)} must not be given without engine ray")
 
 
@@ -379,13 +378,6 @@ class RunSpec(Checked):
 
 
 _PARTS: dict[str, Any] = {"model": ModelSpec, "data": DataSpec, "sampling": SamplingSpec, "execution": ExecutionSpec}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-
-
 _OPTIONS = {option_name(cls, one.name): (part, one.name) for part, cls in _PARTS.items() for one in fields(cls)}
 
 
