@@ -23,7 +23,7 @@ from smoothcert.decision import CLASS
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.progress import Reporter
 from smoothcert.runs.config import DECIDED, SAMPLED
-from smoothcert.runs.parts import encode_part
+from smoothcert.runs.part import encode_part
 from smoothcert.runs.records import Record, to_table
 from smoothcert.runs.store import MERGE_EVERY
 from smoothcert.samples import Samples

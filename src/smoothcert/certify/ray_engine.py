@@ -13,7 +13,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from smoothcert.certify.cluster import Cluster
 from smoothcert.certify.crew import Crew, Died, Member
@@ -28,6 +27,7 @@ from smoothcert.progress import Reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import Record
 from smoothcert.spec import RunSpec
+from smoothcert.urls import AnyPath
 
 
 class RayEngine:
@@ -47,7 +47,13 @@ class RayEngine:
     """
 
     def __init__(
-        self, spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter, logs: Path | None = None
+        self,
+        spec: RunSpec,
+        *,
+        model: object | None,
+        data: object | None,
+        reporter: Reporter,
+        logs: AnyPath | None = None,
     ) -> None:
         self._reporter, self._logs = reporter, logs
         self._said: set[str] = set()

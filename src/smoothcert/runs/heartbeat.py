@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from threading import Event, Thread
 from typing import Annotated, Literal
 
@@ -22,6 +21,7 @@ from smoothcert.fields import Checked, Domain, whole
 from smoothcert.files import read_file, write_atomically
 from smoothcert.progress import Reporter
 from smoothcert.spec import ExecutionSpec
+from smoothcert.urls import AnyPath
 
 STATUS = "status.json"
 """Name of the file in a run folder."""
@@ -104,7 +104,7 @@ class Heartbeat(Checked):
         return elapsed * left / self.done if self.done and elapsed > 0 else None
 
 
-def read_heartbeat(folder: Path, *, fingerprint: str) -> Heartbeat | None:
+def read_heartbeat(folder: AnyPath, *, fingerprint: str) -> Heartbeat | None:
     """The last heartbeat in a run folder; None where there is none that can be understood, or it is of another run."""
     try:
         values = json.loads(read_file(folder / STATUS, at_most=_MOST))
@@ -131,7 +131,7 @@ class Pulse(Reporter):
     def __init__(
         self,
         reporter: Reporter,
-        folder: Path,
+        folder: AnyPath,
         fingerprint: str,
         execution: ExecutionSpec,
         workers: Callable[[], int],
