@@ -445,3 +445,24 @@ def test_a_task_draws_what_is_not_held(tmp_path):
     }
     assert grown[3].samples == few[3].samples
     assert all(record.seconds > 0.0 for record in grown.values())
+
+
+def test_inputs_that_failed_are_tried_again_on_request(tmp_path):
+    source = ArraySource(unreadable=[4, 7])
+    source.digest = str  # of the content as it is to be: what was away comes back
+    listening = Listening()
+    assert len(certify(tmp_path, data=Dataset(source), on_unreadable="skip").skipped) == 2
+    certify(tmp_path, data=Dataset(source), reporter=listening)
+    assert listening.drawn == 0
+    assert "already holds 12 of 12 inputs, 2 of them as failed (--retry-failed)" in listening.notes[-1]
+    source._unreadable = frozenset([7])
+    listening = Listening()
+    run = certify(tmp_path, data=Dataset(source), on_unreadable="skip", retry_failed=True, reporter=listening)
+    assert (listening.finished, listening.skipped, listening.drawn) == (1, 1, 220)
+    assert [record.index for record in run.skipped] == [7]
+    source._unreadable = frozenset()
+    certify(tmp_path, data=Dataset(source), retry_failed=True)
+    whole = ArraySource()
+    whole.digest = str
+    certify(tmp_path / "whole", data=Dataset(whole))
+    assert_same_run(tmp_path, tmp_path / "whole")

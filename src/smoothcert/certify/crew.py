@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from smoothcert.errors import ModelError, RunError, SmoothcertError
 from smoothcert.files import write_file
 from smoothcert.progress import Reporter
 from smoothcert.runs.config import RunConfig
+from smoothcert.urls import AnyPath
 
 _PATIENCE = 300.0  # seconds without any worker and without room for one
 _TOLD_EVERY = 60.0  # seconds between two notes that one waits
@@ -191,7 +193,7 @@ class Crew:
                 member.actor = None
         self._pending.clear()
 
-    def write_logs(self, folder: Path | None, *, now: bool = False) -> None:
+    def write_logs(self, folder: AnyPath | None, *, now: bool = False) -> None:
         """Write down now and then what is known of every worker."""
         if folder is None or (not now and time.monotonic() < self._logged + _LOGGED_EVERY):
             return
@@ -199,7 +201,8 @@ class Crew:
         for member in self.members:
             if now:
                 member.log(f"sampled {member.inputs:,} inputs with {member.samples:,} samples")
-            write_file(folder / f"{self._began}-worker-{member.number:03d}.log", "\n".join(member.lines) + "\n")
+            with suppress(RunError):  # whether a run goes on is decided where its records are stored
+                write_file(folder / f"{self._began}-worker-{member.number:03d}.log", "\n".join(member.lines) + "\n")
 
     def _grow(self, workers: int) -> None:
         while len(self.members) < workers:

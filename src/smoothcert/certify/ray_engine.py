@@ -1,8 +1,8 @@
 """Samples on a Ray cluster: workers sample, this process stores.
 
 What differs from :class:`smoothcert.certify.engine.LocalEngine`: the run is prepared where it is sampled, by every
-worker for itself, and what the first one resolved defines it; tasks go out to whoever has room, and records come back in
-any order. This process loads no model, reads no input and needs no GPU.
+worker for itself, and what the first one resolved defines it; tasks go out to whoever has room, and records come back
+in any order. This process loads no model, reads no input and needs no GPU.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from smoothcert.certify.cluster import Cluster
 from smoothcert.certify.crew import Crew, Died, Member
@@ -28,6 +27,7 @@ from smoothcert.progress import Reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import Record
 from smoothcert.spec import RunSpec
+from smoothcert.urls import AnyPath
 
 
 class RayEngine:
@@ -47,7 +47,13 @@ class RayEngine:
     """
 
     def __init__(
-        self, spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter, logs: Path | None = None
+        self,
+        spec: RunSpec,
+        *,
+        model: object | None,
+        data: object | None,
+        reporter: Reporter,
+        logs: AnyPath | None = None,
     ) -> None:
         self._reporter, self._logs = reporter, logs
         self._said: set[str] = set()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +24,7 @@ from smoothcert.runs.records import from_table
 from smoothcert.runs.run import Run
 from smoothcert.runs.store import LOGS, RunStore, check_folder
 from smoothcert.spec import RunSpec, SamplingSpec
+from smoothcert.urls import AnyPath, to_path
 
 _USUAL = 1_000  # samples that a question takes on average, for want of anything better before the first is answered
 
@@ -32,7 +32,7 @@ _USUAL = 1_000  # samples that a question takes on average, for want of anything
 def certify_run(
     spec: RunSpec | SamplingSpec,
     *,
-    out: Path | str,
+    out: AnyPath | str,
     model: object | None = None,
     data: object | None = None,
     engine: Callable[..., Engine] | None = None,
@@ -48,7 +48,7 @@ def certify_run(
 
     Args:
         spec: The run. What comes as an object is not named in it; where both do, a :class:`SamplingSpec` is enough.
-        out: The run folder.
+        out: The run folder: a path, or a URL such as ``s3://bucket/run``.
         model: The base classifier, where it is no name: a :class:`smoothcert.models.LoadedModel`, or a module, function
             or estimator, whose code becomes part of the run's fingerprint.
         data: The inputs, where they are no name: whatever :func:`smoothcert.data.as_dataset` takes. They know how they
@@ -77,25 +77,26 @@ def certify_run(
         2
     """
     reporter = reporter or (interactive_reporter() if progress else Reporter())
-    check_folder(Path(out))
+    out = to_path(out)
+    check_folder(out)
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
     make = engine or (_on_cluster if asked.execution.engine == "ray" else _local)
-    with closing(make(asked, model=model, data=data, reporter=reporter, out=Path(out))) as sampling:
-        _fill(sampling, Path(out), reporter)
+    with closing(make(asked, model=model, data=data, reporter=reporter, out=out)) as sampling:
+        _fill(sampling, out, reporter)
     return Run.open(out)
 
 
-def _local(spec: RunSpec, *, out: Path, **given: Any) -> Engine:
+def _local(spec: RunSpec, *, out: AnyPath, **given: Any) -> Engine:
     return LocalEngine(prepare(spec, **given))
 
 
-def _on_cluster(spec: RunSpec, *, out: Path, **given: Any) -> Engine:
+def _on_cluster(spec: RunSpec, *, out: AnyPath, **given: Any) -> Engine:
     from smoothcert.certify.ray_engine import RayEngine
 
     return RayEngine(spec, logs=out / LOGS, **given)
 
 
-def _fill(engine: Engine, out: Path | str, reporter: Reporter) -> None:
+def _fill(engine: Engine, out: AnyPath | str, reporter: Reporter) -> None:
     """Sample and store the inputs that a run lacks."""
     config = engine.config
     with RunStore(out, config, settle=partial(_settled, engine=engine, out=out)) as store:
@@ -107,7 +108,7 @@ def _fill(engine: Engine, out: Path | str, reporter: Reporter) -> None:
             return
         expected = work.samples if config.question is None else work.inputs * min(work.each, _USUAL)
         reporter.note(_forecast(config, engine.rehearse(samples=expected), work))
-        reporter = Pulse(reporter, store.path, store.config.fingerprint, config.spec.execution)
+        reporter = Pulse(reporter, store.path, store.config.fingerprint, config.spec.execution, lambda: engine.workers)
         total = work.samples if config.question is None else None
         with reporter.sampling(inputs=work.inputs, samples=total):
             for found in engine.records(work.tasks(engine, store), progress=reporter.advance):
@@ -175,7 +176,7 @@ class _Work:
         yield from map(Task, self.new)
 
 
-def _settled(kept: RunConfig, asked: RunConfig, *, engine: Engine, out: Path | str) -> RunConfig:
+def _settled(kept: RunConfig, asked: RunConfig, *, engine: Engine, out: AnyPath | str) -> RunConfig:
     """The configuration to go on with in a folder that holds a run: the stored one, or a larger one."""
 
     def fingerprint_of(extent: Extent) -> str | None:
