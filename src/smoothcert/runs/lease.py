@@ -111,7 +111,7 @@ class Lease:
             self._renew()
         if self._lost is not None:
             raise RunError(
-                f"{self._lost} has taken over {self._folder}, which this process had not written to for longer than "
+                f"{self._lost} has taken over {self._folder}, because this process had not renewed its lease for "
                 f"{self._content.seconds:g} seconds: it stops here; what it stored is kept"
             )
 
