@@ -351,7 +351,7 @@ def test_who_samples_in_which_order_changes_nothing(tmp_path):
         listening = Listening()
         loaded = {"model": tiny_model(), "data": data}
 
-        def make(spec, *, out, engine=engine, **given):
+        def make(spec, engine=engine, **given):
             return engine(prepare(spec, **given))
 
         certify_run(spec, out=tmp_path / name, **loaded, engine=make, reporter=listening)
