@@ -24,6 +24,7 @@ from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.scores import DEFAULT_MEASURES
+from smoothcert.shard import Shard
 
 Outputs = Literal["logits", "probabilities", "logit", "labels"]
 Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
@@ -71,45 +72,6 @@ def _question(value: object) -> object:
 
 def _is_size(value: int | tuple[int, int]) -> bool:
     return min(value if isinstance(value, tuple) else (value,)) >= 1
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of several shares of a run's inputs, dealt out in turn: of 16 the third has inputs 3, 19, 35 and so on.
-
-    Args:
-        number: Which, from 1.
-        of: How many there are.
-
-    Example:
-        >>> Shard.parse("3/16").positions(40)
-        range(2, 40, 16)
-    """
-
-    number: int
-    of: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Read ``3/16``.
-
-        Raises:
-            InvalidArgumentError: If it has another form, or there is no such share.
-        """
-        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
-        if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise InvalidArgumentError(
-                f"shard must be written K/N, such as 3/16 for the third of sixteen, with K from 1 to N; got {text!r}"
-            )
-        return cls(int(match[1]), int(match[2]))
-
-    def positions(self, inputs: int) -> range:
-        """Which of so many inputs it has, counted from 0."""
-        return range(self.number - 1, inputs, self.of)
-
-    def __str__(self) -> str:
-        """In the form that :meth:`parse` reads."""
-        return f"{self.number}/{self.of}"
 
 
 def _shard(value: object) -> object:
