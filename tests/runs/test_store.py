@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from smoothcert.errors import RunError
-from smoothcert.runs import Run, RunStore
+from smoothcert.runs import Record, Run, RunStore
 from smoothcert.runs import store as store_module
 from smoothcert.runs.store import check_folder
 
-from .synthetic import CONFIG, make_record, same
+from .synthetic import CONFIG, assert_same_run, make_record, same
 
 
 def fill(path, indices, *, merge_every=4):
