@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -16,13 +16,14 @@ from smoothcert.certify.engine import Engine, LocalEngine, Task
 from smoothcert.certify.prepare import prepare
 from smoothcert.certify.rehearsal import Rehearsal
 from smoothcert.certify.witness import Known
+from smoothcert.errors import RunError
 from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.extent import Extent, grown
 from smoothcert.runs.heartbeat import Pulse
 from smoothcert.runs.records import from_table
 from smoothcert.runs.run import Run
-from smoothcert.runs.store import LOGS, RunStore, check_folder
+from smoothcert.runs.store import LOGS, RunStore, check_folder, holds_run, read_config
 from smoothcert.spec import RunSpec, SamplingSpec
 from smoothcert.urls import AnyPath, to_path
 
@@ -80,6 +81,9 @@ def certify_run(
     out = to_path(out)
     check_folder(out)
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
+    if asked.execution.batch_size is None and holds_run(out):  # as it began: another size may move the last bits
+        with suppress(RunError):  # which is said where the folder is opened
+            asked = asked.vary(batch_size=read_config(out).spec.execution.batch_size)
     make = engine or (partial(_on_cluster, out=out) if asked.execution.engine == "ray" else _local)
     with closing(make(asked, model=model, data=data, reporter=reporter)) as sampling:
         _fill(sampling, out, reporter)
