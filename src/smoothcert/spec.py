@@ -24,6 +24,7 @@ from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.scores import DEFAULT_MEASURES
+from smoothcert.shard import Shard
 
 Outputs = Literal["logits", "probabilities", "logit", "labels"]
 Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
@@ -31,6 +32,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Backend = Literal["torch", "torch-folded", "torch-compile", "torch-cuda-graphs", "onnxruntime", "openvino"]
 Noise = Literal["lattice", "float"]
 OnUnreadable = Literal["fail", "skip"]
+EngineName = Literal["local", "ray"]
 
 PANELS = {
     name: Parameter(name="*", group=Group(name.capitalize(), sort_key=place))
@@ -72,45 +74,6 @@ def _is_size(value: int | tuple[int, int]) -> bool:
     return min(value if isinstance(value, tuple) else (value,)) >= 1
 
 
-@dataclass(frozen=True)
-class Shard:
-    """One of several shares of a run's inputs, dealt out in turn: of 16 the third has inputs 3, 19, 35 and so on.
-
-    Args:
-        number: Which, from 1.
-        of: How many there are.
-
-    Example:
-        >>> Shard.parse("3/16").positions(40)
-        range(2, 40, 16)
-    """
-
-    number: int
-    of: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Read ``3/16``.
-
-        Raises:
-            InvalidArgumentError: If it has another form, or there is no such share.
-        """
-        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
-        if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise InvalidArgumentError(
-                f"shard must be written K/N, such as 3/16 for the third of sixteen, with K from 1 to N; got {text!r}"
-            )
-        return cls(int(match[1]), int(match[2]))
-
-    def positions(self, inputs: int) -> range:
-        """Which of so many inputs it has, counted from 0."""
-        return range(self.number - 1, inputs, self.of)
-
-    def __str__(self) -> str:
-        """In the form that :meth:`parse` reads."""
-        return f"{self.number}/{self.of}"
-
-
 def _shard(value: object) -> object:
     return value if value is None else str(value if isinstance(value, Shard) else Shard.parse(str(value)))
 
@@ -128,6 +91,17 @@ def _cli_size(_: object, tokens: Any) -> Any:
     if isinstance(found, str):
         raise InvalidArgumentError(f"image_size must be {_SIZE}; got {found!r}")
     return found
+
+
+def _workers(value: object) -> object:
+    return None if value == "auto" else integer(value)
+
+
+def _cli_workers(_: object, tokens: Any) -> int | None:
+    text = tokens[0].value
+    if text != "auto" and not text.isdecimal():
+        raise InvalidArgumentError(f"workers must be auto or a number of workers, at least 1; got {text!r}")
+    return None if text == "auto" else int(text)
 
 
 def _cli_names(_: object, tokens: Any) -> tuple[str, ...]:
@@ -299,6 +273,13 @@ class ExecutionSpec(Checked):
             Its certificates may then be wrong; the run says so.
         shard: Only a share of the inputs, such as 3/16 for the third of sixteen, each into a folder of its own; merge,
             query and report put them together.
+        retry_failed: Sample inputs again whose record is an error.
+        engine: Who samples: this process, or workers on a Ray cluster.
+        address: With engine ray, the cluster: auto for the one on this machine, or HOST:PORT. Default: RAY_ADDRESS,
+            else one is started on this machine for this run.
+        workers: With engine ray, how many processes sample. Default: auto, as many as the cluster has room for.
+        gpus_per_worker: With engine ray, GPUs of each; 0.5 lets two share one. Default: 1 where there are any.
+        cpus_per_worker: With engine ray, CPUs of each, and threads it computes with.
     """
 
     device: str | None = None
@@ -307,6 +288,26 @@ class ExecutionSpec(Checked):
     verify_precision: Annotated[bool, Parameter(negative=())] = False
     allow_unstable: Annotated[bool, Parameter(negative=())] = False
     shard: Annotated[str | None, Domain("a share of the inputs such as 3/16, the third of sixteen", read=_shard)] = None
+    retry_failed: Annotated[bool, Parameter(negative=())] = False
+    engine: EngineName = "local"
+    address: str | None = None
+    workers: Annotated[
+        int | None,
+        Parameter(converter=_cli_workers, n_tokens=1, accepts_keys=False, negative=()),
+        Domain("auto or a number of workers, at least 1", read=_workers, accepts=lambda workers: workers >= 1),
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None, Domain("a number of GPUs, at least 0", accepts=lambda gpus: 0.0 <= gpus < math.inf)
+    ] = None
+    cpus_per_worker: Count = 1
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that what is for a cluster has one."""
+        super().__post_init__()
+        defaults = {"address": None, "workers": None, "gpus_per_worker": None, "cpus_per_worker": 1}
+        useless = [name for name, value in defaults.items() if getattr(self, name) != value]
+        if self.engine == "local" and useless:
+            raise InvalidArgumentError(f"{', '.join(useless)} must not be given without engine ray")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -377,13 +378,6 @@ class RunSpec(Checked):
 
 
 _PARTS: dict[str, Any] = {"model": ModelSpec, "data": DataSpec, "sampling": SamplingSpec, "execution": ExecutionSpec}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-
-
 _OPTIONS = {option_name(cls, one.name): (part, one.name) for part, cls in _PARTS.items() for one in fields(cls)}
 
 

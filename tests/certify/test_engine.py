@@ -445,3 +445,39 @@ def test_a_task_draws_what_is_not_held(tmp_path):
     }
     assert grown[3].samples == few[3].samples
     assert all(record.seconds > 0.0 for record in grown.values())
+
+
+def test_inputs_that_failed_are_tried_again_on_request(tmp_path):
+    source = ArraySource(unreadable=[4, 7])
+    source.digest = str  # of the content as it is to be: what was away comes back
+    listening = Listening()
+    assert len(certify(tmp_path, data=Dataset(source), on_unreadable="skip").skipped) == 2
+    certify(tmp_path, data=Dataset(source), reporter=listening)
+    assert listening.drawn == 0
+    assert "already holds 12 of 12 inputs, 2 of them as failed (--retry-failed)" in listening.notes[-1]
+    source._unreadable = frozenset([7])
+    listening = Listening()
+    run = certify(tmp_path, data=Dataset(source), on_unreadable="skip", retry_failed=True, reporter=listening)
+    assert (listening.finished, listening.skipped, listening.drawn) == (1, 1, 220)
+    assert [record.index for record in run.skipped] == [7]
+    source._unreadable = frozenset()
+    certify(tmp_path, data=Dataset(source), retry_failed=True)
+    whole = ArraySource()
+    whole.digest = str
+    certify(tmp_path / "whole", data=Dataset(whole))
+    assert_same_run(tmp_path, tmp_path / "whole")
+
+
+def test_a_run_goes_on_with_the_batch_size_it_began_with(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        certify(tmp_path, batch_size=77, reporter=Interrupting(2))
+    sizes = []
+
+    def make(spec, **given):
+        sizes.append(spec.execution.batch_size)
+        return LocalEngine(prepare(spec, **given))
+
+    spec = RunSpec.of(sigma=0.25, n=200, n0=20, device="cpu")
+    for asked in (spec, spec.vary(batch_size=50)):
+        certify_run(asked, out=tmp_path, model=tiny_model(), data=Dataset(ArraySource()), engine=make)
+    assert sizes == [77, 50]

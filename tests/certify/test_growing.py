@@ -176,9 +176,8 @@ def test_a_growth_that_was_interrupted_goes_on(tmp_path, after):
     assert Run.open(tmp_path / "grown").short == 0
 
 
-def test_parts_that_were_merged_before_take_no_row_with_them(tmp_path, monkeypatch):
+def test_parts_that_were_merged_before_take_no_row_with_them(tmp_path):
     """The merged part of a growth can have the name of an older one, and hold fewer inputs."""
-    monkeypatch.setattr("smoothcert.runs.store.MERGE_EVERY", 2)
     certify(tmp_path / "grown")
     certify(tmp_path / "whole", n=400)
 

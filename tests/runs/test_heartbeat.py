@@ -32,7 +32,8 @@ def beat(**values: object) -> Heartbeat:
 
 
 def pulse(folder, *, every: float = 60.0, reporter: Reporter | None = None) -> Pulse:
-    return Pulse(reporter or Reporter(), folder, BEAT["fingerprint"], ExecutionSpec(device="cuda"), every=every)
+    execution = ExecutionSpec(device="cuda")
+    return Pulse(reporter or Reporter(), folder, BEAT["fingerprint"], execution, lambda: 3, every=every)
 
 
 def written(folder) -> Heartbeat:
@@ -73,7 +74,7 @@ def test_a_writer_leaves_what_it_has_done(tmp_path):
     last = written(tmp_path)
     assert (last.state, last.reason) == ("ended", None)
     assert (last.to_do, last.done, last.failed, last.planned, last.samples) == (3, 2, 1, 200, 100)
-    assert (last.pid, last.engine, last.device, last.workers) == (os.getpid(), "local", "cuda", 1)
+    assert (last.pid, last.engine, last.device, last.workers) == (os.getpid(), "local", "cuda", 3)
     assert last.started <= last.progressed <= last.updated
     assert os.listdir(tmp_path) == [STATUS]
     assert not [thread for thread in threading.enumerate() if thread.name == "heartbeat"]

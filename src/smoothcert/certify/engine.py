@@ -36,11 +36,17 @@ class Task:
         held: What was sampled for it before. Only the samples beyond are drawn, and the record holds the whole, as if
             it had been sampled at once.
         n: Number of estimation samples; None for the run's.
+        given_up: Why the input is not to be sampled any more; it is then one that failed.
     """
 
     position: int
     held: Samples | None = None
     n: int | None = None
+    given_up: str | None = None
+
+
+class BrokenError(ModelError):
+    """The base classifier fails whatever it is given, as it does after an error of its device."""
 
 
 class Engine(Protocol):
@@ -71,7 +77,7 @@ class Engine(Protocol):
     def rehearse(self, *, samples: int) -> Rehearsal:
         """Look how fast a run of so many samples will be; warn if it cannot certify anything."""
 
-    def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
+    def finished(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Sequence[Record]]:
         """Sample inputs of the data set.
 
         Args:
@@ -79,8 +85,8 @@ class Engine(Protocol):
             progress: Called with numbers of samples as they are drawn.
 
         Returns:
-            One record per input as it finishes; with the error in place of samples where an input cannot be read or the
-            base classifier fails on it, and the run goes on without it.
+            Records of inputs as they finish, those that are there at once together; with the error in place of samples
+            where an input cannot be read or the base classifier fails on it, and the run goes on without it.
 
         Raises:
             DataError: If an input cannot be read, and the run does not go on without it. What was begun is finished
@@ -120,8 +126,13 @@ class LocalEngine:
         run, config = self._run, self.config
         return rehearse(run.sampler, run.data, num_classes=config.num_classes, n=config.n, samples=samples)
 
-    def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
+    def finished(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Sequence[Record]]:
         """Sample inputs of the data set; see :class:`Engine`."""
+        for record in self.records(tasks, progress=progress):
+            yield (record,)
+
+    def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
+        """Sample inputs of the data set, one record at a time; see :class:`Engine`."""
         run = self._run
         self._failure = None
 
@@ -152,15 +163,26 @@ class LocalEngine:
         """The record of one input, without what it cost; None where the run stops because of it."""
         run = self._run
         try:
-            return (yield from self._sampling(run.data.load(task.position), task))
+            if task.given_up is None:
+                return (yield from self._sampling(run.data.load(task.position), task))
+            failure: SmoothcertError = ModelError(task.given_up)
         except Exception as error:  # of whatever kind: the input's own, the classifier's, a measure's
             failure = error if isinstance(error, SmoothcertError) else ModelError(f"{reason(error)}{place(error)}")
         if run.skips:
             if not isinstance(failure, DataError):
-                run.watch.look()  # raises if the classifier fails whatever it is given
+                self._require_working(task)
             return _Finished(run.failed(task.position, str(failure)), 0)
         self._failure = self._failure or run.stopping(task.position, failure)
         return None
+
+    def _require_working(self, task: Task) -> None:
+        try:
+            self._run.watch.look()
+        except ModelError as error:
+            index, name = self.indices[task.position], self._run.data.id(task.position)
+            raise BrokenError(
+                f"since input {index} ({name}) the base classifier fails on others, too: {error}"
+            ) from error
 
     def _sampling(self, example: Example, task: Task) -> Job[_Finished]:
         config, sampler, until = self._run.config, self._run.sampler, self._run.until

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,14 +16,16 @@ from smoothcert.certify.engine import Engine, LocalEngine, Task
 from smoothcert.certify.prepare import prepare
 from smoothcert.certify.rehearsal import Rehearsal
 from smoothcert.certify.witness import Known
+from smoothcert.errors import RunError
 from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.extent import Extent, grown
 from smoothcert.runs.heartbeat import Pulse
 from smoothcert.runs.records import from_table
 from smoothcert.runs.run import Run
-from smoothcert.runs.store import RunStore, check_folder
+from smoothcert.runs.store import LOGS, RunStore, check_folder, holds_run, read_config
 from smoothcert.spec import RunSpec, SamplingSpec
+from smoothcert.urls import AnyPath, to_path
 
 _USUAL = 1_000  # samples that a question takes on average, for want of anything better before the first is answered
 
@@ -31,7 +33,7 @@ _USUAL = 1_000  # samples that a question takes on average, for want of anything
 def certify_run(
     spec: RunSpec | SamplingSpec,
     *,
-    out: Path | str,
+    out: AnyPath | str,
     model: object | None = None,
     data: object | None = None,
     engine: Callable[..., Engine] | None = None,
@@ -47,7 +49,7 @@ def certify_run(
 
     Args:
         spec: The run. What comes as an object is not named in it; where both do, a :class:`SamplingSpec` is enough.
-        out: The run folder.
+        out: The run folder: a path, or a URL such as ``s3://bucket/run``.
         model: The base classifier, where it is no name: a :class:`smoothcert.models.LoadedModel`, or a module, function
             or estimator, whose code becomes part of the run's fingerprint.
         data: The inputs, where they are no name: whatever :func:`smoothcert.data.as_dataset` takes. They know how they
@@ -76,19 +78,29 @@ def certify_run(
         2
     """
     reporter = reporter or (interactive_reporter() if progress else Reporter())
-    check_folder(Path(out))
+    out = to_path(out)
+    check_folder(out)
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
-    make = engine or _local
+    if asked.execution.batch_size is None and holds_run(out):  # as it began: another size may move the last bits
+        with suppress(RunError):  # which is said where the folder is opened
+            asked = asked.vary(batch_size=read_config(out).spec.execution.batch_size)
+    make = engine or (partial(_on_cluster, out=out) if asked.execution.engine == "ray" else _local)
     with closing(make(asked, model=model, data=data, reporter=reporter)) as sampling:
         _fill(sampling, out, reporter)
     return Run.open(out)
 
 
-def _local(spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter) -> LocalEngine:
-    return LocalEngine(prepare(spec, model=model, data=data, reporter=reporter))
+def _local(spec: RunSpec, **given: Any) -> Engine:
+    return LocalEngine(prepare(spec, **given))
 
 
-def _fill(engine: Engine, out: Path | str, reporter: Reporter) -> None:
+def _on_cluster(spec: RunSpec, *, out: AnyPath, **given: Any) -> Engine:
+    from smoothcert.certify.ray_engine import RayEngine
+
+    return RayEngine(spec, logs=out / LOGS, **given)
+
+
+def _fill(engine: Engine, out: AnyPath | str, reporter: Reporter) -> None:
     """Sample and store the inputs that a run lacks."""
     config = engine.config
     with RunStore(out, config, settle=partial(_settled, engine=engine, out=out)) as store:
@@ -100,15 +112,17 @@ def _fill(engine: Engine, out: Path | str, reporter: Reporter) -> None:
             return
         expected = work.samples if config.question is None else work.inputs * min(work.each, _USUAL)
         reporter.note(_forecast(config, engine.rehearse(samples=expected), work))
-        reporter = Pulse(reporter, store.path, store.config.fingerprint, config.spec.execution)
+        reporter = Pulse(reporter, store.path, store.config.fingerprint, config.spec.execution, lambda: engine.workers)
         total = work.samples if config.question is None else None
         with reporter.sampling(inputs=work.inputs, samples=total):
-            for found in engine.records(work.tasks(engine, store), progress=reporter.advance):
-                store.append(replace(found, seconds=found.seconds + work.spent.get(found.index, 0.0)))
-                if found.error is None:
-                    reporter.finish()
-                else:
-                    reporter.skip(work.lacking.get(found.index, work.each))
+            for found in engine.finished(work.tasks(engine, store), progress=reporter.advance):
+                spent = work.spent
+                store.append(*(replace(one, seconds=one.seconds + spent.get(one.index, 0.0)) for one in found))
+                for record in found:
+                    if record.error is None:
+                        reporter.finish()
+                    else:
+                        reporter.skip(work.lacking.get(record.index, work.each))
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +130,7 @@ class _Work:
     """What a run lacks.
 
     Args:
-        new: Positions of the inputs of which nothing is stored.
+        new: Positions of the inputs of which nothing is stored, or only an error that is to be tried again.
         lacking: By the index of those that are stored with fewer samples, how many they lack.
         each: Samples per input, pilot included; where a question is decided, at most.
         spent: Seconds spent before on inputs that are given more samples, by index; filled as they are.
@@ -133,7 +147,7 @@ class _Work:
         config, indices, sizes = engine.config, engine.indices, store.sizes
         positions = range(len(indices)) if config.shard is None else config.shard.positions(len(indices))
         return cls(
-            [position for position in positions if indices[position] not in sizes],
+            [p for p in positions if sizes.get(indices[p], -1) < (1 if config.spec.execution.retry_failed else 0)],
             {index: config.n - sizes[index] for p in positions if 0 < sizes.get(index := indices[p], 0) < config.n},
             config.n0 + config.n,
         )
@@ -152,7 +166,8 @@ class _Work:
         """What is there already, in words."""
         held, own = len(store.present), store.config.expected
         fewer = f", {len(self.lacking):,} of them with fewer than {store.config.n:,} samples" if self.lacking else ""
-        return f"{store.path} already holds {held} of {own} inputs{fewer}"
+        failed = f", {len(store.failed):,} of them as failed (--retry-failed)" if store.failed else ""
+        return f"{store.path} already holds {held} of {own} inputs{fewer}{failed}"
 
     def tasks(self, engine: Engine, store: RunStore) -> Iterator[Task]:
         """Inputs with too few samples first, read as they are needed."""
@@ -167,7 +182,7 @@ class _Work:
         yield from map(Task, self.new)
 
 
-def _settled(kept: RunConfig, asked: RunConfig, *, engine: Engine, out: Path | str) -> RunConfig:
+def _settled(kept: RunConfig, asked: RunConfig, *, engine: Engine, out: AnyPath | str) -> RunConfig:
     """The configuration to go on with in a folder that holds a run: the stored one, or a larger one."""
 
     def fingerprint_of(extent: Extent) -> str | None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import App, ArgumentCollection, Parameter
 from cyclopts.config import Dict
 
-from smoothcert.cli.options import Quiet
+from smoothcert.cli.options import Place, Quiet
 from smoothcert.console import say
 from smoothcert.spec import RunSpec, read_options
 
@@ -16,7 +16,7 @@ from smoothcert.spec import RunSpec, read_options
 def certify(
     *,
     spec: Annotated[RunSpec, Parameter(name="*")],
-    out: Path,
+    out: Place,
     config: Path | None = None,
     quiet: Quiet = False,
 ) -> None:
@@ -33,7 +33,8 @@ def certify(
 
     Args:
         spec: The run.
-        out: Run folder. If it holds the same run, that is continued, and grows if more is asked for.
+        out: Run folder, or a URL such as s3://bucket/run. If it holds the same run, that is continued, and grows if
+            more is asked for.
         config: File with options by name, .yaml, .toml or .json, such as the config.json of a run; flags win over it.
     """
     from smoothcert.certify import certify_run

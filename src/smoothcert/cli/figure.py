@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from smoothcert.cli.options import Bounds, Names, Numbers, Runs, open_runs, run_names
+from smoothcert.cli.options import Bounds, Names, Numbers, Place, PlaceOrNone, Runs, open_runs, run_names
 from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
 
@@ -28,7 +28,7 @@ Kind = Literal[
 ]
 
 
-def report(runs: Runs, /, *, out: Path = Path("report.html"), alpha: float | None = None) -> None:
+def report(runs: Runs, /, *, out: Place = Path("report.html"), alpha: float | None = None) -> None:
     """Write one self-contained HTML page with the figures and tables of one or more runs.
 
     For example:
@@ -51,13 +51,13 @@ def figure(
     runs: Runs,
     /,
     *,
-    out: Path,
+    out: Place,
     measure: Names | None = None,
     bound: Bounds | None = None,
     radii: Numbers | None = None,
     thresholds: Numbers | None = None,
     alpha: float | None = None,
-    class_radii: Path | None = None,
+    class_radii: PlaceOrNone = None,
     overlay: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Draw one figure of stored runs.

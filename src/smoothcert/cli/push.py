@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from smoothcert.cli.options import Numbers, open_runs
+from smoothcert.cli.options import Numbers, Place, open_runs
 from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
 
@@ -17,7 +17,7 @@ _WHAT = Parameter(group=Group("Which results", sort_key=2))
 
 
 def push(
-    run: Path,
+    run: Place,
     /,
     *,
     repo: Annotated[str | None, _WHERE] = None,

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Group, Parameter
 
-from smoothcert.cli.options import Bounds, Names, Numbers, Runs, open_runs
+from smoothcert.cli.options import Bounds, Names, Numbers, PlaceOrNone, Runs, open_runs
 from smoothcert.console import printable, say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
+from smoothcert.urls import AnyPath
 
 if TYPE_CHECKING:
     from smoothcert.cli.asking import Asked, Inquiry
@@ -41,7 +41,7 @@ def query(
     input: Annotated[str | None, Parameter(group=_INPUTS)] = None,
     per_input: Annotated[bool, Parameter(group=_INPUTS)] = False,
     format: Annotated[Format, _ANSWER] = "table",
-    out: Annotated[Path | None, _ANSWER] = None,
+    out: Annotated[PlaceOrNone, _ANSWER] = None,
 ) -> None:
     """Answer from stored samples: certified accuracy over the inputs, or what is certified about each of them.
 
@@ -115,7 +115,7 @@ class _Answer:
     value: list[Row] | None = None
 
 
-def _deliver(answer: _Answer, format: _Rows, out: Path | None) -> None:
+def _deliver(answer: _Answer, format: _Rows, out: AnyPath | None) -> None:
     """Print an answer, or write it to a file."""
     from smoothcert.cli import printing
 
@@ -135,7 +135,7 @@ def _deliver(answer: _Answer, format: _Rows, out: Path | None) -> None:
     _put(text, out, f"{len(answer.rows):,} rows")
 
 
-def _put(text: str, out: Path | None, what: str) -> None:
+def _put(text: str, out: AnyPath | None, what: str) -> None:
     if out is None:
         say(text)
     else:

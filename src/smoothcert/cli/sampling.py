@@ -6,18 +6,18 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smoothcert.cli.edge import INTERRUPTED
 from smoothcert.console import one_line, say
+from smoothcert.urls import AnyPath
 
 if TYPE_CHECKING:
     from smoothcert.progress import Reporter
 
 
 @contextmanager
-def sampling_session(out: Path, *, quiet: bool) -> Iterator[Reporter]:
+def sampling_session(out: AnyPath, *, quiet: bool) -> Iterator[Reporter]:
     """Enclose the sampling of a run into ``out``; gives the reporter that suits standard error."""
     from smoothcert.progress import reporter_for
 
@@ -36,7 +36,7 @@ def show_warning(message: Warning | str, category: type[Warning], *place: object
     say(f"warning: {one_line(message)}", err=True)
 
 
-def _interrupted(out: Path) -> str:
+def _interrupted(out: AnyPath) -> str:
     from smoothcert.errors import RunError
     from smoothcert.runs import Run
 

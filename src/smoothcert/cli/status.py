@@ -100,7 +100,7 @@ def _writer(folder: FolderStatus) -> list[str]:
     beat, age = folder.heartbeat, folder.age
     if beat is None or age is None:
         return [] if folder.finished else ["nothing is known of a writer: there is no heartbeat in the folder"]
-    workers = "one worker" if beat.workers == 1 else f"{beat.workers or 'several'} workers"
+    workers = "one worker" if beat.workers == 1 else f"{beat.workers:,} workers"
     who = f"{beat.engine} engine, {workers} on {beat.device}, process {beat.pid} on {beat.host}"
     if folder.writer == "ended":
         ended = f"ended {duration(age)} ago" + (f": {beat.reason}" if beat.reason else "")

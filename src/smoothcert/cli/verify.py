@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from smoothcert.cli.options import Numbers
+from smoothcert.cli.options import Numbers, Place, PlaceOrNone
 from smoothcert.console import one_line, say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
+from smoothcert.urls import AnyPath
 
 if TYPE_CHECKING:
     from smoothcert.verify import Check
 
 
 def verify(
-    source: Annotated[Path, Parameter(name="RUN|FILE")],
+    source: Annotated[Place, Parameter(name="RUN|FILE")],
     /,
     *,
     inputs: int = 10,
     all_inputs: Annotated[bool, Parameter(negative=())] = False,
     model_at_hand: Annotated[bool, Parameter(negative=())] = False,
-    against: Path | None = None,
+    against: PlaceOrNone = None,
     format: Literal["text", "json"] = "text",
 ) -> None:
     """Recompute what is claimed from the samples alone, by slow code of its own.
@@ -69,9 +69,11 @@ def verify(
         raise SystemExit(1)
 
 
-def _run_of(source: Path) -> Path:
+def _run_of(source: AnyPath) -> AnyPath:
     """The folder of a file of evidence, if a run lies there."""
-    if not (source.parent / "config.json").is_file():
+    from smoothcert.runs.store import holds_run
+
+    if not holds_run(source.parent):
         raise InvalidArgumentError(
             f"{source} fits together, but its numbers are checked against the run: put it into the run's folder, or "
             "give --against RUN"
@@ -80,14 +82,14 @@ def _run_of(source: Path) -> Path:
 
 
 def export(
-    run: Path,
+    run: Place,
     /,
     *,
     input: str | None = None,
     radii: Numbers | None = None,
     thresholds: Numbers | None = None,
     alpha: float | None = None,
-    out: Path | None = None,
+    out: PlaceOrNone = None,
 ) -> None:
     """Write evidence as JSON: what is certified, on what assumptions, and what it follows from; "verify" checks it.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
@@ -27,6 +26,7 @@ from smoothcert.report.svg import Chart, chart, themed
 from smoothcert.report.wording import count_words, held_words
 from smoothcert.runs.config import DECIDED, IMPORTED, RunConfig
 from smoothcert.typing import FloatArray
+from smoothcert.urls import AnyPath, to_path
 
 if TYPE_CHECKING:
     from smoothcert.runs import Run
@@ -72,7 +72,7 @@ class RunView:
 
 def write_report(
     runs: RunLike | Sequence[RunLike],
-    out: Path | str,
+    out: AnyPath | str,
     *,
     radii: Sequence[float] | None = None,
     thresholds: Sequence[float] | None = None,
@@ -81,7 +81,7 @@ def write_report(
     alpha: float | None = None,
     max_inputs: int = 1_000,
     title: str = "Certified confidence",
-) -> Path:
+) -> AnyPath:
     """Write one HTML page about one or more runs.
 
     The page loads nothing: style, script, drawings and data are inside it. The first bound and the first measure
@@ -109,7 +109,7 @@ def write_report(
         DataError: If a run holds no certified input, or one that decided a question is asked at another alpha.
     """
     runs = runs if isinstance(runs, Sequence) else [runs]
-    target = Path(out)
+    target = to_path(out)
     if target.is_dir():
         raise InvalidArgumentError(f"out must be a file, for example report.html; got the folder {str(out)!r}")
     for name, given in (("runs", runs), ("measures", measures), ("bounds", bounds)):
@@ -160,7 +160,7 @@ def _name(run: RunLike, position: int) -> str:
     path, more = getattr(run, "path", None), len(getattr(run, "members", ())) - 1
     if path is None:
         return f"run {position + 1}"
-    return Path(path).name + (f" and {count_words(more, 'more folder')}" if more > 0 else "")
+    return to_path(path).name + (f" and {count_words(more, 'more folder')}" if more > 0 else "")
 
 
 def _view(

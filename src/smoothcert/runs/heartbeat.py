@@ -11,10 +11,9 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, fields, replace
-from pathlib import Path
 from threading import Event, Thread
 from typing import Annotated, Literal
 
@@ -22,6 +21,7 @@ from smoothcert.fields import Checked, Domain, whole
 from smoothcert.files import read_file, write_atomically
 from smoothcert.progress import Reporter
 from smoothcert.spec import ExecutionSpec
+from smoothcert.urls import AnyPath
 
 STATUS = "status.json"
 """Name of the file in a run folder."""
@@ -48,7 +48,7 @@ class Heartbeat(Checked):
         pid: Its process there.
         engine: Who samples, such as ``"local"``.
         device: Where, such as ``"cuda"``.
-        workers: How many sample; None for as many as there are devices for.
+        workers: How many sample.
         started: Time at which sampling began.
         updated: Time of this heartbeat.
         progressed: Time at which samples last came in.
@@ -71,7 +71,7 @@ class Heartbeat(Checked):
     pid: Tally
     engine: str
     device: str
-    workers: Tally | None = None
+    workers: Tally = 1
     started: Moment
     updated: Moment
     progressed: Moment
@@ -104,7 +104,7 @@ class Heartbeat(Checked):
         return elapsed * left / self.done if self.done and elapsed > 0 else None
 
 
-def read_heartbeat(folder: Path, *, fingerprint: str) -> Heartbeat | None:
+def read_heartbeat(folder: AnyPath, *, fingerprint: str) -> Heartbeat | None:
     """The last heartbeat in a run folder; None where there is none that can be understood, or it is of another run."""
     try:
         values = json.loads(read_file(folder / STATUS, at_most=_MOST))
@@ -124,22 +124,28 @@ class Pulse(Reporter):
         folder: The run folder.
         fingerprint: Of the run.
         execution: Who samples it, and where.
+        workers: Says how many there are now.
         every: Seconds between heartbeats.
     """
 
     def __init__(
-        self, reporter: Reporter, folder: Path, fingerprint: str, execution: ExecutionSpec, *, every: float = EVERY
+        self,
+        reporter: Reporter,
+        folder: AnyPath,
+        fingerprint: str,
+        execution: ExecutionSpec,
+        workers: Callable[[], int],
+        *,
+        every: float = EVERY,
     ) -> None:
-        self._reporter, self._folder, self._every = reporter, folder, every
+        self._reporter, self._folder, self._workers, self._every = reporter, folder, workers, every
         now = time.time()
-        workers = getattr(execution, "workers", 1)
         self._now = Heartbeat(
             fingerprint=fingerprint,
             host=_host(),
             pid=os.getpid(),
             engine=getattr(execution, "engine", "local"),
             device=execution.device or "cpu",
-            workers=workers if isinstance(workers, int) else None,
             started=now,
             updated=now,
             progressed=now,
@@ -204,6 +210,7 @@ class Pulse(Reporter):
             planned = self._now.planned
             beat = replace(
                 self._now,
+                workers=self._workers(),
                 updated=now,
                 progressed=self._progressed,
                 done=self._done,

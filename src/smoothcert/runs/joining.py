@@ -8,18 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from smoothcert.errors import RunError
 from smoothcert.runs.counting import Held, columns_of_size, sizes_of
-from smoothcert.runs.parts import UNSEALED, Parts, concat_parts
-from smoothcert.runs.records import CHECKSUM
-from smoothcert.runs.seals import record_checksums
-
-_CIRCUMSTANCES = (CHECKSUM, "seconds")  # may differ between two records of one input that hold the same
+from smoothcert.runs.part import UNSEALED, concat_parts
+from smoothcert.runs.parts import Parts
+from smoothcert.runs.seals import content_checksums
+from smoothcert.urls import AnyPath
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,14 +120,13 @@ class JoinedParts:
         if not pairs:
             return
         rows = sorted({row for pair in pairs for row in pair})
-        lasting = table.take(rows).drop_columns([name for name in _CIRCUMSTANCES if name in table.column_names])
-        contents = dict(zip(rows, record_checksums(lasting, ""), strict=True))
+        contents = dict(zip(rows, content_checksums(table.take(rows)), strict=True))
         for first, second in pairs:
             if contents[first] != contents[second]:
                 both = " and ".join(str(_folder(self.members[found.checksums[row]])) for row in (first, second))
                 raise RunError(f"{both} hold different samples of input {found.inputs[first]}: one is wrong")
 
 
-def _folder(parts: Parts) -> Path:
+def _folder(parts: Parts) -> AnyPath:
     """The run folder."""
     return parts.folder.parent

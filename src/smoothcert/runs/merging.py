@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 
 from smoothcert.errors import RunError
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.extent import joined
-from smoothcert.runs.parts import UNSEALED, concat_parts
+from smoothcert.runs.part import UNSEALED, concat_parts
 from smoothcert.runs.run import Run
-from smoothcert.runs.store import CONFIG, MERGE_EVERY, RunStore
+from smoothcert.runs.store import MERGE_EVERY, RunStore, holds_run
+from smoothcert.urls import AnyPath, to_path
 
 
-def merge_runs(sources: Sequence[Path | str], out: Path | str) -> Run:
+def merge_runs(sources: Sequence[AnyPath | str], out: AnyPath | str) -> Run:
     """Put shares of one run together: shards, or copies that went on or grew in different places.
 
     The sources are only read. An input that several of them hold is taken once: samples go before none, more samples
@@ -34,10 +34,10 @@ def merge_runs(sources: Sequence[Path | str], out: Path | str) -> Run:
         RunError: If there is no source, one is of another run, naming what differs, two hold different samples of one
             input, naming both, a part is damaged, or ``out`` cannot be written.
     """
-    target, folders = Path(out), [Path(source) for source in sources]
+    target, folders = to_path(out), [to_path(source) for source in sources]
     if not folders:
         raise RunError("there must be at least one run to merge")
-    if (target / CONFIG).exists() and all(folder.resolve() != target.resolve() for folder in folders):
+    if holds_run(target) and all(folder.resolve() != target.resolve() for folder in folders):
         folders.insert(0, target)  # what was merged before is compared, too
     whole = Run.open(folders)
     if whole.config.schema == UNSEALED:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,12 +14,14 @@ from smoothcert.errors import MissingDependencyError, RunError
 from smoothcert.runs.config import IMPORTED, RunConfig
 from smoothcert.runs.extent import joined
 from smoothcert.runs.joining import JoinedParts
-from smoothcert.runs.parts import UNSEALED, Parts
+from smoothcert.runs.part import UNSEALED
+from smoothcert.runs.parts import Parts
 from smoothcert.runs.per_input import input_table
 from smoothcert.runs.records import Record, from_table, pairs_in, ranges_in
 from smoothcert.runs.state import RunState, joined_state, missing_inputs, state_of
 from smoothcert.runs.store import CONFIG, PARTS, read_config
 from smoothcert.typing import IntArray
+from smoothcert.urls import AnyPath, to_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,15 +37,15 @@ class Run:
     """A stored run: its configuration and, in order of the inputs, its records.
 
     Every call reads the folder anew, so a run that is still going on shows what it holds at that moment. Whatever is
-    read is checked: see :mod:`smoothcert.runs.parts`.
+    read is checked: see :mod:`smoothcert.runs.part`.
 
     Args:
-        path: The run folder; the first where there are several.
+        path: The run folder, here or in an object store; the first where there are several.
         config: What defines the run.
         members: Where shares of it lie in several folders, each of these.
     """
 
-    path: Path
+    path: AnyPath
     config: RunConfig
     members: tuple[Run, ...] = ()
     _parts: Parts | JoinedParts = field(init=False, repr=False, compare=False)
@@ -57,15 +58,21 @@ class Run:
         object.__setattr__(self, "_parts", own)
 
     @classmethod
-    def open(cls, path: Path | str | Sequence[Path | str]) -> Run:
+    def open(cls, path: AnyPath | str | Sequence[AnyPath | str]) -> Run:
         """Open a run folder, or several with shares of one run as one: shards, or copies that went on or grew.
 
+        Args:
+            path: Where it is: a path, or a URL such as ``s3://bucket/run``.
+
         Raises:
+            InvalidArgumentError: If it is a URL that cannot be used.
+            MissingDependencyError: If the package that opens such URLs is not installed.
             RunError: If there is no run, or it was written by a newer smoothcert; or if several are not of one run,
                 naming what differs, or hold different samples of one input.
         """
-        if isinstance(path, (Path, str)):
-            return cls(Path(path), read_config(Path(path)))
+        if isinstance(path, str) or not isinstance(path, Sequence):
+            where = to_path(path)
+            return cls(where, read_config(where))
         members = tuple(cls.open(one) for one in dict.fromkeys(path))
         if not members:
             raise RunError("there must be at least one run folder; got none")
@@ -216,7 +223,7 @@ class Run:
         """
         return self._parts.read(columns)
 
-    def files(self) -> list[Path]:
+    def files(self) -> list[AnyPath]:
         """The files the run consists of, its configuration first."""
         if isinstance(self._parts, Parts):
             return [self.path / CONFIG, *self._parts.paths()]

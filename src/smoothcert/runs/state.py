@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
-from pathlib import Path
 
 import numpy as np
 
-from smoothcert.files import disk_errors, make_folder, move
+from smoothcert.files import disk_errors, make_folder, move, names_in
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.counting import Held
-from smoothcert.runs.parts import Contents, DamagedPartError, Parts, named_range, read_part, rows_that_count
+from smoothcert.runs.part import Contents, DamagedPartError, named_range, read_part
+from smoothcert.runs.parts import Parts, rows_that_count
 from smoothcert.runs.store import DAMAGED, PARTS, lock_run, read_config
 from smoothcert.typing import IntArray
+from smoothcert.urls import AnyPath, to_path
 
 MOST_RANGES = 100  # of indices that are named in one sentence
 MOST_NAMED = 2**24  # inputs of a damaged part that are listed one by one
@@ -41,7 +41,7 @@ class DamagedPart:
         inputs: First and last input that it should hold by its name; None if its name does not say.
     """
 
-    path: Path
+    path: AnyPath
     reason: str
     inputs: tuple[int, int] | None
 
@@ -62,7 +62,7 @@ class RunState:
             the run does not say which inputs it is of.
     """
 
-    path: Path
+    path: AnyPath
     expected: int | None
     sampled: IntArray
     sizes: IntArray
@@ -143,7 +143,7 @@ def joined_state(states: Sequence[RunState], config: RunConfig) -> RunState:
     )
 
 
-def set_aside(path: Path) -> list[Path]:
+def set_aside(path: AnyPath | str) -> list[AnyPath]:
     """Move the damaged parts of a run out of it, into its folder ``damaged``; nothing is deleted.
 
     The command that made the run then samples their inputs again.
@@ -157,15 +157,16 @@ def set_aside(path: Path) -> list[Path]:
     Raises:
         RunError: If there is no run, another process is writing to it, or the disk refuses.
     """
+    path = to_path(path)
     read_config(path)  # or there is no run
     lock = lock_run(path)
     try:
         config = read_config(path)  # under the lock, since a run that grows writes another
-        moved = []
+        moved: list[AnyPath] = []
         for part in state_of(Parts(path / PARTS, config)).damaged:
             with disk_errors(path):
                 make_folder(path / DAMAGED)
-                target = _free(path / DAMAGED / part.path.name)
+                target = _free(path / DAMAGED, part.path.name)
                 move(part.path, target)
             moved.append(target)
         return moved
@@ -206,20 +207,22 @@ def ranges_text(indices: Sequence[int]) -> str:
     return ", ".join(found[:MOST_RANGES]) + (f" and {more:,} more ranges" if more > 0 else "")
 
 
-def _free(path: Path) -> Path:
-    """The path, or the first with a number behind it that is not taken."""
-    candidates = chain([path], (path.with_name(f"{path.name}.{number}") for number in count(2)))
-    return next(candidate for candidate in candidates if not os.path.lexists(candidate))
+def _free(folder: AnyPath, name: str) -> AnyPath:
+    """The path of that name, or of the first with a number behind it that is not taken."""
+    taken = set(names_in(folder))
+    candidates = chain([name], (f"{name}.{number}" for number in count(2)))
+    return folder / next(candidate for candidate in candidates if candidate not in taken)
 
 
 def _state_of(parts: Parts, config: RunConfig) -> RunState:
-    damaged: dict[Path, str] = {}
-    whole: dict[Path, Contents] = {}
+    damaged: dict[AnyPath, str] = {}
+    whole: dict[AnyPath, Contents] = {}
     skipped: dict[int, Skipped] = {}
-    for path in parts.paths():
+    paths = parts.paths()
+    for path, content in zip(paths, parts.fetch(paths), strict=True):
         try:
-            table = read_part(path, config)
-            whole[path] = parts.contents(path)
+            table = read_part(path, config, content=content)
+            whole[path] = parts.contents(path, content)
         except DamagedPartError as error:
             damaged[path] = error.reason
             continue
@@ -227,7 +230,7 @@ def _state_of(parts: Parts, config: RunConfig) -> RunState:
             skipped[row["index"]] = Skipped(row["index"], row["id"], row["error"])
     while True:
         try:
-            rows_that_count(list(whole), list(whole.values()))
+            rows_that_count(list(whole), list(whole.values()), config)
             break
         except DamagedPartError as error:
             for path in error.paths:  # nobody knows which is right
@@ -245,6 +248,9 @@ def _state_of(parts: Parts, config: RunConfig) -> RunState:
         sizes=sizes[sizes > 0],
         n=config.n,
         skipped=tuple(skipped[int(index)] for index in held[sizes == 0]),
-        damaged=tuple(DamagedPart(path, reason, named_range(path)) for path, reason in sorted(damaged.items())),
+        damaged=tuple(
+            DamagedPart(path, reason, named_range(path))
+            for path, reason in sorted(damaged.items(), key=lambda found: str(found[0]))
+        ),
         missing=missing_inputs(config, held),
     )

@@ -7,7 +7,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from smoothcert.runs.heartbeat import EVERY, Heartbeat, read_heartbeat
 from smoothcert.runs.records import list_rows, one_array, validity
 from smoothcert.runs.run import Run
 from smoothcert.typing import AnyArray, FloatArray, IntArray
+from smoothcert.urls import AnyPath
 
 SILENT = 6 * EVERY
 """Seconds without a heartbeat after which a writer is no longer believed to be alive."""
@@ -72,7 +72,7 @@ class FolderStatus:
         moment: Time at which this was read, in seconds since 1970.
     """
 
-    path: Path
+    path: AnyPath
     config: RunConfig
     inputs: Inputs
     heartbeat: Heartbeat | None
@@ -219,7 +219,7 @@ class Status:
         }
 
 
-def run_status(path: Path | str) -> FolderStatus:
+def run_status(path: AnyPath | str) -> FolderStatus:
     """How far the run in a folder is; reads its records, and works while somebody else writes them.
 
     Raises:

@@ -6,65 +6,86 @@ Layout::
     RUN/parts/*.parquet the records
     RUN/damaged/        parts that smoothcert check --repair has set aside
     RUN/status.json     what the writer says of itself now and then
-    RUN/.lock           held by whoever writes
+    RUN/logs/           a log of every worker that sampled on a cluster
+    RUN/.lock           held by whoever writes; in an object store RUN/.lease-00000001 and so on
 
 Every step leaves a folder that reads correctly: a record is written under a temporary name, forced to the
-disk and renamed; merging writes the merged part completely before it deletes the single ones. When a run grows, its new
-configuration is written before the first record that needs it, and a record goes only after a better one of its input
-is there.
+disk and renamed; merging writes the merged part completely before it deletes the single ones. When a run grows, its
+new configuration is written before the first record that needs it, and a record goes only after a better one of its
+input is there.
+
+In an object store nothing takes the name of anything else: parts carry random marks, so that a write that comes late,
+of a writer that has lost its lease, can do no harm. Records are written together there, every two seconds.
 """
 
 from __future__ import annotations
 
-import os
+import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, TracebackType
+from typing import TypeVar
 
 import pyarrow as pa
 from filelock import BaseFileLock, FileLock, Timeout
 
 from smoothcert.errors import RunError
-from smoothcert.files import disk_errors, is_temporary, make_folder, read_file, remove_temporaries, write_atomically
+from smoothcert.files import (
+    disk_errors,
+    is_temporary,
+    make_folder,
+    names_in,
+    read_file,
+    remove_files,
+    remove_temporaries,
+    write_atomically,
+)
+from smoothcert.remote import persistently, reason
+from smoothcert.runs.batches import Batches
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.counting import sizes_of
 from smoothcert.runs.extent import require_same_shard
 from smoothcert.runs.heartbeat import STATUS
-from smoothcert.runs.parts import (
+from smoothcert.runs.lease import Lease, is_lease
+from smoothcert.runs.part import (
     Part,
-    Parts,
     concat_parts,
     encode_part,
-    is_single,
+    fetch,
     part_name,
+    raised,
     read_part,
     read_sealed,
 )
+from smoothcert.runs.parts import Parts
 from smoothcert.runs.records import CHECKSUM, Record, to_table
 from smoothcert.runs.seals import add_checksums
+from smoothcert.urls import AnyPath, to_path
 
 CONFIG = "config.json"
 PARTS = "parts"
 DAMAGED = "damaged"
+LOGS = "logs"
 _LOCK = ".lock"
 MOST_CONFIG = 2**24
 """Bytes a configuration may have; class names and notes take kilobytes."""
-_OURS = {CONFIG, PARTS, DAMAGED, STATUS, _LOCK}
+_OURS = {CONFIG, PARTS, DAMAGED, STATUS, LOGS, _LOCK}
 MERGE_EVERY = 256
 """Single parts that are merged into one. 50,000 inputs make 196 parts; a merge rewrites about a megabyte."""
 MERGE_BYTES = 2**26
 """Single parts of so many bytes are merged even if they are fewer: a merge needs the memory they take unpacked."""
+_T = TypeVar("_T")
 
 
 class RunStore:
     """A run folder opened for writing; use it as a context manager.
 
     A folder that already holds the same run is continued, and ``config`` is then the stored one. Records
-    become durable one by one as :meth:`append` returns.
+    become durable one by one as :meth:`append` returns, or within seconds in an object store.
 
     Args:
-        path: The run folder; made if it does not exist.
+        path: The run folder, here or in an object store; made if it does not exist.
         config: What defines the run.
         settle: From the stored configuration and this one, makes the one under which a stored run goes on, of the same
             fingerprint; it is written before the first record. By default they must be the same.
@@ -77,25 +98,26 @@ class RunStore:
 
     def __init__(
         self,
-        path: Path | str,
+        path: AnyPath | str,
         config: RunConfig,
         *,
         settle: Callable[[RunConfig, RunConfig], RunConfig] | None = None,
         merge_every: int = MERGE_EVERY,
     ) -> None:
-        self.path = Path(path)
+        self.path = to_path(path)
         self._settled = settle or self._same
         self._merge_every = merge_every
         check_folder(self.path)
         with disk_errors(self.path):
             make_folder(self.path)
         self._lock = lock_run(self.path)
+        self._batches = None if isinstance(self.path, Path) else Batches(self._write_small, protocol=self.path.protocol)
         try:
             self.config = self._settle(config)
-            self._singles: list[Path] = []
+            self._singles: list[AnyPath] = []
             self._single_bytes = 0
-            self._owner: dict[int, Path] = {}  # of each input, the part with the record that counts
-            self._rows: Counter[Path] = Counter()  # of each part, how many of these
+            self._owner: dict[int, AnyPath] = {}  # of each input, the part with the record that counts
+            self._rows: Counter[AnyPath] = Counter()  # of each part, how many of these
             self._sizes: dict[int, int] = {}  # of each input, its estimation samples; 0 if there are none
             for part in Parts(self._parts, self.config).open():
                 self._adopt(part)
@@ -118,34 +140,30 @@ class RunStore:
         """Indices of the inputs with an error in place of samples."""
         return frozenset(index for index, size in self._sizes.items() if size == 0)
 
-    def append(self, record: Record) -> None:
-        """Store one record durably.
+    def append(self, *records: Record) -> None:
+        """Store records durably, all of them or none; in an object store, within seconds.
 
-        It takes the place of one of the same input with fewer samples, or none. Another reason why there are none is
-        not kept.
+        Each takes the place of one of the same input with fewer samples, or none. Another reason why there are none is
+        not kept. Many at once cost little more than one.
 
         Raises:
-            RunError: If the input is already stored with as many samples, or the disk refuses; nothing stored before is
+            RunError: If an input is already stored with as many samples, or the disk refuses; nothing stored before is
                 harmed.
         """
-        held = self._sizes.get(record.index)
-        if record.samples is None and held is not None:
+        new = [record for record in records if record.samples is not None or record.index not in self._sizes]
+        if not new:
             return
-        table = to_table([record])
-        size = int(sizes_of(table, self.config)[0])
-        if held is not None and size <= held:
-            raise RunError(f"input {record.index} is already in {self.path}")
+        table = to_table(sorted(new, key=lambda record: record.index))
+        sizes = dict(zip(table["index"].to_pylist(), sizes_of(table, self.config).tolist(), strict=True))
+        if twice := [index for index, size in sizes.items() if size <= self._sizes.get(index, -1)]:
+            raise RunError(f"input {twice[0]} is already in {self.path}")
         self._keep_config()
-        target = self._parts / part_name(record.index)
-        content = self._encode(table, compact=False)
-        with disk_errors(self.path):
-            write_atomically(target, content)
-        self._take([record.index], [size], target)
-        if target not in self._singles:
-            self._singles.append(target)
-        self._single_bytes += len(content)
-        if len(self._singles) >= self._merge_every or self._single_bytes >= MERGE_BYTES:
-            self.merge()
+        if self._batches is None:
+            self._write_small([table])
+        else:
+            for row in range(table.num_rows):
+                self._batches.add(table.slice(row, 1))
+            self._sizes.update(sizes)
 
     def put_table(self, table: pa.Table) -> None:
         """Store many rows at once as one part, without those of inputs that the run holds with as many samples.
@@ -156,6 +174,7 @@ class RunStore:
         Raises:
             RunError: If a row makes no sense for the run, or the disk refuses.
         """
+        self._flush()
         sizes = sizes_of(table, self.config).tolist()
         held = [self._sizes.get(index, -1) for index in table["index"].to_pylist()]
         better = [size > before for size, before in zip(sizes, held, strict=True)]
@@ -165,16 +184,30 @@ class RunStore:
 
     def merge(self) -> None:
         """Write the single parts as one and delete them."""
+        self._flush()
+        self._merge()
+
+    def _merge(self) -> None:
         if len(self._singles) < 2:
             return
-        table = concat_parts([read_sealed(path, self.config) for path in self._singles]).sort_by("index")
+        contents = self._patiently(lambda: [raised(content) for content in fetch(self._singles)])
+        parts = zip(self._singles, contents, strict=True)
+        table = concat_parts([self._counted(path, content) for path, content in parts]).sort_by("index")
         try:
-            self._write(table)
+            target, _ = self._write(table)
         except RunError:
             for path in self._singles:
                 read_part(path, self.config)  # names the one that is to blame, if it is a part
             raise
+        if target in self._singles:  # it took the name of one
+            self._singles.remove(target)
         self._single_bytes = 0
+
+    def _counted(self, path: AnyPath, content: bytes | None) -> pa.Table:
+        """The rows of a part that count."""
+        table = read_sealed(path, self.config, content)
+        count = [self._owner.get(index) == path for index in table["index"].to_pylist()]
+        return table if all(count) else table.filter(pa.array(count))
 
     def close(self) -> None:
         """Merge what is left and give the folder free."""
@@ -182,6 +215,10 @@ class RunStore:
             self.merge()
         finally:
             self._lock.release()
+
+    def _flush(self) -> None:
+        if self._batches is not None:
+            self._batches.flush()
 
     def __enter__(self) -> RunStore:
         """The store itself."""
@@ -191,14 +228,26 @@ class RunStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close; after a failure to write, do not try to write again."""
-        if isinstance(error, RunError):
+        if isinstance(error, RunError) and (self._batches is None or self._batches.failed):
             self._lock.release()
         else:
             self.close()
 
     @property
-    def _parts(self) -> Path:
+    def _parts(self) -> AnyPath:
         return self.path / PARTS
+
+    def _patiently(self, do: Callable[[], _T]) -> _T:
+        """Do what can be done twice, for a while if need be in an object store, once nobody else may write there."""
+        lock = self._lock
+
+        def sure() -> _T:
+            if isinstance(lock, Lease):
+                lock.check()
+            return do()
+
+        with disk_errors(self.path):
+            return do() if isinstance(self.path, Path) else persistently(sure, place=self.path)
 
     def _encode(self, table: pa.Table, *, compact: bool = True) -> bytes:
         try:
@@ -206,22 +255,39 @@ class RunStore:
         except RunError as error:
             raise RunError(f"what was to be stored in {self.path} makes no sense there: {error}") from error
 
-    def _write(self, table: pa.Table) -> None:
-        """Write rows that count from now on as one part, and delete the parts that hold none of these any more."""
+    def _write_small(self, tables: Sequence[pa.Table]) -> None:
+        """Write records as one part that will be merged with others, the last of each input."""
+        latest = {table["index"][0].as_py(): table for table in tables}
+        together = concat_parts([latest[index] for index in sorted(latest)]) if len(tables) > 1 else tables[0]
+        target, size = self._write(together, compact=False)
+        if self._rows[target] < self._merge_every and target not in self._singles:
+            self._singles.append(target)
+        self._single_bytes += size
+        if sum(self._rows[path] for path in self._singles) >= self._merge_every or self._single_bytes >= MERGE_BYTES:
+            self._merge()
+
+    def _write(self, table: pa.Table, *, compact: bool = True) -> tuple[AnyPath, int]:
+        """Write rows that count from now on as one part, and delete the parts that hold none of these any more.
+
+        Returns:
+            The part and how many bytes it has.
+        """
         index = table["index"]
-        target = self._parts / part_name(index[0].as_py(), index[-1].as_py())
+        first, last = index[0].as_py(), index[-1].as_py()
+        mark = "" if self._batches is None else secrets.token_hex(8)
+        target = self._parts / part_name(first, None if first == last else last, mark=mark)
         if self._rows[target]:  # it takes the name of an older part, whose other rows still count
             older = read_part(target, self.config)
             table = table if CHECKSUM in table.column_names else add_checksums(table, self.config.fingerprint)
             new = set(index.to_pylist())
             left = [self._owner.get(at) == target and at not in new for at in older["index"].to_pylist()]
             table = concat_parts([table, older.filter(pa.array(left))]).sort_by("index")
-        content = self._encode(table.combine_chunks())
-        with disk_errors(self.path):
-            write_atomically(target, content)
+        content = self._encode(table.combine_chunks(), compact=compact)
+        self._patiently(lambda: write_atomically(target, content))
         self._take(table["index"].to_pylist(), sizes_of(table, self.config).tolist(), target)
+        return target, len(content)
 
-    def _take(self, indices: Sequence[int], sizes: Sequence[int], target: Path) -> None:
+    def _take(self, indices: Sequence[int], sizes: Sequence[int], target: AnyPath) -> None:
         """Note that the records of some inputs are in ``target``; delete the parts that are of no more use."""
         before = {self._owner.get(index) for index in indices} - {None, target}
         for index, size in zip(indices, sizes, strict=True):
@@ -229,20 +295,18 @@ class RunStore:
                 self._rows[owner] -= 1
             self._owner[index], self._sizes[index] = target, size
             self._rows[target] += 1
-        for path in before:
-            if path is not None and not self._rows[path]:
-                del self._rows[path]
-                if path in self._singles:
-                    self._singles.remove(path)
-                with disk_errors(self.path):
-                    path.unlink()
+        gone = [path for path in before if path is not None and not self._rows[path]]
+        for path in gone:
+            del self._rows[path]
+            if path in self._singles:
+                self._singles.remove(path)
+        self._patiently(lambda: remove_files(gone))
 
     def _settle(self, config: RunConfig) -> RunConfig:
         """Write the config of a new run, or settle on one with the stored one."""
-        stored = self.path / CONFIG
         with disk_errors(self.path):
             remove_temporaries(self.path)
-            if not stored.exists():
+            if CONFIG not in names_in(self.path):
                 self._write_config(config)
             make_folder(self._parts)
             remove_temporaries(self._parts)
@@ -258,8 +322,7 @@ class RunStore:
     def _keep_config(self) -> None:
         """Store the configuration if it is not the stored one."""
         if self.config != self._stored:
-            with disk_errors(self.path):
-                self._write_config(self.config)
+            self._patiently(lambda: self._write_config(self.config))
             self._stored = self.config
 
     def _write_config(self, config: RunConfig) -> None:
@@ -270,19 +333,18 @@ class RunStore:
         """Take up a part found in the folder; one whose records are all elsewhere, as a kill leaves it, is deleted."""
         if not part.rows.size:
             with disk_errors(self.path):
-                part.path.unlink()
+                remove_files([part.path])
             return
         self._rows[part.path] = part.rows.size
         kept = part.kept.tolist()
         self._owner.update(dict.fromkeys(kept, part.path))
         self._sizes.update(zip(kept, part.sizes.tolist(), strict=True))
-        if is_single(part.path):
-            with disk_errors(self.path):
-                self._singles.append(part.path)
-                self._single_bytes += part.path.stat().st_size
+        if part.rows.size < self._merge_every:
+            self._singles.append(part.path)
+            self._single_bytes += part.contents.size
 
 
-def read_config(path: Path) -> RunConfig:
+def read_config(path: AnyPath) -> RunConfig:
     """What defines the run in a folder.
 
     Raises:
@@ -294,16 +356,31 @@ def read_config(path: Path) -> RunConfig:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{path} holds no run: there is no {file}") from error
     except OSError as error:
-        raise RunError(f"cannot read {file}: {error.strerror or error}") from error
+        raise RunError(f"cannot read {file}: {reason(error)}") from error
     return RunConfig.from_json(text, source=str(file))
 
 
-def lock_run(path: Path) -> BaseFileLock:
+def holds_run(path: AnyPath) -> bool:
+    """Whether there is a run in a folder, which need not exist.
+
+    Raises:
+        RunError: If it cannot be listed.
+    """
+    with disk_errors(path):
+        try:
+            return CONFIG in names_in(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+
+def lock_run(path: AnyPath) -> BaseFileLock | Lease:
     """Hold a run folder for one writer; release what is returned.
 
     Raises:
         RunError: If another process holds it, or the folder cannot be written.
     """
+    if not isinstance(path, Path):
+        return Lease(path)
     lock = FileLock(path / _LOCK, timeout=0)
     try:
         lock.acquire()
@@ -314,7 +391,7 @@ def lock_run(path: Path) -> BaseFileLock:
     return lock
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: AnyPath) -> None:
     """Refuse a folder a run cannot be written to, before anything is loaded.
 
     Raises:
@@ -322,13 +399,13 @@ def check_folder(path: Path) -> None:
     """
     with disk_errors(path):
         try:
-            names = set(os.listdir(path))
+            names = set(names_in(path))
         except FileNotFoundError:
             return
         except NotADirectoryError as error:
             raise RunError(f"{path} is a file; a run needs a folder") from error
-        foreign = sorted(name for name in names - _OURS if not is_temporary(name))
-        if PARTS in names and os.listdir(path / PARTS):
+        foreign = sorted(name for name in names - _OURS if not is_temporary(name) and not is_lease(name))
+        if PARTS in names and names_in(path / PARTS):
             foreign.append(PARTS)
     if CONFIG not in names and foreign:
         raise RunError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -16,6 +15,7 @@ from smoothcert.bounds import BOUNDS
 from smoothcert.errors import RunError
 from smoothcert.runs import Run
 from smoothcert.scores import LEAD, VOTE
+from smoothcert.urls import AnyPath
 from smoothcert.verify import reference
 from smoothcert.verify.counted import Scores, deal_seed
 from smoothcert.verify.evidence import DEFAULT_RADII, Evidence, Stages, export_input, require_certificates
@@ -46,7 +46,7 @@ class Check:
     ok: bool
 
 
-def verify_file(path: Path | str, *, against: Run | None = None) -> list[Check]:
+def verify_file(path: AnyPath | str, *, against: Run | None = None) -> list[Check]:
     """Recompute everything that a file of evidence claims.
 
     Args:

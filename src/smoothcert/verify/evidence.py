@@ -31,7 +31,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -47,6 +46,7 @@ from smoothcert.runs.config import DECIDED, IMPORTED, RunConfig
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import LEAD, VOTE
 from smoothcert.typing import IntArray
+from smoothcert.urls import AnyPath, to_path
 from smoothcert.verify.counted import Scores
 
 FORMAT, SCHEMA = "smoothcert evidence", 1
@@ -266,13 +266,13 @@ class Evidence:
     claims: tuple[Mapping[str, Any], ...]
 
     @classmethod
-    def read(cls, path: Path | str) -> Evidence:
+    def read(cls, path: AnyPath | str) -> Evidence:
         """Read a file.
 
         Raises:
             RunError: If it is no evidence, of another schema, was changed, or its parts do not fit together.
         """
-        source = Path(path)
+        source = to_path(path)
 
         def refuse(text: str) -> float:
             raise ValueError(f"{text} is no number")

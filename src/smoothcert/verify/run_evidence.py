@@ -22,7 +22,6 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,8 @@ from smoothcert.errors import RunError
 from smoothcert.files import read_file
 from smoothcert.runs import Run
 from smoothcert.runs.records import CHECKSUM
+from smoothcert.runs.store import CONFIG, PARTS
+from smoothcert.urls import AnyPath, to_path
 from smoothcert.verify.checks import Check
 from smoothcert.verify.evidence import assumptions, checksum, require_certificates
 
@@ -87,7 +88,7 @@ def export_run(
             "sigma": config.sigma,
             "noise": sampling.noise if step is None else f"Gaussian on the lattice of step {step!r}",
             "n0": config.n0,
-            "n": config.n,
+            "n": min(table.sizes),
             "alpha": table.alpha,
             "seed": config.seed,
             "bounds": {name: f"{bound_named(name).label}; holds {bound_named(name).holds}" for name in bounds},
@@ -125,19 +126,19 @@ def run_files(run: Run) -> Iterator[tuple[str, bytes]]:
         raise RunError(f"{run.label} are shares of one run: put them together first (smoothcert merge)")
     try:
         for path in run.files():
-            yield path.relative_to(run.path).as_posix(), read_file(path)
+            yield path.name if path.name == CONFIG else f"{PARTS}/{path.name}", read_file(path)
     except OSError as error:
         raise RunError(f"a file of {run.path} cannot be read: {error.strerror or error}") from error
 
 
-def read_run_evidence(path: Path | str) -> dict[str, Any] | None:
+def read_run_evidence(path: AnyPath | str) -> dict[str, Any] | None:
     """The object in a file, if it is evidence of a whole run; None if it is something else.
 
     Raises:
         RunError: If it cannot be read, has another schema, or was changed after it was written.
     """
     try:
-        document = json.loads(read_file(Path(path)).decode("utf-8"))
+        document = json.loads(read_file(to_path(path)).decode("utf-8"))
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, RecursionError):
