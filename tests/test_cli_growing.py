@@ -39,7 +39,7 @@ def spec(**options: object) -> RunSpec:
 class Stopping(LocalEngine):
     """Samples two inputs, then is interrupted."""
 
-    def __init__(self, spec, *, out, **given) -> None:
+    def __init__(self, spec, **given) -> None:
         super().__init__(prepare(spec, **given))
 
     def records(self, tasks, *, progress):

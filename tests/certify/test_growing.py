@@ -184,7 +184,7 @@ def test_parts_that_were_merged_before_take_no_row_with_them(tmp_path):
     class Backwards(LocalEngine):
         """Samples the first and the last input, and then stops."""
 
-        def __init__(self, spec, *, out, **loaded):
+        def __init__(self, spec, **loaded):
             super().__init__(prepare(spec, **loaded))
 
         def records(self, tasks, *, progress):
