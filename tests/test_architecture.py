@@ -23,7 +23,7 @@ LAYERS = (
     ("data",),
     ("lattice",),
     ("scores", "histogram", "discrete_gaussian"),
-    ("prediction", "decision"),
+    ("prediction", "decision", "shard"),
     ("spec",),
     ("samples",),
     ("sampling",),

@@ -24,6 +24,7 @@ from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.scores import DEFAULT_MEASURES
+from smoothcert.shard import Shard
 from smoothcert.urls import AnyPath, to_path
 
 Outputs = Literal["logits", "probabilities", "logit", "labels"]
@@ -72,45 +73,6 @@ def _question(value: object) -> object:
 
 def _is_size(value: int | tuple[int, int]) -> bool:
     return min(value if isinstance(value, tuple) else (value,)) >= 1
-
-
-@dataclass(frozen=True)
-class Shard:
-    """One of several shares of a run's inputs, dealt out in turn: of 16 the third has inputs 3, 19, 35 and so on.
-
-    Args:
-        number: Which, from 1.
-        of: How many there are.
-
-    Example:
-        >>> Shard.parse("3/16").positions(40)
-        range(2, 40, 16)
-    """
-
-    number: int
-    of: int
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Read ``3/16``.
-
-        Raises:
-            InvalidArgumentError: If it has another form, or there is no such share.
-        """
-        match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text.strip())
-        if match is None or not 1 <= int(match[1]) <= int(match[2]):
-            raise InvalidArgumentError(
-                f"shard must be written K/N, such as 3/16 for the third of sixteen, with K from 1 to N; got {text!r}"
-            )
-        return cls(int(match[1]), int(match[2]))
-
-    def positions(self, inputs: int) -> range:
-        """Which of so many inputs it has, counted from 0."""
-        return range(self.number - 1, inputs, self.of)
-
-    def __str__(self) -> str:
-        """In the form that :meth:`parse` reads."""
-        return f"{self.number}/{self.of}"
 
 
 def _shard(value: object) -> object:
@@ -343,10 +305,9 @@ class ExecutionSpec(Checked):
     def __post_init__(self) -> None:
         """Check the fields, and that what is for a cluster has one."""
         super().__post_init__()
-        given = (self.address, self.workers, self.gpus_per_worker, None if self.cpus_per_worker == 1 else 0)
-        if self.engine == "local" and any(value is not None for value in given):
-            names = ("address", "workers", "gpus_per_worker", "cpus_per_worker")
-            useless = [name for name, value in zip(names, given, strict=True) if value is not None]
+        defaults = {"address": None, "workers": None, "gpus_per_worker": None, "cpus_per_worker": 1}
+        useless = [name for name, value in defaults.items() if getattr(self, name) != value]
+        if self.engine == "local" and useless:
             raise InvalidArgumentError(f"{', '.join(useless)} must not be given without engine ray")
 
 
@@ -418,13 +379,6 @@ class RunSpec(Checked):
 
 
 _PARTS: dict[str, Any] = {"model": ModelSpec, "data": DataSpec, "sampling": SamplingSpec, "execution": ExecutionSpec}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-
-
 _OPTIONS = {option_name(cls, one.name): (part, one.name) for part, cls in _PARTS.items() for one in fields(cls)}
 
 

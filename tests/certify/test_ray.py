@@ -7,6 +7,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -213,8 +214,7 @@ def test_more_than_the_cluster_has_is_told(cluster, tmp_path):
 
 
 def test_what_cannot_be_sent_is_to_be_named(cluster, tmp_path):
-    with open(os.devnull) as file:
-        model = tiny_model(Slow(0.0))
-        model.module.file = file
-        with pytest.raises(InvalidArgumentError, match=r"can be sent to workers .*python:FILE.py:NAME"):
-            certify(tmp_path / "run", model=model)
+    model = tiny_model(Slow(0.0))
+    model.module.lock = threading.Lock()
+    with pytest.raises(InvalidArgumentError, match=r"can be sent to workers .*python:FILE.py:NAME"):
+        certify(tmp_path / "run", model=model)

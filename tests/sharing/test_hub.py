@@ -166,6 +166,9 @@ def test_names_of_strangers_stay_names(hub: Hub, tmp_path: Path) -> None:
 
 def test_an_unfinished_run_is_not_pushed(hub: Hub, tmp_path: Path) -> None:
     run = certify_run(RunSpec.of(**SPEC | {"limit": 2}), out=tmp_path / "run")
+    shards = [certify_run(RunSpec.of(**SPEC, shard=f"{k}/2"), out=tmp_path / f"shard{k}").path for k in (1, 2)]
+    with pytest.raises(RunError, match="put them together first"):
+        push_to_hub(Run.open(shards), "me/run", **QUICK)
     for path in run.files()[1:]:
         path.unlink()
     with pytest.raises(RunError, match="lacks 2 of 2 inputs"):

@@ -116,6 +116,8 @@ class Cluster:
             options["address"] = _reachable(address)
         try:
             self.ray.init(**options)
+            # What Ray says of workers that die goes to standard output otherwise, whatever log_to_driver is.
+            self.ray._private.worker._worker_logs_enabled = False
         except Exception as error:  # of a dozen kinds
             where = "on this machine" if address is None else f"at {address}"
             raise InvalidArgumentError(f"no Ray cluster can be used {where}: {reason(error)}") from error

@@ -103,7 +103,7 @@ class RayEngine:
         found: Rehearsal | None = self._workers.ask("rehearse", samples=samples)
         return Rehearsal(math.nan, None, 0) if found is None else replace(found, rate=found.rate * self.workers)
 
-    def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
+    def finished(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Sequence[Record]]:
         """Sample inputs of the data set; see :class:`~smoothcert.certify.engine.Engine`."""
         crew, dispatch = self._workers, Dispatch[Member](tasks, self._indices)
         failure: SmoothcertError | None = None
@@ -120,9 +120,7 @@ class RayEngine:
                     self._warn(news)
                     progress(news.drawn)
                     dispatch.returned(member, news.returned)
-                    for record in news.records:
-                        if dispatch.finished(member, record.index):
-                            yield record
+                    yield [record for record in news.records if dispatch.finished(member, record.index)]
                     if news.failed is not None:
                         failure = failure or news.failed.error
                         dispatch.stop(member)

@@ -169,7 +169,7 @@ class Worker:
             run = prepare(order.spec, model=order.model, data=order.data, reporter=notes)
         except (Exception, SystemExit) as error:
             return Failed.of(error)
-        self._engine = LocalEngine(run)
+        self._run, self._engine = run, LocalEngine(run)
         return Outline(
             config=run.config,
             indices=None if run.config.indices is not None else run.data.indices,
@@ -186,6 +186,10 @@ class Worker:
             return getattr(self._engine, method)(*given, **named)
         except (Exception, SystemExit) as error:
             return Failed.of(error)
+
+    def fix_batch_size(self, batch_size: int) -> None:
+        """Before sampling begins: run as many samples at once as the other workers do."""
+        self._run.sampler.fix_batch_size(batch_size)
 
     def exchange(self, tasks: Sequence[Task] = (), *, more: bool, give_back: int = 0) -> Report:
         """Take tasks, and answer as soon as there is something to say.

@@ -17,7 +17,8 @@ from smoothcert._version import __version__
 from smoothcert.errors import InvalidArgumentError, RunError
 from smoothcert.fields import Checked, Count
 from smoothcert.runs.extent import Extent, growth_notes
-from smoothcert.spec import RunSpec, Shard
+from smoothcert.shard import Shard
+from smoothcert.spec import RunSpec
 
 SCHEMA: Final = 2
 """Number of the layout of a run folder, raised when a reader of the old one would misread the new one."""

@@ -50,10 +50,9 @@ def package(run: Run, *, repo: str, **asked: Any) -> dict[str, bytes]:
         DataError: If the run holds no certified input.
         RunError: If it holds no samples, is damaged, or inputs are missing.
     """
-    if run.missing:
-        raise RunError(
-            f"{run.path} lacks {run.missing} of {run.expected} inputs: finish it with the command that made it first"
-        )
+    if run.missing or run.short:
+        lacks = f"{run.missing} of {run.expected} inputs" if run.missing else f"samples of {run.short} inputs"
+        raise RunError(f"{run.path} lacks {lacks}: finish it with the command that made it first")
     evidence = export_run(run, **asked)
     text = json.dumps(evidence, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     files = dict(run_files(run))

@@ -73,6 +73,7 @@ def export_run(
         RunError: If it holds no samples, or is damaged.
     """
     require_certificates(run.config)
+    files = {name: hashlib.sha256(content).hexdigest() for name, content in run_files(run)}
     table = bounds_table(run, alpha=alpha)
     table.require_inputs()
     config, sampling = run.config, run.config.spec.sampling
@@ -87,7 +88,7 @@ def export_run(
             "sigma": config.sigma,
             "noise": sampling.noise if step is None else f"Gaussian on the lattice of step {step!r}",
             "n0": config.n0,
-            "n": config.n,
+            "n": min(table.sizes),
             "alpha": table.alpha,
             "seed": config.seed,
             "bounds": {name: f"{bound_named(name).label}; holds {bound_named(name).holds}" for name in bounds},
@@ -109,7 +110,7 @@ def export_run(
             "device": config.device,
         },
         "results": _results(run, table, radii or default_radii(config.sigma), thresholds, bounds),
-        "files": {name: hashlib.sha256(content).hexdigest() for name, content in run_files(run)},
+        "files": files,
         "records": _records(run),
     }
     return {**document, "checksum": checksum(document)}
