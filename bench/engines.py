@@ -119,7 +119,7 @@ def processes(engine: Engine) -> list[int]:
 
 def await_workers(engine: Engine) -> None:
     crew = getattr(engine, "_crew", None)
-    while crew is not None and len(crew.ready) < engine.workers:
+    while crew is not None and len(crew.ready) < len(crew.members):
         for member, news in crew.poll():
             crew.take(member, news)
 
