@@ -99,6 +99,10 @@ class Crew:
         self._began = time.strftime("%Y%m%dT%H%M%S")
         self._looked = self._told = self._alive = self._logged = time.monotonic()
         self.members: list[Member] = []
+        if workers is not None and workers > room > 0:
+            reporter.note(
+                f"{workers} workers are asked for and there is room for {room}; others begin when there is more"
+            )
         self._grow(workers or room)
 
     @property
