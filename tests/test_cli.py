@@ -13,8 +13,8 @@ from shutil import copytree
 import numpy as np
 import pytest
 
+from command_line import run_cli
 from smoothcert import __version__
-from smoothcert.cli import main
 from smoothcert.runs import Record, Run, RunStore
 
 from synthetic_runs import beta_samples, synthetic_run  # isort: skip
@@ -32,13 +32,6 @@ class Brightness(nn.Module):
 def make():
     return Brightness()
 """
-
-
-def run_cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    code = ended.value.code
-    return 0 if code is None else int(code)
 
 
 @pytest.fixture(scope="module")
