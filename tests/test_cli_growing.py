@@ -27,7 +27,7 @@ def spec(**options: object) -> RunSpec:
 class Stopping(LocalEngine):
     """Samples two inputs, then is interrupted."""
 
-    def __init__(self, spec, *, out, **given) -> None:
+    def __init__(self, spec, **given) -> None:
         super().__init__(prepare(spec, **given))
 
     def records(self, tasks, *, progress):
@@ -60,6 +60,7 @@ def test_query_says_how_many_samples_each_input_has(capsys, folder):
     rows = json.loads(ask(capsys, "query", folder / "half", *ASKED, "--per-input", "--format", "json"))
     assert sorted(row["n"] for row in rows) == [300, 300, 300, 600, 600]
     assert "n 300 (3 inputs) or 600 (2 inputs)" in ask(capsys, "query", folder / "half", *ASKED, "--per-input")
+    assert {row["n"] for row in json.loads(ask(capsys, "query", folder / "half", *ASKED, "--format", "json"))} == {300}
     run = Run.open(folder / "half")
     for row in rows:
         (one,) = json.loads(ask(capsys, "query", folder / "half", *ASKED, "--input", row["index"], "--format", "json"))

@@ -314,10 +314,16 @@ def test_what_the_store_refuses_is_one_sentence(url, capsys, monkeypatch):
 
 
 def test_a_store_without_conditions_is_told_of(url, caplog, monkeypatch):
-    monkeypatch.setattr(remote, "create", remote.write)  # which does as if it had not heard of them
-    with caplog.at_level(logging.WARNING), RunStore(url, CONFIG) as store:
-        store.append(make_record(0))
-    assert f"{url} cannot keep a second writer out" in caplog.text
+    def refuse(path, content):
+        raise NotImplementedError
+
+    for create in (remote.write, refuse):  # one does as if it had not heard of them
+        monkeypatch.setattr(remote, "create", create)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING), RunStore(url, CONFIG) as store:
+            store.append(make_record(len(store.present)))
+        assert f"{url} cannot keep a second writer out" in caplog.text
+    assert_holds(url, range(2))
 
 
 def test_keys_of_others_do_not_matter(server, url):

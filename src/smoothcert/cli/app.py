@@ -53,9 +53,9 @@ app = App(
     name="smoothcert",
     help="Certified confidence for any classifier, by randomized smoothing.",
     help_epilogue=(
-        "smoothcert COMMAND --help has the options and examples of a command. Exit codes: 0 done, 2 a mistake in the "
-        "command or its files, 130 interrupted (the same command goes on), 1 anything else (SMOOTHCERT_DEBUG=1 shows "
-        "where it went wrong)."
+        "smoothcert COMMAND --help has the options and examples of a command. Exit codes: 0 done, 1 what verify or "
+        "check found wrong and anything unexpected (SMOOTHCERT_DEBUG=1 shows where), 2 a mistake in the command or its "
+        "files, 130 interrupted (the same command goes on)."
     ),
     help_format="markdown",
     group_commands=Group("Besides", sort_key=100),

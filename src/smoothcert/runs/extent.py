@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, Context, Decimal
 from typing import TYPE_CHECKING
 
 from smoothcert.errors import RunError
@@ -152,7 +153,7 @@ def growth_notes(config: RunConfig) -> tuple[str, ...]:
             f"samples were added to this run after n {_listed(before)} could be looked at, up to {n:,} per input: each "
             "certificate is wrong with probability at most alpha if that was decided before anybody looked, and with "
             f"at most {looks} times alpha if it was decided by what was seen; then ask at alpha divided by the {looks} "
-            f"looks, --alpha {config.alpha / looks:.4g}"
+            f"looks, --alpha {_share(config.alpha, looks)}"
         )
     *before, inputs = sorted({extent.inputs or 0 for extent in config.extents})
     if before:
@@ -161,6 +162,11 @@ def growth_notes(config: RunConfig) -> tuple[str, ...]:
             "as any, but an interval over the inputs is only good if that was decided before anybody looked"
         )
     return tuple(notes)
+
+
+def _share(alpha: float, looks: int) -> str:
+    """What each look may take of alpha, rounded down."""
+    return f"{Context(prec=4, rounding=ROUND_DOWN).divide(Decimal(repr(alpha)), Decimal(looks)):f}"
 
 
 def _listed(numbers: Sequence[int]) -> str:
