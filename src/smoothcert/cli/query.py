@@ -74,7 +74,8 @@ def query(
         format: A table for people, Markdown or LaTeX (booktabs), or csv, json or parquet with exact numbers.
         out: Write to this file instead; parquet needs one.
     """
-    from smoothcert.cli.asking import EACH, Asked
+    from smoothcert.analysis.joint import EACH
+    from smoothcert.cli.asking import Asked
     from smoothcert.runs.config import DECIDED
 
     if input is not None and per_input:

@@ -105,10 +105,10 @@ def write_report(
         thumbnails=thumbnails,
     )
     views = [
-        decided_view(_decided(run, alpha), key=f"run{i}", name=_name(run, i))
+        decided_view(_decided(run, alpha, joint), key=f"run{i}", name=name)
         if run.config.kind == DECIDED
-        else run_view(run, f"run{i}", _name(run, i), wanted)
-        for i, run in enumerate(runs)
+        else run_view(run, f"run{i}", name, wanted)
+        for i, (run, name) in enumerate(zip(runs, _names(runs), strict=True))
     ]
     comparable = [view for view in views if isinstance(view, RunView)]
     if title is None:
@@ -140,15 +140,19 @@ def _default_radii(runs: Sequence[RunLike]) -> list[float]:
     return [step * sigma for sigma in sigmas for step in steps]
 
 
-def _decided(run: RunLike, alpha: float | None) -> Run:
+def _decided(run: RunLike, alpha: float | None, joint: str) -> Run:
+    if joint != EACH:
+        raise DataError(f"a run that decided a question makes one statement of each input; got joint={joint}")
     if alpha not in (None, run.config.alpha):
         raise DataError(f"a run that decided a question answers at its own alpha {run.config.alpha:g}; got {alpha}")
     return cast("Run", run)
 
 
-def _name(run: RunLike, position: int) -> str:
-    path = getattr(run, "path", None)
-    return Path(path).name if path is not None else f"run {position + 1}"
+def _names(runs: Sequence[RunLike]) -> list[str]:
+    """What the sections are called, each once: the last part of the run's path."""
+    paths = [getattr(run, "path", None) for run in runs]
+    found = [f"run {i + 1}" if path is None else Path(path).name for i, path in enumerate(paths)]
+    return [name if found.count(name) == 1 else f"{name} #{i + 1}" for i, name in enumerate(found)]
 
 
 def _comparison(views: Sequence[RunView], radii: Sequence[float]) -> tables.Table:

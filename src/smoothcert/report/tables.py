@@ -10,6 +10,8 @@ import numpy as np
 
 from smoothcert.analysis import (
     BoundsTable,
+    Estimate,
+    Proportion,
     RunSummary,
     certified_accuracy,
     class_certified_accuracy,
@@ -149,56 +151,42 @@ def certified_table(name: str, found: Sequence[Share], *, labelled: bool) -> Tab
 def accuracy_table(name: str, found: RunSummary) -> Table:
     """Accuracy without noise, under one draw of it and smoothed, side by side, and abstentions."""
     clean, draw = found.clean_accuracy, found.one_draw_accuracy
-    none = (None, None, None)
-    lines: list[tuple[str, str, str, str, tuple[Any, Any, Any]]] = []
+    lines: list[tuple[str, Proportion | Estimate | None, str]] = []
     if found.accuracy is not None:
-        unsaid = (NOT_RECORDED, "", "this run does not say")
-        lines += [
+        lines = [
             (
                 "without noise",
-                *((*proportion_pair(clean), "the network itself") if clean is not None else unsaid),
-                none if clean is None else (clean.value, clean.ci_low, clean.ci_high),
+                clean,
+                "the network itself" if clean is not None else "earlier versions did not store it",
             ),
-            (
-                "under one draw of the noise",
-                *(
-                    (
-                        f"{100 * draw.value:.1f}%",
-                        percent_interval(draw.ci_low or 0.0, draw.ci_high or 1.0),
-                        "the network on noisy inputs",
-                    )
-                    if draw is not None
-                    else unsaid
-                ),
-                none if draw is None else (draw.value, draw.ci_low, draw.ci_high),
-            ),
-            (
-                "smoothed",
-                *proportion_pair(found.accuracy),
-                "what is certified, no change of the input; abstentions are wrong",
-                (found.accuracy.value, found.accuracy.ci_low, found.accuracy.ci_high),
-            ),
+            ("under one draw of the noise", draw, "the network on noisy inputs"),
+            ("smoothed", found.accuracy, "what is certified, no change of the input; abstentions are wrong"),
         ]
-    lines.append(
-        (
-            "abstained",
-            *proportion_pair(found.abstention),
-            "no class certified even without a change",
-            (found.abstention.value, found.abstention.ci_low, found.abstention.ci_high),
-        )
+    lines.append(("abstained", found.abstention, "no class certified even without a change"))
+    columns = (
+        Column("accuracy", "accuracy", words=True),
+        Column("value", "of the inputs"),
+        Column("ci_low", "95% CI from"),
+        Column("ci_high", "to"),
+        Column("meaning", "what", words=True),
     )
-    return Table(
-        name,
-        "Accuracy",
-        (
-            Column("accuracy", "accuracy", words=True),
-            Column("value", "of the inputs"),
-            Column("ci", "95% CI"),
-            Column("meaning", "of what", words=True),
-        ),
-        tuple(line[:4] for line in lines),
-        tuple((line[0], *line[4], line[3]) for line in lines),
-    )
+    rows, values = [], []
+    for what, share, meaning in lines:
+        rows.append((what, *_ends(share), meaning))
+        exact = (None, None, None) if share is None else (share.value, share.ci_low, share.ci_high)
+        values.append((what, *exact, meaning))
+    return Table(name, "Accuracy", columns, tuple(rows), tuple(values))
+
+
+def _ends(share: Proportion | Estimate | None) -> tuple[str, str, str]:
+    """A fraction and the ends of its interval, as percentages."""
+    if share is None:
+        return NOT_RECORDED, "", ""
+    value = percent(share.count, share.inputs) if isinstance(share, Proportion) else percent_below(share.value)
+    if share.ci_low is None or share.ci_high is None:
+        return value, "", ""
+    low, high = percent_interval(share.ci_low, share.ci_high).rstrip("%").split("–")
+    return value, f"{low}%", f"{high}%"
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +229,7 @@ def by_class(
         """How many of each class, shape ``(classes, columns)``, of what has shape ``(inputs, columns)``."""
         order = np.argsort(table.inputs.labels, kind="stable")
         before = np.concatenate((np.zeros((1, kept.shape[1]), dtype=np.int64), np.cumsum(kept[order], axis=0)))
-        ends = [np.searchsorted(table.inputs.labels[order], labels, side=side) for side in ("left", "right")]  # type: ignore[call-overload]
+        ends = [np.searchsorted(table.inputs.labels[order], labels, side=side) for side in ("left", "right")]
         return np.asarray(before[ends[1]] - before[ends[0]], dtype=np.int64)
 
     def kept(table: BoundsTable, measure: str, bound: str, threshold: float) -> IntArray:

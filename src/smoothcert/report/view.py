@@ -250,8 +250,9 @@ class _View:
                 [share for by_bound in tabled.values() for shares in by_bound.values() for share in shares],
                 labelled=table.inputs.has_labels,
             ),
-            classes=classes
-            and tables.class_table(
+            classes=None
+            if classes is None
+            else tables.class_table(
                 f"{self.key}-classes",
                 classes,
                 measure=self.first,
@@ -299,7 +300,8 @@ class _View:
                 for measure, by_bound in self.shares.items()
                 for bound, found in by_bound.items()
             },
-            "measures": list(self.measures),
+            "measures": list(self.offered),
+            "bounds": list(self.bounds),
             "scopes": {bound: TABLE[bound].holds for bound in self.bounds},
             "names": {bound: TABLE[bound].label for bound in self.bounds},
             "start": [headline.measure, headline.bound, headline.radius, headline.threshold],

@@ -84,8 +84,8 @@ function figureSvg(figure) {
     const [x, y] = [8 + (i % across) * (total[0] / across), head + height + line * (Math.floor(i / across) + 0.5)];
     const color = (swatch.getAttribute("style").match(/--c: ([^;]+)/) || ["", "#1c2126"])[1].replace("var(--ink)", "#1c2126");
     const dash = { dashed: "6 3", dotted: "1.5 2" }[style.borderTopStyle] || "none";
-    const line = { x1: x, x2: x + 22, y1: y, y2: y, stroke: color, "stroke-dasharray": dash };
-    draw("line", { ...line, "stroke-width": Math.max(1, Number.parseFloat(style.borderTopWidth) || 4) }, root);
+    const stroke = { x1: x, x2: x + 22, y1: y, y2: y, stroke: color, "stroke-dasharray": dash };
+    draw("line", { ...stroke, "stroke-width": Math.max(1, Number.parseFloat(style.borderTopWidth) || 4) }, root);
     draw("text", { x: x + 28, y: y + 3.5, "font-size": 9, fill: "#1c2126" }, root, key.textContent.trim());
   });
   // The page's colours follow its theme; those of a file are the ones for paper.
@@ -173,7 +173,8 @@ function drawHistogram(parent, { pilot, sample, ends, marks, xlabel }) {
     draw("line", { x1: x, x2: x, y1: plot.top, y2: plot.bottom, stroke: INK, "stroke-width": 1.2, "stroke-dasharray": dash }, plot.svg);
     const end = x > (plot.left + plot.right) / 2;
     const place = { x: x + (end ? -4 : 4), y: plot.top + (dash === "none" ? 10 : 22), "text-anchor": end ? "end" : "start" };
-    draw("text", { ...place, "font-size": 9, fill: INK }, plot.svg, label);
+    const halo = { stroke: "var(--paper, #ffffff)", "stroke-width": 3, "paint-order": "stroke" };
+    draw("text", { ...place, ...halo, "font-size": 9, fill: INK }, plot.svg, label);
   }
 }
 

@@ -86,6 +86,7 @@ function sortableHead(table, columns, sorted, change) {
     cell.scope = "col";
     if (sorted.key === column.key) cell.setAttribute("aria-sort", sorted.down ? "descending" : "ascending");
     if (column.picture) { cell.textContent = column.heading; continue; }
+    make("span", column.heading, cell, "print-only"); // no browser repeats a button on each page
     const button = make("button", column.heading, cell);
     button.type = "button";
     button.addEventListener("click", () => {
@@ -163,7 +164,7 @@ function readyInputs(run) {
       if (words.every((word) => texts[row].includes(word))) rows.push(row);
     }
     run.order = sortRows(rows, columns, sorted);
-    sortableHead(table, columns, sorted, () => { visible = CHUNK; update(); });
+    sortableHead(table, columns, sorted, update);
     show();
   };
   for (const [field, event] of [[find, "input"], [state, "change"], [kept, "change"]]) {

@@ -48,7 +48,7 @@ function sentences(run, row) {
 }
 
 function noisy(picture, canvas, sigma) {
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   [canvas.width, canvas.height] = [picture.naturalWidth, picture.naturalHeight];
   context.drawImage(picture, 0, 0);
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
@@ -107,6 +107,10 @@ function showOpened() {
   if (data.class_radius) fact("class radius", fixed(data.class_radius[row], 4));
   const smoothed = data[`smoothed|${state.measure}`];
   if (smoothed) fact(`smoothed ${state.measure}`, fixed(smoothed[row], data.decimals[state.measure]));
+  if (state.measure !== "class") {
+    const to = keptTo(run, row, state);
+    fact(`${state.measure} > ${short(state.threshold)} kept to`, to < 0 ? "not even without a change" : `radius ${short(to)}`);
+  }
   showPictures(run, row, body);
 
   make("h3", "To quote", body);
@@ -178,7 +182,7 @@ function showHistogram(run, row, parent) {
 
 function showCurves(run, row, parent) {
   const { known, data, state } = run;
-  const [measure, bounds] = [state.measure, Object.keys(known.scopes)];
+  const [measure, bounds] = [state.measure, known.bounds];
   const decimals = data.decimals[measure];
   const values = (bound, side) => {
     const held = boundsOf(run, row, measure, bound, side);
@@ -195,7 +199,7 @@ function showCurves(run, row, parent) {
 
 function showBoundsTable(run, row, parent) {
   const { known, data, state } = run;
-  const [measure, bounds] = [state.measure, Object.keys(known.scopes)];
+  const [measure, bounds] = [state.measure, known.bounds];
   const decimals = data.decimals[measure];
   const box = make("div", undefined, parent, "tabled");
   box.id = `${known.key}-input-${data.index[row]}`;

@@ -2,10 +2,9 @@
 const runs = [];
 
 function choicesOf(run) {
-  const pairs = Object.keys(run.known.answers).map((key) => key.split("|"));
   return {
-    measure: [...new Set(pairs.map((pair) => pair[0]))],
-    bound: [...new Set(pairs.map((pair) => pair[1]))],
+    measure: run.known.measures,
+    bound: run.known.bounds,
     radius: run.known.radii,
     threshold: run.known.thresholds[run.state.measure],
   };
@@ -40,12 +39,16 @@ function readySentence(run) {
     const field = make("select");
     field.setAttribute("aria-label", name);
     field.addEventListener("change", () => setState(run, name, choicesOf(run)[name][Number(field.value)]));
-    answer.querySelector(`[data-ask="${name}"]`).replaceChildren(field);
-    fields[name] = field;
+    const printed = make("span", undefined, undefined, "print-only");
+    answer.querySelector(`[data-ask="${name}"]`).replaceChildren(field, printed);
+    fields[name] = [field, printed];
   }
   const update = () => {
     const { known, state } = run;
-    for (const [name, values] of Object.entries(choicesOf(run))) fillSelect(fields[name], values, state[name]);
+    for (const [name, values] of Object.entries(choicesOf(run))) {
+      fillSelect(fields[name][0], values, state[name]);
+      fields[name][1].textContent = typeof state[name] === "number" ? short(state[name]) : state[name];
+    }
     const rows = known.answers[`${state.measure}|${state.bound}`];
     const place = known.thresholds[state.measure].indexOf(state.threshold) * known.radii.length + known.radii.indexOf(state.radius);
     const [value, interval, least, , , , , inputs] = rows[place];
