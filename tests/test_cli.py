@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from shutil import copytree
 
 import numpy as np
 import pytest
@@ -180,6 +181,14 @@ def test_query_of_several_runs_names_each(capsys, stored):
     assert one_run == 2 * 3 * 3 * 3
     assert run_cli("query", stored, stored) == 0
     assert capsys.readouterr().out.count(f"{stored}: 5 inputs") == 2
+
+
+def test_query_of_a_copy_beside_its_run_is_that_of_the_run(capsys, stored, tmp_path):
+    copytree(stored, tmp_path / "copy")
+    assert run_cli("query", stored, "--format", "json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert run_cli("query", stored, tmp_path / "copy", "--format", "json") == 0
+    assert [{**row, "run": rows[0]["run"]} for row in json.loads(capsys.readouterr().out)] == rows
 
 
 def test_alpha_of_the_question_wins(capsys, stored):

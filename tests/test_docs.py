@@ -30,6 +30,12 @@ NOT_RUN = {
     "docs/how-to/choose-sigma.md": ["needs CIFAR-10 and trained weights"],
     "docs/how-to/examples.md": ["needs transformers", "needs transformers"],
     "docs/how-to/results.md": ["needs a published log"],
+    "docs/how-to/share.md": [
+        "needs the Hugging Face Hub",
+        "needs the Hugging Face Hub",
+        "needs an MLflow server",
+        "needs an MLflow server",
+    ],
     "docs/how-to/training.md": [
         "needs CIFAR-10",
         "needs CIFAR-10",

@@ -60,6 +60,13 @@ OTHER = {
     "on_unreadable": "skip",
     "verify_precision": True,
     "allow_unstable": True,
+    "shard": "3/16",
+    "retry_failed": True,
+    "engine": "ray",
+    "address": "auto",
+    "workers": 3,
+    "gpus_per_worker": 0.5,
+    "cpus_per_worker": 2,
 }
 APART = [{"decide", "max_n"}, {"n"}], [{"lattice"}, {"noise"}]  # what excludes one another
 

@@ -65,7 +65,6 @@ def test_the_cifar10_study_trains_certifies_and_writes_its_page(
         "image_of_row": 1,
         "images": {"stride": 1, "limit": 12, "n0": 50, "n": 200},
         "more": {"sigmas": ["0.25"], "stride": 4, "limit": 3, "n0": 50, "n": 2000},
-        "float": {"sigmas": ["0.25"]},
         "radii": [0.0, 0.25],
         "sweep_radii": [0.0, 0.25],
         "thresholds": [0.5, 0.7],
@@ -104,7 +103,6 @@ def test_what_the_gpu_study_made_becomes_a_page_elsewhere(
         "image_of_row": 1,
         "images": {"stride": 1, "limit": 4, "n0": 20, "n": 100},
         "more": {"sigmas": [], "stride": 1, "limit": 1, "n0": 20, "n": 100},
-        "float": {"sigmas": []},
         "radii": [0.0],
         "sweep_radii": [0.0],
         "thresholds": [0.5, 0.7],
@@ -150,3 +148,77 @@ def test_the_published_logs_make_a_page(
     logs = list((shared / "reference").glob("*/*.tsv"))
     assert page.count("\n## ") == len(logs) + 1  # the last is about pairs of them
     assert page == (STUDIES / "results" / "published_logs" / "README.md").read_text(), "the committed page is another"
+
+
+def test_votes_are_counted_until_every_method_settles(
+    studies: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from smoothcert.certify import RunSpec, certify_run
+
+    spec = RunSpec.of(model="digits", data="digits", sigma=0.25, n0=50, n=1_200, limit=5)
+    certify_run(spec, out=tmp_path / "runs" / "sigma_0.25")
+    study = import_module("class_certificates")
+    monkeypatch.setattr(study, "BOUNDARY_REPEATS", 10)
+    monkeypatch.setattr(sys, "argv", ["x", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "results")])
+    study.main()
+    page = (tmp_path / "results" / "README.md").read_text()
+    assert "## Sigma 0.25, 5 images, up to 1,200 votes" in page
+    assert (tmp_path / "results" / "votes-used.svg").is_file()
+    rows = (tmp_path / "results" / "class-certificates.csv").read_text().splitlines()
+    assert len(rows) == 1 + 3 * 5  # radii and methods
+    assert all(row.endswith(",0") for row in rows[1:]), "an answer is wrong"
+
+
+def test_the_thresholds_of_the_rivals_are_those_of_their_definitions(studies: None) -> None:
+    from scipy.stats import beta, binom
+
+    study = import_module("class_certificates")
+    every = np.arange(1, 400)
+    for p0 in (0.7, 0.95):
+        high, low = study._binomial_thresholds(every, p0, np.full(every.size, 0.001))
+        possible = high <= every
+        assert (binom.sf(high[possible] - 1, every[possible], p0) <= 0.001).all()
+        assert (binom.sf(high[possible] - 2, every[possible], p0) > 0.001).all()
+        assert (beta.ppf(0.001, high[possible], every[possible] - high[possible] + 1) > p0).all()
+        assert (binom.cdf(low[low >= 0], every[low >= 0], p0) <= 0.001).all()
+        fewest = study._mixture_threshold(every, p0)
+        assert (np.diff(fewest) >= 0).all()
+        assert (fewest >= np.minimum(high, every + 1) - 1).all(), "looking all the time must not be cheaper"
+
+
+def test_the_small_denoiser_trains_and_goes_on(
+    studies: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import types
+
+    import torch
+    from torch import nn
+
+    network = nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(5))
+    network(torch.zeros(2, 3, 32, 32))
+    known = types.ModuleType("efficientnet_lite0")
+    known.classifier = lambda: network  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0", known)
+    study = import_module("train_denoiser")
+    monkeypatch.setattr(study, "PIXELS", {"crop": 32, "batch": 4, "rate": 1e-3})
+    monkeypatch.setattr(study, "SCORES", {"crop": 32, "batch": 4, "rate": 1e-3})
+    (tmp_path / "photos").mkdir()
+    for name, side in (("a.png", 40), ("b.jpg", 500)):
+        pixels = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / name)
+    out = tmp_path / "denoiser.safetensors"
+    for minutes in (0.02, 0.03):
+        arguments = ("--photos", tmp_path / "photos", "--out", out, "--minutes", minutes)
+        monkeypatch.setattr(sys, "argv", ["x", *map(str, arguments)])
+        study.main()
+        said = capsys.readouterr().out
+        assert "scores True" in said
+    assert "0.0 minutes spent" in said
+    from smoothcert.models.denoised import resolve_denoiser
+
+    denoiser = resolve_denoiser(f"python:{STUDIES / 'small_denoiser.py'}:denoiser", sigma=0.5, weights=out)
+    assert float(denoiser.sigma) == 0.5
+    assert denoiser(torch.zeros(2, 3, 16, 24)).shape == (2, 3, 16, 24)
+    half = import_module("half_size_ffdnet").denoiser(0.5)
+    assert float(half.sigma) == 0.25
+    assert half(torch.zeros(2, 3, 16, 24)).shape == (2, 3, 16, 24)

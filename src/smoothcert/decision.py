@@ -18,6 +18,11 @@ DEFAULT_MAX_N = 100_000
 # Looks that grow by an eighth would save 5% of the samples and cost a third more looks; by a half, 15% more samples.
 FIRST_LOOK = 32
 GROWTH = 0.25
+# A look at votes is next to free. On the votes of 500 CIFAR-10 images at sigma 0.25 and 0.5, looks that grow by a
+# sixteenth save 5 to 8% beside a quarter, and after a pilot of 32 as many classes are certified as after one of 100.
+VOTE_N0 = 32
+VOTE_FIRST_LOOK = 8
+VOTE_GROWTH = 0.0625
 
 CLASS = "class"
 """What a question about the class itself begins with: whether more than half of the votes stay with it."""
@@ -86,6 +91,17 @@ class Question:
             f"got {text!r}"
         )
 
+    @property
+    def pilot_samples(self) -> int:
+        """How many pilot samples suit it."""
+        return VOTE_N0 if self.measure == VOTE else DEFAULT_N0
+
+    def looks(self, max_n: int) -> Iterator[int]:
+        """Numbers of estimation samples at which it is looked at: :func:`looks`, more often for votes."""
+        if self.measure == VOTE:
+            return looks(max_n, first=VOTE_FIRST_LOOK, growth=VOTE_GROWTH)
+        return looks(max_n)
+
     def __str__(self) -> str:
         """In the form that :meth:`parse` reads."""
         if (self.measure, self.threshold) == (VOTE, _MAJORITY):
@@ -146,11 +162,11 @@ class Decision:
         )
 
 
-def looks(max_n: int) -> Iterator[int]:
+def looks(max_n: int, *, first: int = FIRST_LOOK, growth: float = GROWTH) -> Iterator[int]:
     """Numbers of estimation samples at which the question is looked at: each a quarter more than the one before.
 
     They depend on ``max_n`` only in that it is the last, so neither the batch size nor the company of other inputs can
-    change an answer. Early looks are 32 samples apart: half of all inputs are settled by the second.
+    change an answer. Early looks are ``first`` samples apart: of 32 apart half of all inputs are settled by the second.
 
     Example:
         >>> list(looks(300))
@@ -159,7 +175,7 @@ def looks(max_n: int) -> Iterator[int]:
     most = check_count("max_n", max_n, at_most=MOST_SAMPLES)
     n = 0
     while n < most:
-        n = min(most, n + max(FIRST_LOOK, int(GROWTH * n)))
+        n = min(most, n + max(first, int(growth * n)))
         yield n
 
 

@@ -2,7 +2,7 @@
 
 What is written is complete under its name or not there at all; what is read is a regular file of a bounded size.
 Everything the program writes goes through :func:`write_atomically`, or :func:`write_file` where nobody else words the
-error.
+error. Paths may be of an object store, where :mod:`smoothcert.remote` does the same.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from smoothcert import remote
 from smoothcert.errors import RunError
+from smoothcert.remote import Signature
+from smoothcert.urls import AnyPath
 
 _TEMPORARY = re.compile(r"\.(.*)\.smoothcert-\d+-[0-9a-f]{8}\.tmp", re.DOTALL)
 """Name of a file that is still being written, after that of the file it will be."""
@@ -35,7 +38,7 @@ _KINDS = (
 )
 
 
-def write_file(path: Path, content: bytes | str) -> None:
+def write_file(path: AnyPath, content: bytes | str) -> None:
     """Write a file that a person asked for, whole or not at all; its folder is made if need be.
 
     Args:
@@ -53,7 +56,7 @@ def write_file(path: Path, content: bytes | str) -> None:
         raise RunError(f"cannot write {path}: {why}; nothing was changed") from error
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: AnyPath, content: bytes) -> None:
     """Write ``content`` so that ``path`` holds either all of it or what it held before.
 
     The content goes to a temporary file in the same folder, is forced to the disk, and takes the name in one step. The
@@ -63,6 +66,9 @@ def write_atomically(path: Path, content: bytes) -> None:
         OSError: If the disk is full, the folder cannot be written, or ``path`` is there and is not a regular file. The
             temporary file is removed first.
     """
+    if not isinstance(path, Path):
+        remote.write(path, content)
+        return
     target = Path(os.path.realpath(path)) if path.is_symlink() else path
     mode = _mode_of(target)
     temporary = target.with_name(f".{_shortened(target.name)}.smoothcert-{os.getpid()}-{secrets.token_hex(4)}.tmp")
@@ -82,12 +88,16 @@ def write_atomically(path: Path, content: bytes) -> None:
     sync_folder(target.parent)
 
 
-def make_folder(folder: Path) -> None:
+def make_folder(folder: AnyPath) -> None:
     """Make a folder and those above it that are missing, and force their names to the disk.
+
+    An object store has no folders to make.
 
     Raises:
         OSError: If one cannot be made.
     """
+    if not isinstance(folder, Path):
+        return
     missing = []
     for path in (folder, *folder.parents):
         if path.is_dir():
@@ -98,18 +108,55 @@ def make_folder(folder: Path) -> None:
         sync_folder(path.parent)
 
 
-def move(path: Path, target: Path) -> None:
+def move(path: AnyPath, target: AnyPath) -> None:
     """Rename within one file system, durably.
 
     Raises:
         OSError: If it cannot be done.
     """
-    os.replace(path, target)
-    sync_folder(target.parent)
-    sync_folder(path.parent)
+    if isinstance(path, Path) and isinstance(target, Path):
+        os.replace(path, target)
+        sync_folder(target.parent)
+        sync_folder(path.parent)
+    elif not isinstance(path, Path) and not isinstance(target, Path):
+        remote.move(path, target)
 
 
-def read_file(path: Path, *, at_most: int = LARGEST) -> bytes:
+def names_in(folder: AnyPath) -> list[str]:
+    """Names of what is in a folder.
+
+    Raises:
+        FileNotFoundError: If there is no such folder; one of an object store is there as soon as somebody asks.
+        OSError: If it cannot be listed.
+    """
+    return os.listdir(folder) if isinstance(folder, Path) else [*remote.listing(folder)]
+
+
+def signatures(folder: AnyPath) -> dict[str, Signature | None]:
+    """Names of what is in a folder, with what tells one version from another where a listing says that.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        OSError: If it cannot be listed.
+    """
+    if isinstance(folder, Path):
+        return dict.fromkeys(os.listdir(folder))
+    return {name: (size, *signature) for name, (size, signature) in remote.listing(folder).items()}
+
+
+def remove_files(paths: Sequence[AnyPath]) -> None:
+    """Delete files; in an object store, all with one request.
+
+    Raises:
+        OSError: If one cannot be deleted.
+    """
+    remote.remove([path for path in paths if not isinstance(path, Path)])
+    for path in paths:
+        if isinstance(path, Path):
+            path.unlink()
+
+
+def read_file(path: AnyPath, *, at_most: int = LARGEST) -> bytes:
     """The bytes of a regular file; a pipe or a device is refused at once instead of waited for.
 
     Args:
@@ -120,6 +167,8 @@ def read_file(path: Path, *, at_most: int = LARGEST) -> bytes:
         FileNotFoundError: If there is none.
         OSError: If it is not a regular file, is larger than ``at_most``, or cannot be read.
     """
+    if not isinstance(path, Path):
+        return remote.read(path, at_most=at_most)
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     descriptor = os.open(path, flags)
     with open(descriptor, "rb", closefd=True) as file:
@@ -134,13 +183,15 @@ def read_file(path: Path, *, at_most: int = LARGEST) -> bytes:
     return content
 
 
-def remove_temporaries(folder: Path, *, of: str | None = None) -> None:
+def remove_temporaries(folder: AnyPath, *, of: str | None = None) -> None:
     """Delete what a killed writer of ours left, and nothing else.
 
     Args:
         folder: Where; only for whoever holds the lock on what is written there.
         of: Only those of the file with this name.
     """
+    if not isinstance(folder, Path):
+        return  # an object is there as a whole or not at all
     for name in os.listdir(folder):
         found = _TEMPORARY.fullmatch(name)
         if found is not None and (of is None or found[1] == _shortened(of)):
@@ -153,7 +204,7 @@ def is_temporary(name: str) -> bool:
 
 
 @contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
+def disk_errors(folder: AnyPath) -> Iterator[None]:
     """Turn an ``OSError`` inside the block into a ``RunError`` that says what is safe and what to do."""
     try:
         yield
@@ -162,6 +213,11 @@ def disk_errors(folder: Path) -> Iterator[None]:
             raise RunError(
                 f"the disk of {folder} is full: everything stored so far is intact; "
                 "free some space and run the same command again to go on"
+            ) from error
+        if not isinstance(folder, Path) and remote.may_pass(error):
+            raise RunError(
+                f"{folder} does not answer ({_reason(error)}): everything stored so far is intact; "
+                "run the same command again to go on when it does"
             ) from error
         raise RunError(f"cannot write to {folder}: {_reason(error)}") from error
 
@@ -207,4 +263,4 @@ def _is_full(error: OSError) -> bool:
 
 
 def _reason(error: OSError) -> str:
-    return error.strerror or str(error)
+    return remote.reason(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -213,6 +214,12 @@ class ScoreHistogram:
         """
         return ScoreHistogram(self.rounded_up().counts[::-1], self.lower, self.upper, self.exact)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without the cells that are empty, which are most: kilobytes between processes."""
+        cells, counts = self.to_sparse()
+        small = counts.astype(np.int32) if counts.size and counts.max() < 2**31 else counts
+        return _unpickled, (cells.astype(np.int32), small, self.levels, self.lower, self.upper, self.exact)
+
     def __eq__(self, other: object) -> bool:
         """Equal if range, grid and counts are equal, and what they mean."""
         if not isinstance(other, ScoreHistogram):
@@ -227,3 +234,11 @@ class ScoreHistogram:
     def __repr__(self) -> str:
         """Range, grid and number of samples."""
         return f"ScoreHistogram(n={self.n}, range=[{self.lower:g}, {self.upper:g}], levels={self.levels})"
+
+
+def _unpickled(
+    cells: IntArray, counts: IntArray, levels: int, lower: float, upper: float, exact: bool
+) -> ScoreHistogram:
+    dense = np.zeros(levels + 1, dtype=np.int64)
+    dense[cells] = counts
+    return ScoreHistogram(dense, lower, upper, exact)

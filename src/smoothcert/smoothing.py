@@ -14,7 +14,7 @@ from torch import Tensor
 
 from smoothcert._check import check_alpha, check_count
 from smoothcert.certificate import Certificate, Certificates
-from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Decision, Question
+from smoothcert.decision import DEFAULT_MAX_N, Decision, Question
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.models.adapt import as_module, outputs_of
 from smoothcert.prediction import ABSTAIN
@@ -300,7 +300,7 @@ class SmoothedClassifier:
         radius: float,
         measure: str = "score",
         alpha: float = 0.001,
-        n0: int = DEFAULT_N0,
+        n0: int | None = None,
         max_n: int = DEFAULT_MAX_N,
         seed: int = 0,
         progress: bool = False,
@@ -315,7 +315,7 @@ class SmoothedClassifier:
         radius: float,
         measure: str = "score",
         alpha: float = 0.001,
-        n0: int = DEFAULT_N0,
+        n0: int | None = None,
         max_n: int = DEFAULT_MAX_N,
         seed: int = 0,
         progress: bool = False,
@@ -329,7 +329,7 @@ class SmoothedClassifier:
         radius: float,
         measure: str = "score",
         alpha: float = 0.001,
-        n0: int = DEFAULT_N0,
+        n0: int | None = None,
         max_n: int = DEFAULT_MAX_N,
         seed: int = 0,
         progress: bool = False,
@@ -347,9 +347,9 @@ class SmoothedClassifier:
             x: One input, or several.
             threshold: Value to stay above, in the range of the measure and below its upper end.
             radius: L2 radius in input units.
-            measure: ``"score"`` or ``"margin"``.
+            measure: ``"score"``, ``"margin"``, or ``"vote"``, of which 1/2 is the threshold of the class.
             alpha: Probability that an answer is wrong, over the noise, in ``(0, 0.5]``.
-            n0: Number of pilot samples; they select the class and shape the first bets.
+            n0: Number of pilot samples; they select the class and shape the first bets. Default: 100, for votes 32.
             max_n: Largest number of estimation samples.
             seed: Seed of the noise, a non-negative integer.
             progress: As for :meth:`certify`.
@@ -361,7 +361,9 @@ class SmoothedClassifier:
             InvalidArgumentError: If an argument is outside its domain.
             ModelError: If the base classifier fails or returns something that is not class scores.
         """
-        until = UntilDecided(question=Question(measure, threshold, radius), n0=n0, max_n=max_n, alpha=alpha)
+        question = Question(measure, threshold, radius)
+        n0 = question.pilot_samples if n0 is None else n0
+        until = UntilDecided(question=question, n0=n0, max_n=max_n, alpha=alpha)
         return self._each(x, lambda one: until.answer(self.sampler, one, seed=seed), progress=progress)
 
     @overload
@@ -458,9 +460,9 @@ class SmoothedClassifier:
         self, *, n0: int, n: int, seed: int, label: int | Iterable[int] | None
     ) -> Callable[[Tensor], Job[Samples]]:
         """The job on one input after the other, each with its label."""
-        sizes = {"n0": check_count("n0", n0), "n": check_count("n", n)}
+        n0, n = check_count("n0", n0), check_count("n", n)
         labels = repeat(label) if label is None or isinstance(label, (int, np.integer)) else map(int, label)
-        return lambda one: self.sampler.sampling(one, **sizes, seed=seed, label=next(labels, None))
+        return lambda one: self.sampler.sampling(one, n0=n0, n=n, seed=seed, label=next(labels, None))
 
     def _each(
         self, x: Inputs, job: Callable[[Tensor], Job[Result]], *, progress: bool, samples: int | None = None

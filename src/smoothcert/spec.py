@@ -19,11 +19,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
 
-from smoothcert.decision import DEFAULT_MAX_N, DEFAULT_N0, Question
+from smoothcert.decision import DEFAULT_MAX_N, Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.fields import Checked, Count, Domain, File, integer, option_name, whole
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.scores import DEFAULT_MEASURES
+from smoothcert.shard import Shard
 
 Outputs = Literal["logits", "probabilities", "logit", "labels"]
 Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
@@ -31,6 +32,7 @@ Precision = Literal["float32", "bfloat16", "float16"]
 Backend = Literal["torch", "torch-folded", "torch-compile", "torch-cuda-graphs", "onnxruntime", "openvino"]
 Noise = Literal["lattice", "float"]
 OnUnreadable = Literal["fail", "skip"]
+EngineName = Literal["local", "ray"]
 
 PANELS = {
     name: Parameter(name="*", group=Group(name.capitalize(), sort_key=place))
@@ -72,6 +74,10 @@ def _is_size(value: int | tuple[int, int]) -> bool:
     return min(value if isinstance(value, tuple) else (value,)) >= 1
 
 
+def _shard(value: object) -> object:
+    return value if value is None else str(value if isinstance(value, Shard) else Shard.parse(str(value)))
+
+
 def _is_positive(value: float) -> bool:
     return 0.0 < value < math.inf
 
@@ -85,6 +91,17 @@ def _cli_size(_: object, tokens: Any) -> Any:
     if isinstance(found, str):
         raise InvalidArgumentError(f"image_size must be {_SIZE}; got {found!r}")
     return found
+
+
+def _workers(value: object) -> object:
+    return None if value == "auto" else integer(value)
+
+
+def _cli_workers(_: object, tokens: Any) -> int | None:
+    text = tokens[0].value
+    if text != "auto" and not text.isdecimal():
+        raise InvalidArgumentError(f"workers must be auto or a number of workers, at least 1; got {text!r}")
+    return None if text == "auto" else int(text)
 
 
 def _cli_names(_: object, tokens: Any) -> tuple[str, ...]:
@@ -171,7 +188,7 @@ class SamplingSpec(Checked):
     Args:
         sigma: Standard deviation of the noise, in input units; images lie in [0, 1].
         n: Estimation samples per input: the ones bounds are computed from. Default: 9,500.
-        n0: Pilot samples per input: they select the class. Default: 500, with decide 100.
+        n0: Pilot samples per input: they select the class. Default: 500, with decide 100, of votes 32.
         decide: Answer one question only, MEASURE:THRESHOLD@RADIUS such as score:0.5@0.25, with as few samples as it
             takes.
         max_n: With decide, at most so many estimation samples per input. Default: 100,000.
@@ -227,7 +244,7 @@ class SamplingSpec(Checked):
     @property
     def pilot_samples(self) -> int:
         """Pilot samples per input."""
-        return self.n0 or (DEFAULT_PILOT if self.decide is None else DEFAULT_N0)
+        return self.n0 or (DEFAULT_PILOT if self.question is None else self.question.pilot_samples)
 
     @property
     def estimation_samples(self) -> int:
@@ -248,18 +265,49 @@ class ExecutionSpec(Checked):
     Args:
         device: Such as cpu, cuda or cuda:1. Default: a GPU if there is one.
         batch_size: Noisy copies per batch. Default: found by size or measurement.
-        on_unreadable: Whether an input that cannot be read stops the run, or is skipped and counted.
+        on_unreadable: Whether an input that cannot be read, or that the model fails on, stops the run, or is skipped
+            and counted.
         verify_precision: Measure on some inputs how far precision and backend move scores away from PyTorch in float32,
             and note it.
         allow_unstable: Go on although the model scores an input by its company in the batch, or drifts while it runs.
             Its certificates may then be wrong; the run says so.
+        shard: Only a share of the inputs, such as 3/16 for the third of sixteen, each into a folder of its own; merge,
+            query and report put them together.
+        retry_failed: Sample inputs again whose record is an error.
+        engine: Who samples: this process, or workers on a Ray cluster.
+        address: With engine ray, the cluster: auto for the one on this machine, or HOST:PORT. Default: RAY_ADDRESS,
+            else one is started on this machine for this run.
+        workers: With engine ray, how many processes sample. Default: auto, as many as the cluster has room for.
+        gpus_per_worker: With engine ray, GPUs of each; 0.5 lets two share one. Default: 1 where there are any.
+        cpus_per_worker: With engine ray, CPUs of each, and threads it computes with.
     """
 
     device: str | None = None
     batch_size: Count | None = None
-    on_unreadable: OnUnreadable = "fail"
+    on_unreadable: Annotated[OnUnreadable, Parameter(name=("--on-unreadable", "--on-error"))] = "fail"
     verify_precision: Annotated[bool, Parameter(negative=())] = False
     allow_unstable: Annotated[bool, Parameter(negative=())] = False
+    shard: Annotated[str | None, Domain("a share of the inputs such as 3/16, the third of sixteen", read=_shard)] = None
+    retry_failed: Annotated[bool, Parameter(negative=())] = False
+    engine: EngineName = "local"
+    address: str | None = None
+    workers: Annotated[
+        int | None,
+        Parameter(converter=_cli_workers, n_tokens=1, accepts_keys=False, negative=()),
+        Domain("auto or a number of workers, at least 1", read=_workers, accepts=lambda workers: workers >= 1),
+    ] = None
+    gpus_per_worker: Annotated[
+        float | None, Domain("a number of GPUs, at least 0", accepts=lambda gpus: 0.0 <= gpus < math.inf)
+    ] = None
+    cpus_per_worker: Count = 1
+
+    def __post_init__(self) -> None:
+        """Check the fields, and that what is for a cluster has one."""
+        super().__post_init__()
+        defaults = {"address": None, "workers": None, "gpus_per_worker": None, "cpus_per_worker": 1}
+        useless = [name for name, value in defaults.items() if getattr(self, name) != value]
+        if self.engine == "local" and useless:
+            raise InvalidArgumentError(f"{', '.join(useless)} must not be given without engine ray")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -330,13 +378,6 @@ class RunSpec(Checked):
 
 
 _PARTS: dict[str, Any] = {"model": ModelSpec, "data": DataSpec, "sampling": SamplingSpec, "execution": ExecutionSpec}
-
-
-def _plain(value: Any) -> Any:
-    """A value as JSON has it."""
-    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
-
-
 _OPTIONS = {option_name(cls, one.name): (part, one.name) for part, cls in _PARTS.items() for one in fields(cls)}
 
 

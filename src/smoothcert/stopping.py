@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from smoothcert._check import MOST_SAMPLES, check_alpha, check_choice, check_count, check_radii
-from smoothcert.bounds import BOUNDS
-from smoothcert.bounds.sequential import UNDECIDED, SequentialTest
+from smoothcert.bounds import BOUNDS, UNDECIDED, SequentialTest, VoteTest
 from smoothcert.certificate import Certificate, stages_of
-from smoothcert.decision import Decision, Question, check_within, doubling_looks, looks
+from smoothcert.decision import Decision, Question, check_within, doubling_looks
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.samples import Samples
-from smoothcert.scores import LEAD
+from smoothcert.scores import LEAD, VOTE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +33,8 @@ class UntilDecided:
     """Sample until the question is answered or ``max_n`` estimation samples are used up.
 
     The estimation samples are looked at in the order of their numbers, at the counts of
-    :func:`smoothcert.decision.looks`, by a :class:`smoothcert.bounds.SequentialTest` whose bets begin with the pilot.
+    :meth:`smoothcert.decision.Question.looks`, by a :class:`smoothcert.bounds.SequentialTest`, or for votes a
+    :class:`smoothcert.bounds.VoteTest`, whose bets begin with the pilot.
 
     Args:
         question: What is asked.
@@ -71,14 +71,15 @@ class UntilDecided:
         begun = growing.samples()
         pilot = stages_of(begun, self.question.measure).pilot
         check_within(self.question.measure, self.question.threshold, pilot.lower, pilot.upper)
-        test = SequentialTest(
+        kind: type[SequentialTest | VoteTest] = VoteTest if self.question.measure == VOTE else SequentialTest
+        test = kind(
             threshold=self.question.threshold,
             r=(self.question.radius + begun.offset) / sampler.sigma,
             alpha=check_alpha(self.alpha - growing.price(self.n0 + self.max_n)),
             pilot=pilot,
         )
         seen = stages_of(begun, self.question.measure).sample
-        for n in looks(self.max_n):
+        for n in self.question.looks(self.max_n):
             yield from growing.grow(n)
             now = stages_of(growing.samples(), self.question.measure).sample
             test.update(replace(now, counts=now.counts - seen.counts))

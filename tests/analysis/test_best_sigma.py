@@ -115,6 +115,7 @@ def test_sigmas_are_told_apart_by_paired_intervals():
             labels=np.full(30, labels),
             predictions=np.where(np.arange(30) < 20, labels, labels + 1),
             abstained=np.zeros(30, dtype=bool),
+            sizes=np.full(30, 1_000),
         )
         return ImportedBounds(inputs, lower={}, class_radius=np.asarray(reach, float), alpha=0.001, sigma=sigma)
 

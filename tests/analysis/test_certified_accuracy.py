@@ -38,6 +38,7 @@ def stored(lower: list[list[float]], *, radii: list[float], labels: list[int], p
         labels=np.array(labels),
         predictions=np.array(predictions),
         abstained=np.array([prediction < 0 for prediction in predictions]),
+        sizes=np.full(count, 1_000),
     )
     at = dict(zip(radii, np.array(lower).T, strict=True))
     return ImportedBounds(

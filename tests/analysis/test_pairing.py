@@ -16,6 +16,7 @@ def inputs(count, *, indices=None, ids=None, labels=None, contents=None):
         labels=np.arange(count) % 10 if labels is None else np.asarray(labels),
         predictions=np.zeros(count, dtype=np.int64),
         abstained=np.zeros(count, dtype=np.bool_),
+        sizes=np.full(count, 1_000),
         contents=None if contents is None else tuple(contents),
     )
 

@@ -153,6 +153,16 @@ def test_batch_norms_behind_a_denoiser_are_folded() -> None:
     torch.testing.assert_close(class_scores(folded, batch), class_scores(denoised, batch), atol=2e-6, rtol=0)
 
 
+@pytest.mark.parametrize("backend", EXPORTED)
+def test_a_denoiser_and_its_classifier_run_as_one_graph(backend: str) -> None:
+    need(backend)
+    torch.manual_seed(0)
+    denoised = Denoised(FFDNet(0.25), conv_net()).eval()
+    batch = torch.rand(5, *SHAPE)
+    one = with_backend(denoised, backend, example_shape=SHAPE)
+    torch.testing.assert_close(class_scores(one, batch), class_scores(denoised, batch), atol=1e-4, rtol=0)
+
+
 def test_a_convolution_used_twice_is_not_folded() -> None:
     class Twice(nn.Module):
         def __init__(self) -> None:

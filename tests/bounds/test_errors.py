@@ -12,6 +12,7 @@ from smoothcert.bounds import (
     BOUNDS,
     ScoreCertificate,
     SequentialTest,
+    VoteTest,
     cdf_lower,
     class_radius,
     clopper_pearson_lower,
@@ -27,6 +28,7 @@ from smoothcert.errors import InvalidArgumentError, SmoothcertError
 from smoothcert.histogram import ScoreHistogram
 
 H = ScoreHistogram.from_samples(np.linspace(0.0, 1.0, 50), lower=0.0, upper=1.0, levels=20)
+VOTES = ScoreHistogram(np.array([2, 8]), 0.0, 1.0, exact=True)
 EMPTY = ScoreHistogram.empty(lower=0.0, upper=1.0, levels=20)
 GOOD = ScoreCertificate(H, H, 0.25, 0.01)
 ONE = np.array([1.0])
@@ -48,6 +50,7 @@ BAD_ALPHAS = [0.0, -1.0, 0.7, float("nan"), True, "much", "0.01", None]
         lambda alpha: class_radius(9, n=10, sigma=0.25, alpha=alpha),
         lambda alpha: lower_bounds([H], [H], radii=[0.0], sigma=0.25, alpha=alpha),
         lambda alpha: SequentialTest(threshold=0.5, r=1.0, alpha=alpha, pilot=H),
+        lambda alpha: VoteTest(threshold=0.5, r=1.0, alpha=alpha, pilot=VOTES),
         lambda alpha: split_alpha(alpha, radii=2),
     ],
 )
@@ -91,6 +94,8 @@ def test_threshold(threshold: Any) -> None:
             GOOD.radius(threshold, bound)
     with pytest.raises(InvalidArgumentError, match="threshold"):
         SequentialTest(threshold=threshold, r=1.0, alpha=0.01, pilot=H)
+    with pytest.raises(InvalidArgumentError, match="threshold"):
+        VoteTest(threshold=threshold, r=1.0, alpha=0.01, pilot=VOTES)
 
 
 def test_unknown_names_list_the_known_ones() -> None:

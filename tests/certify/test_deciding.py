@@ -87,10 +87,15 @@ def test_a_killed_decision_resumed_equals_one_go(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "name"), [({"decide": "score:0.9@0.2"}, "decide"), ({"max_n": 999}, "max_n"), ({"n0": 51}, "n0")]
+    ("change", "said"),
+    [
+        ({"decide": "score:0.9@0.2"}, "holds another run: decide is"),
+        ({"max_n": 999}, "with at most 2,000 samples per input, and its answers are only good for that many"),
+        ({"n0": 51}, "holds another run: n0 is"),
+    ],
 )
-def test_another_question_in_the_folder_is_refused_by_name(stored, change, name):
-    with pytest.raises(RunError, match=f"holds another run: {name} is"):
+def test_another_question_in_the_folder_is_refused_by_name(stored, change, said):
+    with pytest.raises(RunError, match=said):
         decide(stored.path, source=ArraySource(unreadable=[3]), **change)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from runs.synthetic import ArraySource, assert_same_run
+from runs.synthetic import ArraySource, MarkedSource, assert_same_run, same
 from smoothcert.certify import RunSpec, SamplingSpec, certify_run
 from smoothcert.certify.engine import LocalEngine, Task
 from smoothcert.certify.prepare import prepare
@@ -20,7 +20,7 @@ from smoothcert.progress import Reporter
 from smoothcert.runs import Run
 from smoothcert.sampling import ConfidenceWarning, content_hash
 
-from .tiny_model import Brightness, Constant, tiny_model
+from .tiny_model import Brightness, Constant, Refusing, tiny_model
 
 
 class Listening(Reporter):
@@ -114,7 +114,7 @@ def test_the_batch_size_is_no_part_of_a_run(tmp_path):
     certify(tmp_path / "one", batch_size=64)
 
 
-@pytest.mark.parametrize("change", [{"sigma": 0.5}, {"n": 201}, {"seed": 1}, {"alpha": 0.01}, {"levels": 50}])
+@pytest.mark.parametrize("change", [{"sigma": 0.5}, {"n0": 21}, {"seed": 1}, {"alpha": 0.01}, {"levels": 50}])
 def test_another_run_in_the_folder_is_refused_by_name(tmp_path, change):
     certify(tmp_path)
     (name,) = change
@@ -125,7 +125,7 @@ def test_another_run_in_the_folder_is_refused_by_name(tmp_path, change):
 def test_other_data_in_the_folder_are_refused_by_name(tmp_path):
     certify(tmp_path)
     with pytest.raises(RunError, match="the content of the data changed"):
-        certify(tmp_path, data=Dataset(ArraySource(13)))
+        certify(tmp_path, data=Dataset(ArraySource(12, labels=[2, *range(3), *[1] * 8])))
 
 
 def test_an_unreadable_input_stops_the_run_by_default(tmp_path):
@@ -308,7 +308,7 @@ def test_a_module_and_arrays_are_certified_as_they_come(tmp_path):
     with pytest.raises(RunError, match="values of the weights changed"):
         certify_run(spec, out=tmp_path / "run", model=Brightness(41.0), data=arrays)
     with pytest.raises(RunError, match="the content of the data changed"):
-        certify_run(spec, out=tmp_path / "run", model=Brightness(), data=(arrays[0][:6], arrays[1][:6]))
+        certify_run(spec, out=tmp_path / "run", model=Brightness(), data=(arrays[0][::-1].copy(), arrays[1]))
 
 
 def test_a_function_is_a_classifier(tmp_path):
@@ -328,7 +328,7 @@ def test_what_is_neither_named_nor_loaded_is_asked_for(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("other", [{"limit": 5}, {"stride": 2}, {"limit": 6, "stride": 2}])
+@pytest.mark.parametrize("other", [{"stride": 2}, {"limit": 6, "stride": 2}, {"stride": 3}])
 def test_two_selections_never_share_a_folder(tmp_path, other):
     source = ArraySource()
     certify(tmp_path, data=Dataset(source, limit=6))
@@ -336,15 +336,12 @@ def test_two_selections_never_share_a_folder(tmp_path, other):
         certify(tmp_path, data=Dataset(source, **other))
 
 
-class Halves:
-    """Two engines that take every other input each, the second one first, and hand over in reverse."""
-
-    def __init__(self, run):
-        self.engines = [LocalEngine(run), LocalEngine(run)]
+class Halves(LocalEngine):
+    """Lets two engines take every other input each, the second one first, and hands over in reverse."""
 
     def records(self, tasks, *, progress):
-        taken = list(tasks)
-        halves = [list(one.records(taken[k::2], progress=progress)) for k, one in enumerate(self.engines)]
+        taken, engines = list(tasks), [LocalEngine(self._run), LocalEngine(self._run)]
+        halves = [list(one.records(taken[k::2], progress=progress)) for k, one in enumerate(engines)]
         yield from reversed([record for half in halves for record in half])
 
 
@@ -353,9 +350,79 @@ def test_who_samples_in_which_order_changes_nothing(tmp_path):
     for name, engine in (("halves", Halves), ("one", LocalEngine)):
         listening = Listening()
         loaded = {"model": tiny_model(), "data": data}
-        certify_run(spec, out=tmp_path / name, **loaded, engine=engine, reporter=listening)
+
+        def make(spec, *, out, engine=engine, **given):
+            return engine(prepare(spec, **given))
+
+        certify_run(spec, out=tmp_path / name, **loaded, engine=make, reporter=listening)
         assert (listening.drawn, listening.finished, listening.skipped) == (11 * 220, 11, 1)
     assert_same_run(tmp_path / "halves", tmp_path / "one")
+
+
+@pytest.mark.parametrize("skips", [True, False])
+def test_an_input_the_model_fails_on_is_found_in_its_batch_and_harms_no_other(tmp_path, skips):
+    data = Dataset(MarkedSource(marked=[5]))
+    listening = Listening()
+    settings = {"model": tiny_model(Refusing()), "data": data, "batch_size": 500, "reporter": listening}
+    said = "the base classifier failed on a batch of 21 copies of it with RuntimeError: this one I do not like"
+    if skips:
+        run = certify(tmp_path / "run", on_unreadable="skip", **settings)
+        assert [(record.index, record.id, record.label) for record in run.skipped] == [(5, "array 5", 2)]
+        assert said in run.skipped[0].error
+        assert (listening.finished, listening.skipped) == (11, 1)
+    else:
+        with pytest.raises(ModelError, match=r"input 5 \(array 5\): .*what is stored so far is kept.*--on-error skip"):
+            certify(tmp_path / "run", **settings)
+        assert 5 not in [record.index for record in Run.open(tmp_path / "run").records()]
+    certify(tmp_path / "alone", model=tiny_model(), data=data, batch_size=500)
+    alone = Run.open(tmp_path / "alone")
+    for record in Run.open(tmp_path / "run").records():
+        if record.error is None:
+            assert same(record, alone.record(record.index), seconds=False)
+
+
+def test_a_model_that_fails_on_the_first_inputs_is_probed_on_others(tmp_path):
+    data = Dataset(MarkedSource(marked=[0, 1]))
+    run = certify(tmp_path / "run", model=tiny_model(Refusing()), data=data, on_unreadable="skip")
+    assert [record.index for record in run.skipped] == [0, 1]
+    assert run.config.witness.index == 2
+    with pytest.raises(ModelError, match=r"input 0 \(array 0\): .*I do not like"):
+        certify(tmp_path / "other", model=tiny_model(Refusing()), data=data)
+
+
+def test_a_model_that_breaks_for_good_blames_no_input(tmp_path):
+    class Breaking(Refusing):
+        broken = False
+
+        def forward(self, x):
+            try:
+                return super().forward(x)
+            except RuntimeError:
+                self.broken = True
+                raise
+            finally:
+                if self.broken:
+                    raise RuntimeError("the device is gone")
+
+    data = Dataset(MarkedSource(100, marked=[20]))
+    with pytest.raises(ModelError, match="given 4 rows, failed with RuntimeError: the device is gone"):
+        certify(tmp_path, model=tiny_model(Breaking()), data=data, on_unreadable="skip", batch_size=100)
+    assert not Run.open(tmp_path).skipped
+
+
+def test_a_measure_that_fails_on_an_input_is_an_error_of_it(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from smoothcert import Measure\n"
+        "def compute(scores, labels):\n"
+        "    if scores[:, 2].mean() > 0.5:\n"
+        "        raise RuntimeError('too bright')\n"
+        "    return scores.gather(1, labels.expand(len(scores), -1))\n"
+        "own = Measure('own', 0.0, 1.0, compute)\n"
+    )
+    run = certify(tmp_path / "run", measure=(f"python:{file}:own",), on_unreadable="skip")
+    assert [record.index for record in run.skipped] == [2, 5, 8, 11]
+    assert "too bright" in run.skipped[0].error
 
 
 def test_a_task_draws_what_is_not_held(tmp_path):
@@ -378,3 +445,24 @@ def test_a_task_draws_what_is_not_held(tmp_path):
     }
     assert grown[3].samples == few[3].samples
     assert all(record.seconds > 0.0 for record in grown.values())
+
+
+def test_inputs_that_failed_are_tried_again_on_request(tmp_path):
+    source = ArraySource(unreadable=[4, 7])
+    source.digest = str  # of the content as it is to be: what was away comes back
+    listening = Listening()
+    assert len(certify(tmp_path, data=Dataset(source), on_unreadable="skip").skipped) == 2
+    certify(tmp_path, data=Dataset(source), reporter=listening)
+    assert listening.drawn == 0
+    assert "already holds 12 of 12 inputs, 2 of them as failed (--retry-failed)" in listening.notes[-1]
+    source._unreadable = frozenset([7])
+    listening = Listening()
+    run = certify(tmp_path, data=Dataset(source), on_unreadable="skip", retry_failed=True, reporter=listening)
+    assert (listening.finished, listening.skipped, listening.drawn) == (1, 1, 220)
+    assert [record.index for record in run.skipped] == [7]
+    source._unreadable = frozenset()
+    certify(tmp_path, data=Dataset(source), retry_failed=True)
+    whole = ArraySource()
+    whole.digest = str
+    certify(tmp_path / "whole", data=Dataset(whole))
+    assert_same_run(tmp_path, tmp_path / "whole")

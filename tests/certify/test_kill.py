@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from runs.synthetic import assert_same_run, make_record, same
@@ -37,6 +39,22 @@ def kill_after_some(process: subprocess.Popen[bytes], folder: Path, *, parts: in
     process.send_signal(KILL)
     process.communicate()
     return alive
+
+
+def kill_when(process: subprocess.Popen[bytes], ready: Callable[[], bool], *, delay: float) -> bool:
+    """Kill some time after it is ready; True if the process had not ended before."""
+    deadline = time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < deadline and not ready():
+        time.sleep(0.01)
+    time.sleep(delay)
+    alive = process.poll() is None
+    process.send_signal(KILL)
+    process.communicate()
+    return alive
+
+
+def has_grown(folder: Path, had: int) -> bool:
+    return Run.open(folder).sizes.get(6_000, 0) > had
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
@@ -74,3 +92,29 @@ def test_a_killed_run_resumed_equals_one_go(tmp_path):
         certify_tiny(folder)
     assert len(Run.open(whole)) == 60
     assert_same_run(broken, whole)
+
+
+def test_a_run_killed_while_it_grows_equals_one_go(tmp_path):
+    from .killed_run import certify_tiny
+
+    chance = random.Random(3)
+    grown, whole = tmp_path / "grown", tmp_path / "whole"
+    certify_tiny(grown, 1_000, 40)
+    before = {record.index: record for record in Run.open(grown).records()}
+    killed, had = 0, 0
+    for _ in range(3):
+        process = start("killed_run.py", grown, 6_000)
+        killed += kill_when(process, partial(has_grown, grown, had), delay=chance.uniform(0, 0.3))
+        run = Run.open(grown)  # whatever the moment, the folder reads as a run that is growing
+        records = {record.index: record for record in run.records()}
+        assert records.keys() >= before.keys()
+        assert all(r.samples.n in (1_000, 6_000) for r in records.values())
+        assert all(same(before[i], r) for i, r in records.items() if r.samples.n == 1_000)
+        assert run.sizes.get(6_000, 0) >= had  # what has grown stays grown
+        had = run.sizes.get(6_000, 0)
+    assert killed >= 2
+    for folder in (grown, whole):
+        certify_tiny(folder, 6_000)
+    assert_same_run(grown, whole)
+    assert Run.open(grown).sizes == {6_000: 60}
+    assert Run.open(grown).state().whole

@@ -21,6 +21,15 @@ class Brightness(nn.Module):
         return -self.scale * (mean - self.centres).square()
 
 
+class Refusing(Brightness):
+    """Fails on any batch that holds a marked input; see ``runs.synthetic.MarkedSource``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if bool((x[:, 0, 0, 0] > 3.0).any()):
+            raise RuntimeError("this one I do not like")
+        return super().forward(x)
+
+
 class Constant(nn.Module):
     """The same logits for every image."""
 

@@ -35,6 +35,12 @@ def make(sigma):
 
 def halve(sigma):
     return nn.AvgPool2d(2)
+
+def untold():
+    return nn.Identity()
+
+def told(**settings):
+    return Shrink(**settings)
 """
 
 
@@ -194,6 +200,8 @@ def test_your_own_denoiser_is_told_sigma(tmp_path):
     save_file({"scale": torch.zeros(1)}, tmp_path / "mine.safetensors")
     other = resolve_denoiser(f"{target}:make", sigma=0.25, weights=tmp_path / "mine.safetensors")
     assert float(other(torch.ones(1, 3, 2, 2)).detach().max()) == 0.5
+    assert resolve_denoiser(f"{target}:told", sigma=0.5).sigma == 0.5
+    assert isinstance(resolve_denoiser(f"{target}:untold", sigma=0.25), nn.Identity)
     with pytest.raises(ModelError, match="keep the shape"):
         Denoised(resolve_denoiser(f"{target}:halve", sigma=0.25), nn.Flatten())(torch.ones(1, 3, 4, 4))
     with pytest.raises(ModelError, match="has no function 'none'"):

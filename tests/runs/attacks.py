@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from smoothcert.errors import RunError
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig, RunStore
-from smoothcert.runs.parts import encode_part, part_name, read_part
+from smoothcert.runs.part import encode_part, part_name, read_part
 from smoothcert.runs.records import CHECKSUM, to_parquet, to_table
 from smoothcert.runs.seals import add_checksums, prepare_seal, seal
 from smoothcert.samples import StageHistograms

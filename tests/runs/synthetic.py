@@ -119,3 +119,16 @@ class ArraySource:
             raise DataError(f"image array {index} cannot be read: it is broken")
         image = np.random.default_rng(index).uniform(0.0, 0.1, size=(1, 4, 4))
         return (image + 0.45 * (index % 3)).astype(np.float32)
+
+
+class MarkedSource(ArraySource):
+    """The same, but that a pixel of some inputs is far above all others, noise included."""
+
+    def __init__(self, count: int = 12, *, marked: Collection[int], **options: Any) -> None:
+        super().__init__(count, **options)
+        self._marked = frozenset(marked)
+
+    def read(self, index: int) -> npt.NDArray[np.float32]:
+        image = super().read(index)
+        image[0, 0, 0] = 5.0 if index in self._marked else image[0, 0, 0]
+        return image

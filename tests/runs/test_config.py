@@ -66,7 +66,7 @@ def test_json_round_trip(config):
 
 
 def test_every_field_either_defines_or_informs():
-    assert {f.name for f in fields(RunConfig)} == {*DEFINING, *INFORMATION, "spec", "identity", "schema"}
+    assert {f.name for f in fields(RunConfig)} == {*DEFINING, *INFORMATION, "spec", "identity", "grown", "schema"}
 
 
 @pytest.mark.parametrize("name", DEFINING)

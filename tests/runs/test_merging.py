@@ -7,7 +7,7 @@ import pytest
 
 from smoothcert.cli.merge import merge
 from smoothcert.errors import RunError
-from smoothcert.runs import Run, RunStore, merge_runs, merging
+from smoothcert.runs import Run, RunStore, joining, merge_runs, merging
 
 from .attacks import flip_bit, random
 from .synthetic import CONFIG, make_record, make_samples, same, varied
@@ -121,13 +121,13 @@ def test_memory_holds_a_few_rows_of_each_share(tmp_path, monkeypatch):
         for k in range(4)
     ]
     seen = []
-    real = merging._once
+    real = joining.concat_parts
 
-    def once(table, owners, runs):
-        seen.append(table.num_rows)
-        return real(table, owners, runs)
+    def concat_parts(tables):
+        seen.append(sum(table.num_rows for table in tables))
+        return real(tables)
 
-    monkeypatch.setattr(merging, "_once", once)
+    monkeypatch.setattr(joining, "concat_parts", concat_parts)
     assert len(merge_runs(shares, tmp_path / "out")) == 120
     assert max(seen) <= 4 * 5
     assert sum(seen) == 120

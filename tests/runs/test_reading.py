@@ -7,8 +7,9 @@ import pytest
 
 from smoothcert.errors import RunError
 from smoothcert.runs import Run, RunStore
-from smoothcert.runs import parts as parts_module
-from smoothcert.runs.parts import Parts, encode_part
+from smoothcert.runs import part as part_module
+from smoothcert.runs.part import encode_part
+from smoothcert.runs.parts import Parts
 from smoothcert.runs.records import to_table
 
 from .synthetic import CONFIG, make_record, same
@@ -84,7 +85,7 @@ def test_reading_gives_up_when_parts_never_settle(folder, monkeypatch):
     def gone(*_):
         raise FileNotFoundError
 
-    monkeypatch.setattr(parts_module, "read_file", gone)
+    monkeypatch.setattr(part_module, "read_file", gone)
     with pytest.raises(RunError, match="keep changing"):
         Run.open(folder).records()
 
@@ -134,7 +135,7 @@ def test_a_part_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkey
             store.append(make_record(index))
     path = next((tmp_path / "parts").iterdir())
     other = encode_part(to_table([make_record(0), make_record(3)]), CONFIG)
-    real, calls = parts_module.read_file, []
+    real, calls = part_module.read_file, []
 
     def read_file(path):
         calls.append(path)
@@ -142,6 +143,6 @@ def test_a_part_that_is_replaced_while_it_is_read_is_read_again(tmp_path, monkey
             path.write_bytes(other)
         return real(path)
 
-    monkeypatch.setattr(parts_module, "read_file", read_file)
+    monkeypatch.setattr(part_module, "read_file", read_file)
     assert [r.index for r in Run.open(tmp_path).records()] == [0, 3]
     assert path.exists()

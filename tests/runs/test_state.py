@@ -9,7 +9,7 @@ import pytest
 from smoothcert.cli.check import check
 from smoothcert.errors import RunError
 from smoothcert.runs import Run, RunStore, merge_runs, set_aside
-from smoothcert.runs.parts import part_name
+from smoothcert.runs.part import part_name
 from smoothcert.runs.store import lock_run
 
 from .attacks import INPUTS, MERGED, make_run

@@ -94,6 +94,7 @@ class ImportedBounds(BoundsTable):
             labels=_integers(rows["label"]),
             predictions=_integers(rows["prediction"].fill_null(NO_CLASS)),
             abstained=np.asarray(~known, dtype=np.bool_),
+            sizes=np.full(len(known), run.config.n, dtype=np.int64),
         )
         lower: dict[tuple[str, str], dict[float, FloatArray]] = {}
         for name in rows.column_names:

@@ -33,6 +33,7 @@ class Inputs:
         predictions: Class the certificates are about.
         abstained: Whether the smoothed classifier gives no class; its class radius is 0 there.
         contents: SHA-256 of each input as the classifier saw it; None for a published log, which does not say.
+        sizes: Number of estimation samples; they may differ in a run that is growing.
         skipped: Inputs that could not be read; they have no row.
         clean: Class the base classifier gives without noise; ``NO_LABEL`` where the run does not say.
         one_draw: Part of the noisy samples that are given the label; NaN where that is not known.
@@ -43,6 +44,7 @@ class Inputs:
     labels: IntArray
     predictions: IntArray
     abstained: BoolArray
+    sizes: IntArray
     contents: tuple[str, ...] | None = None
     skipped: tuple[SkippedInput, ...] = ()
     clean: IntArray | None = None

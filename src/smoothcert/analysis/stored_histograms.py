@@ -150,6 +150,13 @@ def lists(column: pa.ChunkedArray) -> tuple[IntArray, IntArray]:
     return offsets - offsets[0], values
 
 
+def row_sums(column: pa.ChunkedArray) -> IntArray:
+    """Sum of each row of a column of lists of integers."""
+    starts, values = lists(column)
+    total = np.concatenate(([0], np.cumsum(values)))
+    return total[starts[1:]] - total[starts[:-1]]
+
+
 def in_chunks(tables: Iterable[pa.Table], size: int) -> Iterator[pa.Table]:
     """The same rows in tables of ``size`` rows, the last of fewer: small ones are put together, large ones cut."""
     held: list[pa.Table] = []

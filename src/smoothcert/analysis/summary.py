@@ -27,7 +27,7 @@ class RunSummary:
         sigma: Standard deviation of the noise, in input units.
         alpha: Probability that a certificate is wrong, over the sampling noise.
         n0: Pilot samples per input.
-        n: Estimation samples per input.
+        n: Estimation samples per input; the most that any holds in a run that is growing.
         accuracy: Fraction of labelled inputs classified right, abstentions counted as wrong; ``None`` without labels.
         clean_accuracy: Fraction that the base classifier is right about without noise; ``None`` where the run does not
             say of all of them.
@@ -84,7 +84,7 @@ def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | No
         sigma=table.sigma,
         alpha=table.alpha,
         n0=int(run.config.n0),
-        n=int(run.config.n),
+        n=max(table.sizes, default=int(run.config.n)),
         accuracy=proportion(int(inputs.right.sum()), inputs=labelled) if labelled else None,
         clean_accuracy=_clean_accuracy(inputs),
         one_draw_accuracy=(

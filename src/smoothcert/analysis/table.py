@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from smoothcert._check import check_alpha, check_choice, check_radii, check_threshold
 from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
-from smoothcert.analysis.stored_histograms import VOTE, Certifiable, RunLike, certifiable, lists, stacks
+from smoothcert.analysis.stored_histograms import VOTE, Certifiable, RunLike, certifiable, lists, row_sums, stacks
 from smoothcert.analysis.workers import spread
 from smoothcert.bounds import BOUNDS, bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import DataError
@@ -142,6 +142,7 @@ class BoundsTable:
         certified = []
         skipped: list[SkippedInput] = []
         radii, one_draw = [np.empty(0)], [np.empty(0)]
+        sizes = [np.empty(0, dtype=np.int64)]
         drawn = 0
         of_class = failure if share is None else check_alpha(share(CLASS, CLASS_BOUND))
         for table in run.tables(COLUMNS):
@@ -155,7 +156,8 @@ class BoundsTable:
                 continue
             radii.append(class_radii(rows, sigma=sigma, alpha=of_class))
             one_draw.append(_given_the_label(rows))
-            drawn += sum(int(lists(rows[f"{stage}_counts"])[1].sum()) for stage in ("pilot_votes", "votes"))
+            sizes.append(row_sums(rows["votes_counts"]))
+            drawn += int(sizes[-1].sum() + row_sums(rows["pilot_votes_counts"]).sum())
             certified.append(rows.select(_KEPT))
         known = pa.concat_tables(certified) if certified else SCHEMA.empty_table()
         radius = np.concatenate(radii)
@@ -165,6 +167,7 @@ class BoundsTable:
             labels=known["label"].fill_null(NO_LABEL).to_numpy(),
             predictions=known["prediction"].to_numpy(),
             abstained=radius == 0.0,
+            sizes=np.concatenate(sizes),
             contents=tuple(known["content_hash"].to_pylist()),
             skipped=tuple(skipped),
             clean=known["clean_prediction"].fill_null(NO_LABEL).to_numpy(),
@@ -199,6 +202,12 @@ class BoundsTable:
     def alpha_of(self, measure: str, bound: str) -> float:
         """Probability that one statement of a bound about a measure is wrong."""
         return self.alpha if self._share is None else self._share(measure, bound)
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """How many inputs hold how many estimation samples, by ascending number."""
+        found, counts = np.unique(self.inputs.sizes, return_counts=True)
+        return dict(zip(found.tolist(), counts.tolist(), strict=True))
 
     def lower(self, *, measure: str, bound: str, radii: float | Sequence[float] | FloatArray) -> FloatArray:
         """Certified lower bounds on the smoothed measure of each input's prediction.

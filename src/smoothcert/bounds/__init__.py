@@ -25,6 +25,7 @@ from smoothcert.bounds.table import (
     split_alpha,
     upper_bounds,
 )
+from smoothcert.bounds.vote_test import VoteTest
 
 __all__ = [
     "BOUNDS",
@@ -37,6 +38,7 @@ __all__ = [
     "ScoreCertificate",
     "SequentialTest",
     "TopVotes",
+    "VoteTest",
     "bound_named",
     "cdf_lower",
     "ceil_decimals",

@@ -21,7 +21,7 @@ def naming(example: Example) -> Iterator[None]:
         raise type(error)(f"input {example.index} ({example.id}): {error}") from error
 
 
-def read(data: Dataset, position: int) -> Example | DataError:
+def _read(data: Dataset, position: int) -> Example | DataError:
     """The input at a position, or why it cannot be read."""
     try:
         return data.load(position)
@@ -32,7 +32,7 @@ def read(data: Dataset, position: int) -> Example | DataError:
 def readable(data: Dataset, positions: Iterable[int] | None = None) -> Iterator[Example]:
     """The inputs at these positions, or at all, without those that cannot be read: that is for the run to say."""
     for position in range(len(data)) if positions is None else positions:
-        example = read(data, position)
+        example = _read(data, position)
         if not isinstance(example, DataError):
             yield example
 
@@ -45,5 +45,5 @@ def first_readable(data: Dataset) -> Example:
     """
     example = next(readable(data), None)
     if example is None:
-        raise DataError(f"no input of {data.name} can be read; of the first: {read(data, 0)}")
+        raise DataError(f"no input of {data.name} can be read; of the first: {_read(data, 0)}")
     return example

@@ -2,33 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from smoothcert._check import check_device
 from smoothcert.certify.forward import choose_classifier, score_difference
 from smoothcert.certify.inputs import first_readable, naming, readable
 from smoothcert.certify.provenance import training_notes
 from smoothcert.certify.witness import take_witness
-from smoothcert.errors import DataError, InvalidArgumentError, ModelError
+from smoothcert.errors import DataError, InvalidArgumentError, ModelError, SmoothcertError
+from smoothcert.models.guard import guarded
 from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.records import Record
-from smoothcert.sampling.probe import Behaviour, Watch, probe
+from smoothcert.sampling.probe import Behaviour, Watch, probe, steady_scores
 from smoothcert.scores import Measure, load_measure
 from smoothcert.spec import DataSpec, RunSpec
 from smoothcert.stopping import UntilDecided
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from smoothcert.data import Dataset
+    from smoothcert.data import Dataset, Example
     from smoothcert.models import LoadedModel
     from smoothcert.progress import Reporter
     from smoothcert.sampling import Sampler
-    from smoothcert.sampling.noise import NoisyInput
 
 _PROBED = 4  # rows
+_LOOKED_AT = 16  # inputs, for some that the classifier works on
 _SEED = 0x5EED  # nothing drawn here enters a record
 
 
@@ -56,10 +58,24 @@ class Prepared:
             return None
         return UntilDecided(question=question, n0=self.config.n0, max_n=self.config.n, alpha=self.config.alpha)
 
-    def unreadable(self, position: int, error: DataError) -> Record:
-        """The record of an input that cannot be read."""
+    @property
+    def skips(self) -> bool:
+        """Whether the run goes on without inputs that fail."""
+        return self.config.spec.execution.on_unreadable == "skip"
+
+    def failed(self, position: int, error: str) -> Record:
+        """The record of an input that could not be sampled."""
         data = self.data
-        return Record(data.indices[position], data.id(position), data.label(position), 0.0, None, str(error))
+        return Record(data.indices[position], data.id(position), data.label(position), 0.0, None, error)
+
+    def stopping(self, position: int, error: SmoothcertError) -> SmoothcertError:
+        """The error that ends a run which does not go on without the input at a position."""
+        option, where = "--on-unreadable", ""  # an error about data names the input itself
+        if not isinstance(error, DataError):
+            option, where = "--on-error", f"input {self.data.indices[position]} ({self.data.id(position)}): "
+        return type(error)(
+            f"{where}{error}; what is stored so far is kept, and {option} skip goes on without this input"
+        )
 
 
 def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporter: Reporter) -> Prepared:
@@ -115,17 +131,17 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
         measures=measures,
     )
-    behaviour, watch = _probed(sampler, inputs, spec)
+    working = _working(sampler, inputs, spec)
+    behaviour, watch = _probed(sampler, working, spec)
     notes += () if behaviour is None else behaviour.notes()
     if spec.execution.verify_precision:
         moved = score_difference(found, sampler, inputs)
         notes.append(f"{sampling.backend} in {sampling.precision} against PyTorch in float32: {moved}")
     for note in notes:
         reporter.note(note)
-    example = next(readable(inputs), None)
     witness = None
-    if example is not None:
-        witness = take_witness(sampler, example, n0=sampling.pilot_samples, seed=sampling.seed)
+    if working:
+        witness = take_witness(sampler, working[0], n0=sampling.pilot_samples, seed=sampling.seed)
     config = RunConfig(
         spec=spec,
         kind=SAMPLED if sampling.decide is None else DECIDED,
@@ -159,8 +175,6 @@ def choose_device(device: str | None) -> str:
     """
     if device is not None:
         check_device(device)
-    import torch
-
     if device is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -180,16 +194,25 @@ def count_classes(model: LoadedModel, data: Dataset) -> int:
     """
     if model.num_classes is not None:
         return model.num_classes
-    import torch
+    found = _columns(model, first_readable(data))
+    for example in islice(readable(data), 1, _LOOKED_AT):
+        if isinstance(found, int):
+            break
+        found = _columns(model, example)  # what becomes of inputs it fails on is for the run to say
+    if isinstance(found, ModelError):
+        raise found
+    return found
 
-    from smoothcert.models.guard import guarded
 
-    batch = torch.from_numpy(first_readable(data).x)[None]
-    with torch.inference_mode(), guarded(f"model {model.name}"):
-        returned = model.module(batch)
+def _columns(model: LoadedModel, example: Example) -> int | ModelError:
+    try:
+        with torch.inference_mode(), guarded(f"model {model.name}"):
+            returned = model.module(torch.from_numpy(example.x)[None])
+    except ModelError as error:
+        return error
     if not isinstance(returned, torch.Tensor) or returned.ndim != 2:
         came = tuple(returned.shape) if isinstance(returned, torch.Tensor) else type(returned).__name__
-        raise ModelError(f"model {model.name} must return class scores of shape (batch, num_classes); got {came}")
+        return ModelError(f"model {model.name} must return class scores of shape (batch, num_classes); got {came}")
     return int(returned.shape[1])
 
 
@@ -260,33 +283,46 @@ def _scaling(asked: DataSpec, model: LoadedModel) -> dict[str, Any]:
     }
 
 
-def _probed(sampler: Sampler, data: Dataset, spec: RunSpec) -> tuple[Behaviour | None, Watch]:
+def _working(sampler: Sampler, data: Dataset, spec: RunSpec) -> list[Example]:
+    """A few readable inputs of one shape on which the classifier works.
+
+    Raises:
+        ModelError: If it fails on one of them and the run does not go on without such inputs, or on all of them.
+    """
+    found: list[Example] = []
+    failure: SmoothcertError | None = None
+    for example in islice(readable(data), _LOOKED_AT):
+        try:
+            with naming(example):
+                one = sampler.noisy(example.x, seed=_SEED)
+                steady_scores(sampler.classifier, one.copies("pilot", 0, 1))
+        except ModelError as error:
+            if spec.execution.on_unreadable == "fail":
+                raise
+            failure = error
+            continue
+        if not found or example.x.shape == found[0].x.shape:
+            found.append(example)
+        if len(found) == _PROBED:
+            break
+    if not found and failure is not None:
+        raise failure
+    return found
+
+
+def _probed(sampler: Sampler, examples: Sequence[Example], spec: RunSpec) -> tuple[Behaviour | None, Watch]:
     """How the classifier behaves on a few noisy inputs; and the watch over it.
 
     Raises:
         ModelError: If rows of a batch depend on each other or on batches before, and that was not allowed.
     """
-    rows = _rows(sampler, data)
-    if rows is None:
+    if not examples:
         return None, Watch(sampler.classifier, None)
+    # Of a single input several copies: a batch of one row says nothing about rows.
+    copies = -(-_PROBED // len(examples))
+    noisy = [sampler.noisy(example.x, seed=_SEED).copies("pilot", 0, copies) for example in examples]
+    rows = torch.cat(noisy)[:_PROBED]
     found = probe(sampler.classifier, rows)
     if not spec.execution.allow_unstable:
         found.require_stable()
     return found, Watch(sampler.classifier, None if spec.execution.allow_unstable else rows)
-
-
-def _rows(sampler: Sampler, data: Dataset) -> Tensor | None:
-    """Noisy copies of the first readable inputs of one shape; None where there are none."""
-    import torch
-
-    noisy: list[NoisyInput] = []
-    for example in islice(readable(data), 4 * _PROBED):
-        with naming(example):
-            one = sampler.noisy(example.x, seed=_SEED)
-        if not noisy or one.x.shape == noisy[0].x.shape:
-            noisy.append(one)
-    if not noisy:
-        return None
-    # Of a single input several copies: a batch of one row says nothing about rows.
-    taken = [one.copies("pilot", 0, -(-_PROBED // len(noisy))) for one in noisy[:_PROBED]]
-    return torch.cat(taken)[:_PROBED]

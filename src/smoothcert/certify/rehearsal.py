@@ -9,12 +9,14 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from smoothcert.certify.inputs import naming, readable
+from smoothcert.errors import ModelError
 
 if TYPE_CHECKING:
     from smoothcert.data import Dataset, Example
@@ -70,17 +72,23 @@ def rehearse(sampler: Sampler, data: Dataset, *, num_classes: int, n: int, sampl
     examples = list(readable(data, sorted({int(position) for position in np.linspace(0, len(data) - 1, _INPUTS)})))
     if not examples:
         return Rehearsal(math.nan, None, 0)
-    _sample(sampler, examples[0], _FEWEST_INPUTS)  # finds the batch size, warms the caches
     budget = max(1, int(_SHARE * samples))
     each = min(_SAMPLES, max(4, budget // len(examples)))
-    looked = [(example, _sample(sampler, example, each)) for example in examples]
-    rate = _rate(sampler, examples[0], first=2 * each, most=min(n, max(budget, _FULL_BATCH)))
+    looked: list[tuple[Example, Samples]] = []
+    for example in examples:
+        with suppress(ModelError):  # what becomes of such an input is for the run to say
+            if not looked:
+                _sample(sampler, example, _FEWEST_INPUTS)  # finds the batch size, warms the caches
+            looked.append((example, _sample(sampler, example, each)))
+    if not looked:
+        return Rehearsal(math.nan, None, 0)
+    rate = _rate(sampler, looked[0][0], first=2 * each, most=min(n, max(budget, _FULL_BATCH)))
     accuracy = _accuracy(looked)
     if message := chance_message(looked, num_classes=num_classes):
         from smoothcert.sampling import ConfidenceWarning
 
         warnings.warn(message, ConfidenceWarning, stacklevel=2)
-    return Rehearsal(rate, accuracy, len(examples), _mean_score(looked))
+    return Rehearsal(rate, accuracy, len(looked), _mean_score(looked))
 
 
 def chance_message(looked: Sequence[tuple[Example, Samples]], *, num_classes: int) -> str | None:

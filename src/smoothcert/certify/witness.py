@@ -6,6 +6,8 @@ They are compared up to rounding, because another batch size may move the last b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,8 +20,6 @@ from smoothcert.runs.run import Run
 from smoothcert.sampling.probe import allowed_change, logits, steady_scores
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from smoothcert.certify.prepare import Prepared
     from smoothcert.data import Example
     from smoothcert.sampling import Sampler
@@ -41,33 +41,52 @@ def take_witness(sampler: Sampler, example: Example, *, n0: int, seed: int) -> W
     )
 
 
-def require_unchanged(run: Prepared, path: Path) -> None:
+@dataclass(frozen=True)
+class Known:
+    """What a stored run says of its classifier and its inputs, to be seen again before it is continued.
+
+    Args:
+        path: The run folder.
+        witness: Scores it began with, if any.
+        contents: Hashes of the content of some of its inputs, by index.
+    """
+
+    path: str
+    witness: Witness | None
+    contents: Mapping[int, str]
+
+    @classmethod
+    def of(cls, stored: Run) -> Known:
+        """What is known of a run."""
+        hashes = {index: known for index, known in _contents(stored).items() if known is not None}
+        some = sorted(hashes)[:: max(1, len(hashes) // _INPUTS)]
+        return cls(str(stored.path), stored.config.witness, {index: hashes[index] for index in some})
+
+
+def require_unchanged(run: Prepared, known: Known) -> None:
     """Sample what a stored run began with again, and read some of its inputs again.
 
     Args:
         run: What is to continue it.
-        path: The run folder.
+        known: What is stored.
 
     Raises:
         RunError: If scores or inputs are not those that are stored; the message names the input.
     """
-    stored = Run.open(path)
-    known, indices = stored.config.witness, run.data.indices
-    if known is not None:
-        for example in readable(run.data, [indices.index(known.index)]):
-            _require_scores(run, example, known, path)
-    contents = _contents(stored)
-    held = [position for position, index in enumerate(indices) if contents.get(index) is not None]
-    for example in readable(run.data, held[:: max(1, len(held) // _INPUTS)]):
-        _require_content(run, example, contents[example.index], path)
+    positions = {index: position for position, index in enumerate(run.data.indices)}
+    if (witness := known.witness) is not None and witness.index in positions:
+        for example in readable(run.data, [positions[witness.index]]):
+            _require_scores(run, example, witness, known.path)
+    for example in readable(run.data, [positions[index] for index in known.contents if index in positions]):
+        _require_content(run, example, known.contents[example.index], known.path)
 
 
-def _require_content(run: Prepared, example: Example, known: str | None, path: Path) -> None:
+def _require_content(run: Prepared, example: Example, known: str, path: str) -> None:
     if run.sampler.noisy(example.x, seed=run.config.seed).content_hash != known:
         raise _refusal(path, f"input {example.index} ({example.id}) is another than the one that was sampled")
 
 
-def _require_scores(run: Prepared, example: Example, known: Witness, path: Path) -> None:
+def _require_scores(run: Prepared, example: Example, known: Witness, path: str) -> None:
     _require_content(run, example, known.content_hash, path)
     scores = _sampled(run.sampler, example, len(known.logits), seed=run.config.seed)
     pairs = zip(_of(scores, torch.tensor(known.predictions)), known.logits, strict=True)
@@ -98,5 +117,5 @@ def _contents(run: Run) -> dict[int, str | None]:
     return {index: content for pair in tables for index, content in zip(*pair, strict=True)}
 
 
-def _refusal(path: Path, what: str) -> RunError:
+def _refusal(path: str, what: str) -> RunError:
     return RunError(f"{path} holds another run: {what}; choose another folder")

@@ -42,7 +42,7 @@ def accuracy_rows(inquiry: Inquiry) -> list[Row]:
                 thresholds=inquiry.thresholds,
             )
             rows += [asdict(row) for row in found]
-    return [{"run": str(inquiry.run.path), "joint": inquiry.joint, **row} for row in rows]
+    return [{"run": inquiry.run.label, "joint": inquiry.joint, **row} for row in rows]
 
 
 def _class_rows(table: BoundsTable, radii: list[float]) -> list[Row]:
@@ -85,13 +85,12 @@ def input_answer(inquiry: Inquiry, wanted: str) -> Row:
     certified = _imported(inquiry, index) if config.kind == IMPORTED else _sampled(inquiry, wanted)
     prediction = certified["prediction"]
     return {
-        "run": str(run.path),
+        "run": run.label,
         "index": index,
         **certified,
         "class_name": config.class_names[prediction] if config.class_names and prediction is not None else None,
         "sigma": config.sigma,
         "n0": config.n0,
-        "n": config.n,
         "joint": inquiry.joint,
     }
 
@@ -127,6 +126,7 @@ def _sampled(inquiry: Inquiry, wanted: str) -> Row:
         "id": record.id,
         "label": record.label,
         "prediction": whole.prediction,
+        "n": samples.n,
         "abstained": whole.abstained,
         "class_radius": whole.class_radius,
         "alpha": inquiry.table.alpha,
@@ -159,6 +159,7 @@ def _imported(inquiry: Inquiry, index: int) -> Row:
         "id": inputs.ids[row],
         "label": int(inputs.labels[row]),
         "prediction": None if abstained else int(inputs.predictions[row]),
+        "n": inquiry.run.config.n,
         "abstained": abstained,
         "class_radius": float(table.class_radius()[row]) if table.answers.class_radius else None,
         "alpha": table.alpha,
@@ -202,7 +203,7 @@ def per_input_rows(inquiry: Inquiry) -> list[Row]:
     inputs = whole.inputs
     rows = [
         {
-            "run": str(run.path),
+            "run": run.label,
             "index": int(inputs.indices[row]),
             "id": inputs.ids[row],
             "label": None if inputs.labels[row] == NO_LABEL else int(inputs.labels[row]),
@@ -211,7 +212,7 @@ def per_input_rows(inquiry: Inquiry) -> list[Row]:
             "alpha": inquiry.table.alpha,
             "joint": inquiry.joint,
             "n0": config.n0,
-            "n": config.n,
+            "n": int(inputs.sizes[row]),
             **{name: values[row] for name, values in found.items()},
             "error": None,
         }
@@ -232,7 +233,7 @@ def skipped_rows(run: Run) -> Iterator[Row]:
     """What is known of the inputs that could not be read."""
     for record in run.skipped:
         yield {
-            "run": str(run.path),
+            "run": run.label,
             "index": record.index,
             "id": record.id,
             "label": record.label,

@@ -31,6 +31,10 @@ _COMMANDS = {
         "merge": "merge:merge",
         "check": "check:check",
     },
+    "Plan and watch runs": {
+        "plan": "plan:plan",
+        "status": "status:status",
+    },
     "Ask runs": {
         "query": "query:query",
         "report": "figure:report",
@@ -39,6 +43,7 @@ _COMMANDS = {
         "sweep": "sweep:sweep",
         "verify": "verify:verify",
         "export": "verify:export",
+        "push": "push:push",
     },
 }
 """Where each command is; it is loaded when it runs."""
@@ -63,7 +68,7 @@ app = App(
 
 
 def _options_of_file(*given: Any) -> None:
-    """Of ``certify --config FILE``; imported when that command runs."""
+    """Of ``certify`` and ``plan --config FILE``; imported when one of them runs."""
     from smoothcert.cli.certify import options_of_file
 
     options_of_file(*given)
@@ -87,7 +92,7 @@ def _whole_number(token: Token) -> None:
 for position, (title, commands) in enumerate(_COMMANDS.items()):
     group = Group(title, sort_key=position)
     for name, place in commands.items():
-        config = (_options_of_file, _whole_numbers) if name == "certify" else (_whole_numbers,)
+        config = (_options_of_file, _whole_numbers) if name in ("certify", "plan") else (_whole_numbers,)
         app.command(f"smoothcert.cli.{place}", name=name, group=group, config=config, help_epilogue="")
 app.register_install_completion_command(help="Let bash, zsh, fish or PowerShell complete commands and options.")
 

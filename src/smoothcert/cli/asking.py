@@ -85,7 +85,7 @@ class Inquiry:
         table = bounds_table(run, alpha=asked.alpha)
         held = list(table.answers.measures)
         if not held and asked.measures is None and asked.bounds is not None and CLASS_BOUND not in asked.bounds:
-            raise DataError(f"{run.path} holds no {asked.bounds[0]} bound: it holds class radii")
+            raise DataError(f"{run.label} holds no {asked.bounds[0]} bound: it holds class radii")
         measures = list(dict.fromkeys(asked.measures or held or ([] if one_input else [CLASS])))
         ranges = ranges_of(run, table, measures, votes=one_input)
         usual = [bound for bound in DEFAULT_BOUNDS if bound in table.answers.bounds] or list(DEFAULT_BOUNDS)
@@ -135,7 +135,8 @@ class Inquiry:
         config = self.run.config
         if config.kind == IMPORTED or not self.named:
             return
-        certain = self.table.alpha ** (1.0 / config.n)
+        most = max(self.table.sizes, default=config.n)
+        certain = self.table.alpha ** (1.0 / most)
         reaches = []
         for measure in self.named:
             low, high = _ends(self.table, measure)
@@ -145,7 +146,7 @@ class Inquiry:
         reach, measure, threshold = max(reaches)
         if max(self.radii) > max(reach, 0.0):
             yield (
-                f"note: {config.n:,} samples per input at alpha {self.table.alpha:.3g} certify no {measure} above "
+                f"note: {most:,} samples per input at alpha {self.table.alpha:.3g} certify no {measure} above "
                 f"{threshold:g} beyond radius {ceil_decimals(max(reach, 0.0), 3)}, whatever the classifier"
             )
 
@@ -162,7 +163,7 @@ def ranges_of(
     for measure in measures:
         if measure not in (*held, CLASS):
             known = ", ".join((*held, CLASS))
-            raise InvalidArgumentError(f"--measure must be some of {known}, which {run.path} holds; got {measure!r}")
+            raise InvalidArgumentError(f"--measure must be some of {known}, which {run.label} holds; got {measure!r}")
     return {measure: _ends(table, measure) for measure in measures if measure != CLASS}
 
 

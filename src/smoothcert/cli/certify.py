@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import App, ArgumentCollection, Parameter
 from cyclopts.config import Dict
 
-from smoothcert.cli.options import Quiet
+from smoothcert.cli.options import Place, Quiet
 from smoothcert.console import say
 from smoothcert.spec import RunSpec, read_options
 
@@ -16,13 +16,14 @@ from smoothcert.spec import RunSpec, read_options
 def certify(
     *,
     spec: Annotated[RunSpec, Parameter(name="*")],
-    out: Path,
+    out: Place,
     config: Path | None = None,
     quiet: Quiet = False,
 ) -> None:
     """Sample every input under noise and store it, so that query and report can answer anything later.
 
-    The run can be interrupted, even killed: the same command goes on where it stopped.
+    The run can be interrupted, even killed: the same command goes on where it stopped. With a larger --n or --limit it
+    goes on from what is stored and draws only what is new.
 
     For example:
 
@@ -32,7 +33,8 @@ def certify(
 
     Args:
         spec: The run.
-        out: Run folder. If it holds the same run, that is continued.
+        out: Run folder, or a URL such as s3://bucket/run. If it holds the same run, that is continued, and grows if
+            more is asked for.
         config: File with options by name, .yaml, .toml or .json, such as the config.json of a run; flags win over it.
     """
     from smoothcert.certify import certify_run
@@ -41,7 +43,8 @@ def certify(
     with sampling_session(out, quiet=quiet) as reporter:
         run = certify_run(spec, out=out, reporter=reporter)
     skipped = len(run.skipped)
-    say(f"{len(run)} inputs in {out}" + (f", {skipped} of them skipped as unreadable" if skipped else ""))
+    share = "" if run.config.shard is None else f" of shard {run.config.shard}"
+    say(f"{len(run)} inputs{share} in {out}" + (f", {skipped} of them skipped as unreadable" if skipped else ""))
 
 
 def options_of_file(app: App, commands: tuple[str, ...], arguments: ArgumentCollection) -> None:

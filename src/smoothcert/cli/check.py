@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
+from smoothcert.cli.options import Place
 from smoothcert.console import one_line, say
 
 
-def check(run: Path, /, *, repair: bool = False) -> None:
+def check(run: Place, /, *, repair: bool = False) -> None:
     """Say which inputs of a run are whole, skipped, damaged or missing.
 
     Reads everything. Ends with code 0 if the run is whole, and with 1 if something is damaged or missing.

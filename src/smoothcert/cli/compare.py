@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from smoothcert.cli.options import Bounds, Format, Numbers, Runs, open_runs, run_names
+from smoothcert.cli.options import Bounds, Format, Numbers, PlaceOrNone, Runs, open_runs, run_names
 from smoothcert.console import say
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def compare(
     thresholds: Numbers | None = None,
     alpha: float | None = None,
     format: Format = "table",
-    out: Path | None = None,
+    out: PlaceOrNone = None,
 ) -> None:
     """Compare runs and imported logs; the first one by its first bound is what the others are compared with.
 

@@ -25,12 +25,12 @@ def require_no_other_question(runs: Sequence[Run], options: Sequence[str]) -> No
         InvalidArgumentError: Naming the option or the run, and what can be answered.
     """
     decided = next(run for run in runs if run.config.kind == DECIDED)
-    what = f"{decided.path} decided {decided.config.question} and can answer nothing else"
+    what = f"{decided.label} decided {decided.config.question} and can answer nothing else"
     if options:
         raise InvalidArgumentError(f"{what}: leave out {', '.join(options)}")
     other = [run for run in runs if run.config.kind != DECIDED]
     if other:
-        raise InvalidArgumentError(f"{what}: query {other[0].path} on its own")
+        raise InvalidArgumentError(f"{what}: query {other[0].label} on its own")
 
 
 def decided_row(run: Run) -> Row:
@@ -38,7 +38,7 @@ def decided_row(run: Run) -> Row:
     found = decided_summary(run)
     accuracy = found.certified_accuracy
     return {
-        "run": str(run.path),
+        "run": run.label,
         "measure": found.question.measure,
         "bound": "sequential",
         "threshold": found.question.threshold,
@@ -66,7 +66,7 @@ def decided_lines(run: Run) -> list[str]:
     asked = found.question
     skipped = f" ({found.skipped} more skipped as unreadable)" if found.skipped else ""
     return [
-        f"{run.path}: {asked.measure} above {asked.threshold:g} within {asked.radius:g}? "
+        f"{run.label}: {asked.measure} above {asked.threshold:g} within {asked.radius:g}? "
         f"{found.inputs} inputs{skipped}, "
         f"sigma {run.config.sigma:g}, alpha {found.alpha:g} per input, n0 {found.n0:,}, at most {found.max_n:,}",
         *(f"note: {note}" for note in run.notes),
@@ -96,7 +96,7 @@ def decided_input_rows(run: Run) -> list[Row]:
             samples = record.samples
             rows.append(
                 {
-                    "run": str(run.path),
+                    "run": run.label,
                     "index": record.index,
                     "id": record.id,
                     "label": record.label,
@@ -122,7 +122,7 @@ def input_row(run: Run, wanted: str) -> Row:
     config, record, samples = run.config, *sampled_record(run, wanted)
     asked, names = Question.parse(str(config.question)), config.class_names
     return {
-        "run": str(run.path),
+        "run": run.label,
         "index": record.index,
         "id": record.id,
         "label": record.label,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from smoothcert.cli.options import Device, Quiet
+from smoothcert.cli.options import Device, Place, Quiet
 from smoothcert.console import say
 
 # A minute on two cores.
@@ -14,7 +14,7 @@ N0 = 500
 N = 9_500
 
 
-def demo(*, out: Path = Path("smoothcert-demo"), device: Device = None, quiet: Quiet = False) -> None:
+def demo(*, out: Place = Path("smoothcert-demo"), device: Device = None, quiet: Quiet = False) -> None:
     """Certify handwritten digits with a small bundled network and write a report: a minute on two cores.
 
     For example:

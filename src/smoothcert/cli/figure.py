@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Group, Parameter
 
-from smoothcert.cli.options import Bounds, Names, Numbers, Runs, open_runs, run_names
+from smoothcert.cli.options import Bounds, Names, Numbers, Place, PlaceOrNone, Runs, open_runs, run_names
 from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
 
@@ -34,7 +34,7 @@ def report(
     runs: Runs,
     /,
     *,
-    out: Path = Path("report.html"),
+    out: Place = Path("report.html"),
     title: str | None = None,
     measure: Annotated[Names | None, _QUESTION] = None,
     bound: Annotated[Bounds | None, _QUESTION] = None,
@@ -111,13 +111,13 @@ def figure(
     runs: Runs,
     /,
     *,
-    out: Path,
+    out: Place,
     measure: Names | None = None,
     bound: Bounds | None = None,
     radii: Numbers | None = None,
     thresholds: Numbers | None = None,
     alpha: float | None = None,
-    class_radii: Path | None = None,
+    class_radii: PlaceOrNone = None,
     overlay: Annotated[bool, Parameter(negative=())] = False,
 ) -> None:
     """Draw one figure of stored runs.

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from smoothcert.cli.options import Place
 from smoothcert.console import one_line, say
 
 
@@ -14,7 +15,7 @@ def import_(
     log: Annotated[Path, Parameter(name="LOG")],
     /,
     *,
-    out: Path,
+    out: Place,
     measure: Literal["score", "margin"] | None = None,
     sigma: float | None = None,
     data: str | None = None,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from smoothcert.cli.options import Runs
+from smoothcert.cli.options import Place, Runs
 from smoothcert.console import one_line, say
 
 
-def merge(runs: Runs, /, *, out: Path) -> None:
+def merge(runs: Runs, /, *, out: Place) -> None:
     """Put several folders with shares of one run together, and say which inputs are missing.
 
     Their configurations must fit, and no input may be there twice with other samples.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 from cyclopts import Parameter, Token
 
 from smoothcert.errors import InvalidArgumentError
+from smoothcert.urls import AnyPath, to_path
 
 if TYPE_CHECKING:
     from smoothcert.runs import Run
@@ -83,8 +83,20 @@ Numbers: TypeAlias = Annotated[tuple[float, ...], Parameter(converter=_numbers, 
 """Numbers separated by commas."""
 Bounds: TypeAlias = Annotated[tuple[str, ...], Parameter(converter=_bounds, n_tokens=1)]
 """Some of ``dual``, ``cdf``, ``hoeffding`` and ``clopper_pearson``, separated by commas."""
+
+
+def _place(_: Any, tokens: Sequence[Token]) -> Any:
+    return to_path(tokens[0].value)
+
+
+# A path here, or in an object store where a URL is given. Pydantic knows no type for both, so it is not asked.
+if TYPE_CHECKING:
+    Place: TypeAlias = AnyPath
+    PlaceOrNone: TypeAlias = AnyPath | None
+else:
+    Place = PlaceOrNone = Annotated[Any, Parameter(converter=_place, n_tokens=1)]
 Format: TypeAlias = Literal["table", "csv", "json"]
-Runs: TypeAlias = Annotated[list[Path], Parameter(name="RUN", help="Run folders.")]
+Runs: TypeAlias = Annotated[list[Place], Parameter(name="RUN", help="Run folders, or URLs such as s3://bucket/run.")]
 Quiet: TypeAlias = Annotated[
     bool,
     Parameter(name=["--quiet", "-q"], help="No notes and no bar: a line a minute, warnings, errors."),
@@ -98,23 +110,33 @@ Device: TypeAlias = Annotated[
 ]
 
 
-def open_runs(paths: Iterable[Path]) -> list[Run]:
+def open_runs(paths: Iterable[AnyPath]) -> list[Run]:
     """The runs in these folders, for analyses that may use every processor of this process.
 
+    Folders with shares of one run are one run, in the place of the first of them; one that is named twice is two.
+
     Raises:
-        RunError: If one of the folders holds no run.
+        RunError: If one of the folders holds no run, or two hold different samples of one input of their run.
     """
     from smoothcert.analysis import set_workers
     from smoothcert.cpus import usable_cpus
     from smoothcert.runs import Run
 
     set_workers(usable_cpus())
-    return [Run.open(path) for path in paths]
+    found: list[tuple[str, list[AnyPath]]] = []
+    for path in paths:
+        fingerprint = Run.open(path).config.fingerprint
+        shares = next((own for known, own in found if known == fingerprint and path not in own), None)
+        if shares is None:
+            found.append((fingerprint, [path]))
+        else:
+            shares.append(path)
+    return [Run.open(folders) for _, folders in found]
 
 
 def run_names(runs: Sequence[Run]) -> list[str]:
     """The last part of each path, or all of it where several runs share that; a run named twice gets a number."""
-    short = [run.path.resolve().name for run in runs]
+    short = [run.path.resolve().name or str(run.path) for run in runs]
     found = [name if short.count(name) == 1 else str(run.path) for name, run in zip(short, runs, strict=True)]
     return [
         name if found.count(name) == 1 else f"{name} #{found[:position].count(name) + 1}"

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from cyclopts import Group, Parameter
 
-from smoothcert.cli.options import Bounds, Names, Numbers, Runs, open_runs
+from smoothcert.cli.options import Bounds, Names, Numbers, PlaceOrNone, Runs, open_runs
 from smoothcert.console import printable, say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.files import write_file
+from smoothcert.urls import AnyPath
 
 if TYPE_CHECKING:
     from smoothcert.cli.asking import Asked, Inquiry
     from smoothcert.cli.printing import Layout, Row, Table
     from smoothcert.runs import Run
 
-Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet"]
+_Rows: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet"]
+Format: TypeAlias = Literal["table", "markdown", "latex", "csv", "json", "parquet", "model-card"]
 _QUESTION = Parameter(group=Group("The question", sort_key=1))
 _ABOUT = {"input": "about each input", "dataset": "about all inputs"}
 _INPUTS = Group("About one input, or each", sort_key=2)
@@ -40,7 +41,7 @@ def query(
     input: Annotated[str | None, Parameter(group=_INPUTS)] = None,
     per_input: Annotated[bool, Parameter(group=_INPUTS)] = False,
     format: Annotated[Format, _ANSWER] = "table",
-    out: Annotated[Path | None, _ANSWER] = None,
+    out: Annotated[PlaceOrNone, _ANSWER] = None,
 ) -> None:
     """Answer from stored samples: certified accuracy over the inputs, or what is certified about each of them.
 
@@ -56,9 +57,10 @@ def query(
         smoothcert query RUN --joint dataset
         smoothcert query RUN --input cat.png --measure margin
         smoothcert query RUN --per-input --format csv --out inputs.csv
+        smoothcert query SHARD-1 SHARD-2 SHARD-3
 
     Args:
-        runs: Run folders.
+        runs: Run folders; those with shares of one run, such as its shards, are asked as one.
         measure: Some of score, margin, the other measures of the run, and class (the class itself is kept, at no
             threshold). Default: what the run holds.
         bound: Some of dual, cdf, hoeffding, clopper_pearson. Default: the first three the run holds; with --per-input
@@ -71,7 +73,8 @@ def query(
             no claim. Default: each.
         input: One input, by its id, by its index in the data set, or by '#3' as the third of the run.
         per_input: One line for each input, with its prediction, class radius, lower bounds and certified radii.
-        format: A table for people, Markdown or LaTeX (booktabs), or csv, json or parquet with exact numbers.
+        format: A table for people, Markdown or LaTeX (booktabs); csv, json or parquet with exact numbers; model-card
+            is the YAML for the head of a model card, by default of the class and the first measure by the first bound.
         out: Write to this file instead; parquet needs one.
     """
     from smoothcert.analysis.joint import EACH
@@ -82,6 +85,9 @@ def query(
         raise InvalidArgumentError("--input is about one input and --per-input about all: give one of them")
     opened = open_runs(runs)
     asked = Asked(measure, bound, radii, thresholds, alpha, joint or EACH)
+    if format == "model-card":
+        _put(_model_card(opened, asked, about_inputs=input is not None or per_input), out, "a model-index")
+        return
     if any(run.config.kind == DECIDED for run in opened):
         given = {"measure": measure, "bound": bound, "radii": radii, "thresholds": thresholds, "alpha": alpha}
         options = [f"--{name}" for name, value in (given | {"joint": joint}).items() if value is not None]
@@ -110,28 +116,49 @@ class _Answer:
     value: list[Row] | None = None
 
 
-def _deliver(answer: _Answer, format: Format, out: Path | None) -> None:
+def _deliver(answer: _Answer, format: _Rows, out: AnyPath | None) -> None:
     """Print an answer, or write it to a file."""
     from smoothcert.cli import printing
 
     if format == "parquet":
         if out is None:
             raise InvalidArgumentError("--format parquet needs --out FILE: it is no text")
-        content = printing.as_parquet(answer.rows)
+        write_file(out, printing.as_parquet(answer.rows))
+        say(f"{len(answer.rows):,} rows in {out}")
+        return
+    if format == "json":
+        text = printing.as_json(answer.rows if answer.value is None else answer.value)
+    elif format == "csv":
+        text = printing.as_csv(answer.rows)
     else:
-        if format == "json":
-            text = printing.as_json(answer.rows if answer.value is None else answer.value)
-        elif format == "csv":
-            text = printing.as_csv(answer.rows)
-        else:
-            layout: Layout = format
-            text = "\n\n".join(printing.layout_text(layout, lines, tables) for lines, tables in answer.blocks)
-        if out is None:
-            say(text)
-            return
-        content = f"{printable(text)}\n".encode()
-    write_file(out, content)
-    say(f"{len(answer.rows):,} rows in {out}")
+        layout: Layout = format
+        text = "\n\n".join(printing.layout_text(layout, lines, tables) for lines, tables in answer.blocks)
+    _put(text, out, f"{len(answer.rows):,} rows")
+
+
+def _put(text: str, out: AnyPath | None, what: str) -> None:
+    if out is None:
+        say(text)
+    else:
+        write_file(out, f"{printable(text)}\n")
+        say(f"{what} in {out}")
+
+
+def _model_card(runs: Sequence[Run], asked: Asked, *, about_inputs: bool) -> str:
+    """Certified accuracies of one run as the YAML of a model card."""
+    from smoothcert.analysis.certified_accuracy import CLASS
+    from smoothcert.cli.answers import accuracy_rows
+    from smoothcert.cli.asking import Inquiry
+    from smoothcert.sharing import model_index_yaml
+
+    if about_inputs or len(runs) != 1:
+        raise InvalidArgumentError("--format model-card is about all inputs of one run")
+    inquiry = Inquiry.of(runs[0], asked)
+    if not asked.measures:
+        inquiry = replace(inquiry, measures=list(dict.fromkeys([CLASS, *inquiry.named[:1]])))
+    if not asked.bounds:
+        inquiry = replace(inquiry, bounds=inquiry.bounds[:1])
+    return model_index_yaml(runs[0].config, accuracy_rows(inquiry))
 
 
 def _accuracy(runs: Sequence[Run], asked: Asked) -> _Answer:
@@ -148,7 +175,7 @@ def _accuracy(runs: Sequence[Run], asked: Asked) -> _Answer:
 
 
 def _run_lines(inquiry: Inquiry, rows: Sequence[Row]) -> list[str]:
-    from smoothcert.report.wording import step_words
+    from smoothcert.report.wording import samples_words, step_words
 
     run, table, skipped = inquiry.run, inquiry.table, len(inquiry.run.skipped)
     alpha = f"alpha {table.alpha:g}"
@@ -156,10 +183,10 @@ def _run_lines(inquiry: Inquiry, rows: Sequence[Row]) -> list[str]:
         alpha += f" for all lines of a bound together {_ABOUT[inquiry.joint]} (each statement at {_shares(rows)})"
     what = "certified accuracy" if rows[0]["labelled"] else "without labels: fraction certified, right or wrong"
     lines = [
-        f"{run.path}: {rows[0]['inputs']} inputs"
+        f"{run.label}: {rows[0]['inputs']} inputs"
         + (f" ({skipped} more skipped as unreadable)" if skipped else "")
         + (f", {run.missing} of {run.expected} missing" if run.missing else "")
-        + f", sigma {run.config.sigma:g}, {alpha}, n0 {run.config.n0:,}, n {run.config.n:,}",
+        + f", sigma {run.config.sigma:g}, {alpha}, n0 {run.config.n0:,}, n {samples_words(table.sizes)}",
         *(f"note: {note}" for note in run.notes),
         *inquiry.reach_notes(),
     ]
@@ -270,11 +297,13 @@ def _per_input(runs: Sequence[Run], asked: Asked) -> _Answer:
 
 
 def _each_lines(inquiry: Inquiry) -> list[str]:
+    from smoothcert.report.wording import samples_words
+
     config = inquiry.run.config
     together = "" if inquiry.joint == "each" else f" for all that is said {_ABOUT[inquiry.joint]} by a bound"
     return [
-        f"{inquiry.run.path}, per input: sigma {config.sigma:g}, alpha {inquiry.table.alpha:g}{together}, "
-        f"n0 {config.n0:,}, n {config.n:,}",
+        f"{inquiry.run.label}, per input: sigma {config.sigma:g}, alpha {inquiry.table.alpha:g}{together}, "
+        f"n0 {config.n0:,}, n {samples_words(inquiry.table.sizes)}",
         *(f"note: {note}" for note in inquiry.run.notes),
     ]
 

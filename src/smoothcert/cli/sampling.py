@@ -6,24 +6,24 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from smoothcert.cli.edge import INTERRUPTED
 from smoothcert.console import one_line, say
+from smoothcert.urls import AnyPath
 
 if TYPE_CHECKING:
     from smoothcert.progress import Reporter
 
 
 @contextmanager
-def sampling_session(out: Path, *, quiet: bool) -> Iterator[Reporter]:
+def sampling_session(out: AnyPath, *, quiet: bool) -> Iterator[Reporter]:
     """Enclose the sampling of a run into ``out``; gives the reporter that suits standard error."""
     from smoothcert.progress import reporter_for
 
     reporter = reporter_for(sys.stderr, quiet=quiet)
     with warnings.catch_warnings():
-        warnings.showwarning = _show
+        warnings.showwarning = show_warning
         try:
             yield reporter
         except KeyboardInterrupt:
@@ -31,12 +31,12 @@ def sampling_session(out: Path, *, quiet: bool) -> Iterator[Reporter]:
             raise SystemExit(INTERRUPTED) from None
 
 
-def _show(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
+def show_warning(message: Warning | str, category: type[Warning], *place: object, **more: object) -> None:
     """A warning as one line, without the place in the code it came from."""
     say(f"warning: {one_line(message)}", err=True)
 
 
-def _interrupted(out: Path) -> str:
+def _interrupted(out: AnyPath) -> str:
     from smoothcert.errors import RunError
     from smoothcert.runs import Run
 
@@ -44,5 +44,5 @@ def _interrupted(out: Path) -> str:
         run = Run.open(out)
     except RunError:
         return "interrupted before the first input"
-    stored = f"{len(run)} of {run.config.inputs} inputs are stored in {out}"
+    stored = f"{len(run)} of {run.expected} inputs are stored in {out}"
     return f"interrupted: {stored}; the same command goes on from there"

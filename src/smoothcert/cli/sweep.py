@@ -8,11 +8,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from smoothcert.cli.options import Format, Numbers, Quiet
+from smoothcert.cli.options import Format, Numbers, Place, PlaceOrNone, Quiet
 from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.scores import DEFAULT_MEASURES
 from smoothcert.spec import PANELS, RunSpec, SamplingSpec
+from smoothcert.urls import AnyPath
 
 _FOLDER = Path("sweep")
 _Unasked = Parameter(parse=False, show=False)
@@ -37,18 +38,18 @@ class _Sweep(RunSpec):
 
 
 def sweep(
-    runs: Annotated[tuple[Path, ...], Parameter(name="RUN")] = (),
+    runs: Annotated[tuple[Place, ...], Parameter(name="RUN")] = (),
     /,
     *,
     sigmas: str | None = None,
-    folder: Path = _FOLDER,
+    folder: Place = _FOLDER,
     measure: str = "score",
     bound: str | None = None,
     threshold: float = 0.5,
     radii: Numbers | None = None,
     alpha: float | None = None,
     format: Format = "table",
-    out: Path | None = None,
+    out: PlaceOrNone = None,
     quiet: Quiet = False,
     spec: Annotated[_Sweep, Parameter(name="*")] = _Sweep(),
 ) -> None:
@@ -85,7 +86,7 @@ def sweep(
 
         figure_format(out)  # before any work
 
-    paths = list(runs)
+    paths: list[AnyPath] = list(runs)
     if sigmas is not None:
         asked = spec if alpha is None else spec.vary(alpha=alpha)
         paths += sweeping.certify_each(sweeping.levels(sigmas), asked, folder=folder, quiet=quiet)

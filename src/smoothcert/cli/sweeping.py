@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from smoothcert.cli.sampling import sampling_session
 from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.runs import Run
 from smoothcert.spec import RunSpec
+from smoothcert.urls import AnyPath
 
 _POINTS = 17
 _MOST_STEPS = 20
@@ -34,7 +34,7 @@ def levels(text: str) -> dict[str, float]:
     return dict(zip(names("sigmas", text), found, strict=True))
 
 
-def certify_each(sigmas: dict[str, float], spec: RunSpec, *, folder: Path, quiet: bool) -> list[Path]:
+def certify_each(sigmas: dict[str, float], spec: RunSpec, *, folder: AnyPath, quiet: bool) -> list[AnyPath]:
     """Certify the model of each sigma under noise of that sigma, one after the other; gives the run folders.
 
     Args:
@@ -72,7 +72,7 @@ def certify_each(sigmas: dict[str, float], spec: RunSpec, *, folder: Path, quiet
     return paths
 
 
-def open_tables(paths: Sequence[Path], *, alpha: float | None) -> list[BoundsTable]:
+def open_tables(paths: Sequence[AnyPath], *, alpha: float | None) -> list[BoundsTable]:
     """Bounds of the runs in these folders."""
     return [bounds_table(Run.open(path), alpha=alpha) for path in paths]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
@@ -153,6 +153,7 @@ class Dataset:
         self._classes = classes
         self._label_offset = int(label_offset)
         self._numbers: tuple[int, ...] | None = None  # of the model's class that each class of the data is
+        self._digests: dict[int, str] = {}  # of the inputs that were looked at; shared by copies with other classes
         names = getattr(source, "class_names", None)
         if isinstance(names, str):
             raise DataError(f"class_names of {self.name} must be a sequence of names; got {names!r}")
@@ -193,18 +194,43 @@ class Dataset:
         Where the data lie and what files are called does not matter. Computed when it is first asked for, which reads
         every chosen input once. One that cannot be read counts as such: mending it makes other data of them.
         """
-        labels = [self.label(position) for position in range(len(self))]
-        return hashlib.sha256(f"{self._content}:{labels}:{self.class_names}".encode()).hexdigest()
+        return self._fingerprint(range(len(self)))
+
+    def fingerprint_of(self, indices: Sequence[int]) -> str | None:
+        """What :attr:`fingerprint` would be if these of its inputs alone had been chosen; no input is read again.
+
+        Args:
+            indices: Positions in the source, in its order.
+
+        Returns:
+            None if one of them was not chosen.
+        """
+        positions = {index: position for position, index in enumerate(self.indices)}
+        chosen = [positions.get(index) for index in indices]
+        return None if None in chosen else self._fingerprint([position for position in chosen if position is not None])
+
+    def _fingerprint(self, positions: Sequence[int]) -> str:
+        labels = [self.label(position) for position in positions]
+        content = self._content_of(self.indices[position] for position in positions)
+        return hashlib.sha256(f"{content}:{labels}:{self.class_names}".encode()).hexdigest()
 
     @cached_property
     def _content(self) -> str:
         """Hash of which inputs were chosen and of their content; the same whatever their classes are mapped to."""
+        return self._content_of(self.indices)
+
+    def _content_of(self, indices: Iterable[int]) -> str:
         digest = hashlib.sha256(repr(self.lattice).encode())
-        for index in self.indices:
+        for index in indices:
             digest.update(f"{index}:{self._digest(index)};".encode())
         return digest.hexdigest()
 
     def _digest(self, index: int) -> str:
+        if index not in self._digests:
+            self._digests[index] = self._digest_anew(index)
+        return self._digests[index]
+
+    def _digest_anew(self, index: int) -> str:
         try:
             if (stored := getattr(self._source, "digest", None)) is not None:
                 return str(stored(index))

@@ -87,7 +87,7 @@ def resolve_denoiser(name: str, *, sigma: float, weights: Path | str | None = No
 
     Args:
         name: One of the forms in ``DENOISER_NAMES``. ``python:`` imports and runs the user's own code: a factory
-            called as ``factory(sigma=sigma)``.
+            called as ``factory(sigma=sigma)``, or without arguments if it takes no ``sigma``.
         sigma: Standard deviation of the noise, in input units.
         weights: A file of weights, where the denoiser needs one.
 

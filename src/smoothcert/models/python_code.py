@@ -52,7 +52,7 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
 def load_denoiser(
     target: str, *, name: str, sigma: float, weights: Weights | None
 ) -> tuple[nn.Module, Mapping[str, str]]:
-    """Call ``factory(sigma=sigma)``; this runs the user's code.
+    """Call ``factory(sigma=sigma)``, or ``factory()`` if it takes no sigma; this runs the user's code.
 
     Raises:
         ModelError: The code cannot be imported, has no such factory, or fails, or the weights do not fit.
@@ -62,7 +62,7 @@ def load_denoiser(
         module = _import(source, name)
         factory = _attribute(module, source, attribute, name)
         with guarded(f"{attribute}() of {source}"):
-            denoiser = factory(sigma=sigma)
+            denoiser = factory(sigma=sigma) if _takes(factory, "sigma") else factory()
         if not isinstance(denoiser, nn.Module):
             raise ModelError(f"{attribute}() of {source} must return an nn.Module; it returned a {_kind(denoiser)}")
         if weights is not None:
@@ -169,6 +169,15 @@ def _required(function: Any) -> int:
         return 1
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     return sum(one.default is one.empty and one.kind in positional for one in parameters)
+
+
+def _takes(function: Any, argument: str) -> bool:
+    """Whether it can be called with an argument of this name; yes where that cannot be seen."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return True
+    return argument in parameters or any(one.kind is one.VAR_KEYWORD for one in parameters.values())
 
 
 def _kind(value: object) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TypeAlias
 
 import matplotlib as mpl
@@ -29,6 +28,7 @@ from smoothcert.report import gallery
 from smoothcert.report.plot import Key, Panel, Plot
 from smoothcert.report.style import RC, SOFT_INK
 from smoothcert.typing import FloatArray
+from smoothcert.urls import AnyPath, to_path
 
 FORMATS = (".png", ".svg", ".pdf")
 OneOrMore: TypeAlias = "Source | Sequence[Source]"
@@ -218,26 +218,26 @@ def comparison_figure(found: Compared, *, ax: GivenAxes = None) -> Figure:
     return render(gallery.comparison(found), ax)
 
 
-def figure_format(path: Path | str) -> str:
+def figure_format(path: AnyPath | str) -> str:
     """The ending of a figure's file, which says how it is written.
 
     Raises:
         InvalidArgumentError: If it is none of those known.
     """
-    ending = Path(path).suffix.lower()
+    ending = to_path(path).suffix.lower()
     if ending not in FORMATS:
         raise InvalidArgumentError(f"the path of a figure must end in {', '.join(FORMATS)}; got {str(path)!r}")
     return ending
 
 
-def save_figure(figure: Figure, path: Path | str) -> Path:
+def save_figure(figure: Figure, path: AnyPath | str) -> AnyPath:
     """Write a figure as PNG, SVG or PDF, by the ending of the name; whole or not at all.
 
     Raises:
         InvalidArgumentError: If the ending is none of these.
         RunError: If the file cannot be written.
     """
-    target, ending = Path(path), figure_format(path)
+    target, ending = to_path(path), figure_format(path)
     # No date in the file: the same figure twice is the same file.
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(ending)
     buffer = io.BytesIO()
@@ -365,4 +365,4 @@ def _measures(tables: dict[str, BoundsTable], measures: Sequence[str] | None) ->
 
 def _name(source: Source, position: int) -> str:
     path = getattr(source, "path", None)
-    return f"run {position + 1}" if path is None else Path(path).name
+    return f"run {position + 1}" if path is None else to_path(path).name

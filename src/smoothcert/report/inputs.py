@@ -101,6 +101,8 @@ class InputView:
         }
         if inputs.clean is not None and (inputs.clean != NO_LABEL).any():
             arrays["clean"] = inputs.clean.astype(np.int32)
+        if inputs.sizes is not None:
+            arrays["n"] = inputs.sizes.astype(np.int32)
         if known.class_radius:
             arrays["class_radius"] = rounded(np.minimum(table.class_radius(), 1e5), DECIMALS).astype(np.int32)
         if classes is not None:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -29,6 +28,7 @@ from smoothcert.report.svg import Chart, chart, themed
 from smoothcert.report.view import COARSE, MOST_INPUTS, RunView, Wanted, run_view
 from smoothcert.report.wording import count_words
 from smoothcert.runs.config import DECIDED, IMPORTED
+from smoothcert.urls import AnyPath, to_path
 
 if TYPE_CHECKING:
     from smoothcert.runs import Run
@@ -39,7 +39,7 @@ SCRIPTS = ("drawing.js", "figures.js", "inputs.js", "opened.js", "page.js")
 
 def write_report(
     runs: RunLike | Sequence[RunLike],
-    out: Path | str,
+    out: AnyPath | str,
     *,
     radii: Sequence[float] | None = None,
     thresholds: Sequence[float] | None = None,
@@ -51,7 +51,7 @@ def write_report(
     pictures: int = 0,
     thumbnails: bool = False,
     title: str | None = None,
-) -> Path:
+) -> AnyPath:
     """Write one HTML page about one or more runs.
 
     The page loads nothing: style, script, drawings and data are inside it. The first bound and the first measure
@@ -85,7 +85,7 @@ def write_report(
         DataError: If a run holds no certified input, or one that decided a question is asked at another alpha.
     """
     runs = runs if isinstance(runs, Sequence) else [runs]
-    target = Path(out)
+    target = to_path(out)
     if target.is_dir():
         raise InvalidArgumentError(f"out must be a file, for example report.html; got the folder {str(out)!r}")
     for name, given in (("runs", runs), ("measures", measures), ("bounds", bounds)):
@@ -149,9 +149,12 @@ def _decided(run: RunLike, alpha: float | None, joint: str) -> Run:
 
 
 def _names(runs: Sequence[RunLike]) -> list[str]:
-    """What the sections are called, each once: the last part of the run's path."""
-    paths = [getattr(run, "path", None) for run in runs]
-    found = [f"run {i + 1}" if path is None else Path(path).name for i, path in enumerate(paths)]
+    """What the sections are called, each once: the last part of the run's path, and how many folders it joins."""
+    found = []
+    for position, run in enumerate(runs):
+        path, more = getattr(run, "path", None), len(getattr(run, "members", ())) - 1
+        joined = f" and {count_words(more, 'more folder')}" if more > 0 else ""
+        found.append(f"run {position + 1}" if path is None else to_path(path).name + joined)
     return [name if found.count(name) == 1 else f"{name} #{i + 1}" for i, name in enumerate(found)]
 
 

@@ -28,6 +28,7 @@ from smoothcert.report.wording import (
     percent_below,
     percent_interval,
     proportion_pair,
+    samples_words,
     step_words,
 )
 from smoothcert.runs.config import IMPORTED, RunConfig
@@ -317,8 +318,19 @@ def words_table(name: str, caption: str, rows: Sequence[tuple[str, str, str]]) -
     return Table(name, caption, columns, tuple(rows), tuple(rows))
 
 
-def facts(config: RunConfig, inputs: int, *, step: float | None, alpha: str | None = None) -> list[tuple[str, str]]:
-    """What a reader must know before any number: what was certified, on what, under which noise, when and by what."""
+def facts(
+    config: RunConfig,
+    inputs: int,
+    *,
+    step: float | None,
+    alpha: str | None = None,
+    sizes: Mapping[int, int] | None = None,
+) -> list[tuple[str, str]]:
+    """What a reader must know before any number: what was certified, on what, under which noise, when and by what.
+
+    ``sizes`` says how many inputs hold how many samples.
+    """
+    samples = samples_words(sizes or {config.n: inputs})
     sampled = config.kind != IMPORTED
     pilot = f"{config.n0:,} pilot + " if sampled else ""
     noise = "in floating point" if step is None else f"exact, on the lattice of step {step_words(step)}"
@@ -327,7 +339,7 @@ def facts(config: RunConfig, inputs: int, *, step: float | None, alpha: str | No
         ("model", config.model),
         ("data", f"{config.data}, {count_words(inputs, 'input')}"),
         ("sigma", f"{config.sigma:g}"),
-        ("samples per input", f"{pilot}{config.n:,} estimation" + ("" if config.question is None else " at most")),
+        ("samples per input", f"{pilot}{samples} estimation" + ("" if config.question is None else " at most")),
         ("noise", noise if sampled else None),
         ("alpha", alpha or f"{config.alpha:g}"),
         ("started" if sampled else "imported", config.created.replace("T", " ").removesuffix("+00:00")),
@@ -336,9 +348,11 @@ def facts(config: RunConfig, inputs: int, *, step: float | None, alpha: str | No
     return [(name, value) for name, value in wanted if value]
 
 
-def provenance_rows(config: RunConfig, *, alpha: float) -> list[tuple[str, str]]:
+def provenance_rows(
+    config: RunConfig, *, alpha: float, sizes: Mapping[int, int] | None = None
+) -> list[tuple[str, str]]:
     """Everything that decided the numbers."""
-    spec = config.spec
+    spec, samples = config.spec, samples_words(sizes or {config.n: 0})
     wanted: list[tuple[str, Any]] = [
         ("model", config.model),
         ("weights", spec.model.weights),
@@ -355,7 +369,7 @@ def provenance_rows(config: RunConfig, *, alpha: float) -> list[tuple[str, str]]
         ("sigma", f"{config.sigma:g}"),
         ("pilot samples n0", f"{config.n0:,}"),
         ("question", config.question),
-        ("estimation samples n" if config.question is None else "estimation samples n, at most", f"{config.n:,}"),
+        ("estimation samples n" if config.question is None else "estimation samples n, at most", samples),
         ("alpha", f"{alpha:g}" if alpha == config.alpha else f"{alpha:g} (the run's own: {config.alpha:g})"),
         ("seed", config.seed),
         ("levels of the score grid", f"{config.levels:,}"),
@@ -365,6 +379,8 @@ def provenance_rows(config: RunConfig, *, alpha: float) -> list[tuple[str, str]]
         ("device", config.device),
         ("started", config.created),
         ("run fingerprint", config.fingerprint),
+        ("before it grew", "; ".join(map(str, config.grown))),
+        ("shard", config.shard),
         ("versions", ", ".join(f"{name} {version}" for name, version in config.versions.items())),
     ]
     meaningless = _NOT_OF_A_LOG if config.kind == IMPORTED else ()

@@ -235,7 +235,9 @@ class _View:
             step=table.step,
             config=config,
             notes=tuple(getattr(self.run, "notes", config.notes)),
-            facts=tables.facts(config, found.inputs, step=table.step, alpha=f"{table.alpha:g} {_FOR[wanted.joint]}"),
+            facts=tables.facts(
+                config, found.inputs, step=table.step, alpha=f"{table.alpha:g} {_FOR[wanted.joint]}", sizes=table.sizes
+            ),
             joint=wanted.joint,
             thresholds=self.thresholds,
             found=found,
@@ -263,11 +265,11 @@ class _View:
                 class_names=config.class_names,
             ),
             charts=[chart(plot, prefix=self.key) for plot in self._plots()],
-            summary=tables.summary_table(f"{self.key}-summary", found, expected=config.inputs),
+            summary=tables.summary_table(f"{self.key}-summary", found, expected=config.expected),
             inputs=view.fallback(f"{self.key}-inputs"),
             packed=view.packed(classes),
             pictures=pictures,
-            provenance=tables.provenance_rows(config, alpha=table.alpha),
+            provenance=tables.provenance_rows(config, alpha=table.alpha, sizes=table.sizes),
         )
 
     def _plots(self) -> list[Plot]:

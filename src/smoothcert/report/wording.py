@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from smoothcert.analysis import Askable, BoundsTable, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
@@ -110,6 +110,18 @@ def correlation_words(found: RadiusCorrelation) -> str:
 def fraction_words(tables: Iterable[BoundsTable]) -> str:
     """What fractions of these runs are of: right and certified or, where one has no labels, certified."""
     return "certified accuracy" if all(table.inputs.has_labels for table in tables) else "fraction certified"
+
+
+def samples_words(sizes: Mapping[int, int]) -> str:
+    """Numbers of samples per input, with how many inputs hold each where there are several.
+
+    Example:
+        >>> samples_words({10_000: 50}), samples_words({10_000: 3, 20_000: 47})
+        ('10,000', '10,000 (3 inputs) or 20,000 (47 inputs)')
+    """
+    if len(sizes) < 2:
+        return "".join(f"{size:,}" for size in sizes)
+    return " or ".join(f"{size:,} ({count_words(count, 'input')})" for size, count in sizes.items())
 
 
 def class_name(label: int, names: Sequence[str] | None) -> str:

@@ -188,18 +188,24 @@ class _Rows:
             self._check_counts(what, counts, stage, begins, numbers)
 
     def _check_counts(self, what: str, name: str, stage: str, starts: IntArray, counts: AnyArray) -> None:
-        most = self._config.n0 if stage == "pilot" else self._config.n
-        self._refuse_value(starts, (counts < 1) | (counts > most), f"its {name} cannot be")
+        sizes = [self._config.n0] if stage == "pilot" else self._config.sizes
+        most = sizes[-1]
         total = np.concatenate(([0], np.cumsum(counts)))
         sums = total[starts[1:]] - total[starts[:-1]]
+        self._refuse_value(starts, (counts < 1) | (counts > most), f"its {name} cannot be")
         held = validity(self._table[name])
         expected = np.full(len(sums), most)
-        if stage == "sample" and self._config.kind == DECIDED:  # each input took as many as it needed
-            expected = np.clip(sums, 1, most) if self._drawn is None else self._drawn
+        if stage == "sample":
+            if self._drawn is not None:
+                expected = self._drawn
+            elif self._config.kind == DECIDED:  # each input took as many as it needed
+                expected = np.clip(sums, 1, most)
+            elif len(sizes) > 1:  # or as the run had before it grew
+                expected = np.where(np.isin(sums, sizes), sums, most)
             if what == "votes":
-                self._drawn = sums
+                self._drawn = np.where(held, sums, most)
         for at in np.flatnonzero(held & (sums != expected))[:1]:
-            raise RunError(f"input {self._index[at]}: its {name} add up to {sums[at]}, not {expected[at]}")
+            raise RunError(f"input {self._index[at]}: its {name} add up to {sums[at]:,}, not {expected[at]:,}")
 
     def _lists(self, name: str) -> tuple[IntArray, AnyArray]:
         """Where each row begins and the last ends, and all values."""

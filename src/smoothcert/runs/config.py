@@ -6,7 +6,7 @@ import hashlib
 import json
 import platform
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from functools import cached_property
@@ -16,6 +16,8 @@ from typing import Any, Final, Literal, NamedTuple
 from smoothcert._version import __version__
 from smoothcert.errors import InvalidArgumentError, RunError
 from smoothcert.fields import Checked, Count
+from smoothcert.runs.extent import Extent, growth_notes
+from smoothcert.shard import Shard
 from smoothcert.spec import RunSpec
 
 SCHEMA: Final = 2
@@ -69,7 +71,8 @@ class RunConfig(Checked):
     Two runs with the same :attr:`fingerprint` draw the same noise for the same inputs through the same classifier, so
     their records are interchangeable and one can continue the other. What defines a run is what was resolved: the
     classifier that runs, the data set's own fingerprint, and how it is sampled, with nothing left open. How the data
-    were named, class names, versions and the time are stored and shown but do not count.
+    were named, class names, versions and the time are stored and shown but do not count. How far a run goes, ``n`` and
+    which inputs, counts as it was when the run was first made: a run that has grown keeps its fingerprint.
 
     Args:
         spec: The run as it was asked for, with what was left open filled in.
@@ -89,6 +92,7 @@ class RunConfig(Checked):
         witness: Scores to compare with before the run is continued.
         versions: Versions of Python and of the libraries that took part.
         created: Time of the start, ISO 8601 in UTC.
+        grown: How far the run went before it grew, from the first on; empty for one that has not grown.
         schema: Layout of the folder.
 
     Raises:
@@ -120,6 +124,7 @@ class RunConfig(Checked):
     witness: Witness | None = None
     versions: Mapping[str, str] = field(default_factory=dict, hash=False)
     created: str = ""
+    grown: tuple[Extent, ...] = ()
     schema: Literal[1, 2] = SCHEMA
 
     @property
@@ -162,11 +167,61 @@ class RunConfig(Checked):
         """Names of what was counted."""
         return self.spec.sampling.measures
 
+    @cached_property
+    def extent(self) -> Extent:
+        """How far the run goes."""
+        return Extent(n=self.n, inputs=self.inputs, indices=self.indices, data_fingerprint=self.data_fingerprint)
+
+    @property
+    def extents(self) -> tuple[Extent, ...]:
+        """How far it ever went, from the first on."""
+        return (*self.grown, self.extent)
+
+    @property
+    def first(self) -> Extent:
+        """How far it went when it was first made."""
+        return self.extents[0]
+
+    @cached_property
+    def sizes(self) -> list[int]:
+        """Numbers of estimation samples that a record may hold, ascending: until it has grown, an earlier one."""
+        return sorted({extent.n for extent in self.extents})
+
+    @property
+    def shard(self) -> Shard | None:
+        """Which share of the inputs this folder is of; None for the whole."""
+        text = self.spec.execution.shard
+        return None if text is None else Shard.parse(text)
+
+    @property
+    def expected(self) -> int | None:
+        """Number of inputs that the folder holds when it is finished; None if nobody said."""
+        if self.inputs is None or self.shard is None:
+            return self.inputs
+        return len(self.shard.positions(self.inputs))
+
+    @property
+    def own(self) -> range | None:
+        """Index of each of these inputs; None where nobody said which they are."""
+        every = range(*self.indices) if self.indices is not None else range(0)
+        if len(every) != self.inputs:
+            return None
+        return every if self.shard is None else every[self.shard.number - 1 :: self.shard.of]
+
+    @property
+    def growth_notes(self) -> tuple[str, ...]:
+        """What a reader of the numbers must know if the run has grown, a sentence each."""
+        return growth_notes(self)
+
     @property
     def defining(self) -> dict[str, Any]:
-        """Everything that decides what the records say, by name; what is None decides nothing."""
+        """Everything that decides what the records of the run as first made say; what is None decides nothing."""
+        return self._defined(self.first)
+
+    def _defined(self, extent: Extent) -> dict[str, Any]:
+        """Everything that decides what the records say, by name."""
         sampling = self.spec.options(all=True, parts=("sampling",))
-        sizes = {"n0": self.n0, "n" if self.question is None else "max_n": self.n}
+        sizes = {"n0": self.n0, "n" if self.question is None else "max_n": extent.n}
         resolved = {
             "schema": self.schema,
             "kind": self.kind,
@@ -174,7 +229,7 @@ class RunConfig(Checked):
             "weights_hash": self.weights_hash,
             "outputs": self.spec.model.outputs or "logits",
             **{f"the {name}": value for name, value in self.identity.items()},
-            "data_fingerprint": self.data_fingerprint,
+            "data_fingerprint": extent.data_fingerprint,
             "num_classes": self.num_classes,
             "device": self.device,
         }
@@ -190,7 +245,7 @@ class RunConfig(Checked):
 
         Where the data differ, so do their names and options, if those tell them apart.
         """
-        ours, theirs = self.defining, other.defining
+        ours, theirs = self._defined(self.extent), other._defined(other.extent)
         if self.data_fingerprint != other.data_fingerprint:
             ours, theirs = (
                 {**config.spec.options(all=True, parts=("data",)), "data": config.data, "inputs": config.inputs, **own}
@@ -198,6 +253,14 @@ class RunConfig(Checked):
             )
         pairs = ((name, ours.get(name), theirs.get(name)) for name in dict.fromkeys([*ours, *theirs]))
         return [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
+
+    def told_apart(self, other: RunConfig, *, but_for: Collection[str] = ()) -> str:
+        """:meth:`difference` for people, without some fields; empty where nothing differs."""
+        return ", ".join(str(one) for one in self.difference(other) if one.field not in but_for)
+
+    def is_same_but_for_extent(self, other: RunConfig) -> bool:
+        """Whether one could become the other by growing, as far as it does not hang on the data."""
+        return self._defined(self.first) == other._defined(self.first)
 
     def to_json(self) -> str:
         """Readable JSON of all fields, the fingerprint, and a checksum of them all."""
@@ -208,6 +271,8 @@ class RunConfig(Checked):
             "identity": dict(self.identity),
             "versions": dict(self.versions),
         }
+        if grown := values.pop("grown"):  # absent from others, which every version can read
+            values["grown"] = [vars(extent) for extent in grown]
         values = {"schema": values.pop("schema"), "fingerprint": self.fingerprint, **values}
         return json.dumps({**values, "checksum": _sha256(values)}, indent=2, ensure_ascii=False) + "\n"
 
@@ -253,12 +318,15 @@ class RunConfig(Checked):
             raise _EditedError
         del values["fingerprint"]
         spec, witness = values.pop("spec", None), values.pop("witness", None)
-        if not isinstance(spec, dict) or not isinstance(witness, (dict, type(None))):
-            raise InvalidArgumentError("spec and witness must be tables of fields")
-        config: RunConfig = _made(
-            cls,
-            {**values, "spec": RunSpec.of(**spec), "witness": None if witness is None else _made(Witness, witness)},
-        )
+        grown = values.pop("grown", [])
+        if not isinstance(spec, dict) or not isinstance(witness, (dict, type(None))) or not _are_tables(grown):
+            raise InvalidArgumentError("spec, witness and grown must be tables of fields")
+        made = {
+            "spec": RunSpec.of(**spec),
+            "witness": None if witness is None else _made(Witness, witness),
+            "grown": tuple(_made(Extent, extent) for extent in grown),
+        }
+        config: RunConfig = _made(cls, {**values, **made})
         if config.fingerprint != fingerprint:
             raise _EditedError
         return config
@@ -307,6 +375,10 @@ def now() -> str:
 def _sha256(values: Mapping[str, Any]) -> str:
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _are_tables(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, dict) for value in values)
 
 
 def _made(cls: type[Any], values: Mapping[str, Any]) -> Any:

@@ -27,6 +27,7 @@ from smoothcert.runs.store import RunStore, check_folder
 from smoothcert.scores import MEASURES
 from smoothcert.spec import RunSpec
 from smoothcert.typing import FloatArray
+from smoothcert.urls import AnyPath, to_path
 
 PAPERS = {COHEN: "Cohen et al. 2019", "kumar2020": "Kumar et al. 2020"}
 CLASS_RADIUS = "class_radius"
@@ -54,7 +55,7 @@ _DATA = {"cifar10": _DataSet(10_000, 10), "imagenet": _DataSet(50_000, 1_000)}
 def import_log(
     path: Path | str,
     *,
-    out: Path | str,
+    out: AnyPath | str,
     measure: str | None = None,
     sigma: float | None = None,
     data: str | None = None,
@@ -91,7 +92,8 @@ def import_log(
         RunError: If the folder holds another run or cannot be written.
     """
     source = Path(path)
-    check_folder(Path(out))
+    out = to_path(out)
+    check_folder(out)
     log = read_log(source)
     named = "/".join(source.parts[-_PARTS_OF_NAME:])
     held = _measure(log, named, measure)

@@ -3,17 +3,14 @@
 An input's record is first a part of its own, ``part-00000012.parquet``. Later many are written together as
 ``part-00000000-00000255.parquet`` and the single ones are deleted, so between the two an input can be in
 both, with the same content. Reading therefore keeps one row per input, and starts over when a part vanishes
-under it.
-
-There is one way from a file to rows, :func:`read_part`: it checks the seal over all bytes, the columns, the name, and
-the rows, whichever columns are wanted. Bytes are read once, so what was checked is what is used.
+under it. The row that counts is the one with the most samples: a run that grows, or in which an input that failed is
+tried again, stores the better record before the other one is deleted.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,83 +18,33 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from smoothcert.errors import RunError
-from smoothcert.files import read_file
-from smoothcert.runs.checks import check_columns, check_rows, check_size
+from smoothcert.files import signatures
+from smoothcert.remote import Recent, Signature, reason
 from smoothcert.runs.config import RunConfig
-from smoothcert.runs.records import CHECKSUM, select_columns, to_parquet
-from smoothcert.runs.seals import add_checksums, check_checksums, check_seal, is_sealed, prepare_seal, seal
-from smoothcert.typing import AnyArray, IntArray
+from smoothcert.runs.counting import Held, columns_of_size, sizes_of
+from smoothcert.runs.part import (
+    REMEDY,
+    UNSEALED,
+    Content,
+    Contents,
+    DamagedPartError,
+    Part,
+    concat_parts,
+    fetch,
+    is_single,
+    load_part,
+    pick_rows,
+    read_part,
+)
+from smoothcert.runs.records import CHECKSUM
+from smoothcert.runs.seals import content_checksums
+from smoothcert.typing import IntArray
+from smoothcert.urls import AnyPath
 
-UNSEALED = 1
-"""Schema of the runs that were made before there were seals and checksums."""
-REMEDY = "smoothcert check RUN --repair sets it aside, and the command that made the run then redoes its inputs"
-_NAME = re.compile(r"part-(\d{8,18})(?:-(\d{8,18}))?\.parquet")
 _ATTEMPTS = 100
-_AT_ONCE = 4_096  # rows
-_FEW = 16  # rows that are not worth waking threads
 _T = TypeVar("_T")
-
-
-class DamagedPartError(RunError):
-    """Parts that cannot be used.
-
-    Args:
-        reason: What is wrong; it follows the name of the file.
-        paths: The files: one, or two that contradict each other.
-    """
-
-    def __init__(self, reason: str, *paths: Path) -> None:
-        super().__init__(f"{' and '.join(map(str, paths))} {reason}: {REMEDY}")
-        self.reason = reason
-        self.paths = paths
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """A part file and the rows of it that count.
-
-    Args:
-        path: The file.
-        inputs: Input index of every row, shape ``(rows,)``.
-        rows: Rows that are not already in another part, by ascending input index, shape ``(kept,)``.
-    """
-
-    path: Path
-    inputs: IntArray
-    rows: IntArray
-
-    @property
-    def kept(self) -> IntArray:
-        """Input index of the rows that count, ascending, shape ``(kept,)``."""
-        return self.inputs[self.rows]
-
-    def after(self, index: int) -> Part:
-        """Only the rows of inputs beyond ``index``."""
-        return Part(self.path, self.inputs, self.rows[self.kept > index])
-
-    def only(self, index: int) -> Part:
-        """Only the row of one input."""
-        return Part(self.path, self.inputs, self.rows[self.kept == index])
-
-
-@dataclass(frozen=True, eq=False)
-class Contents:
-    """What a part holds, kept from one reading to the next while the file has not changed.
-
-    Args:
-        signature: What tells this version of the file from another.
-        inputs: Input index of every row.
-        checksums: Checksum of every row; None where it has none.
-        schema: Columns of the part.
-    """
-
-    signature: tuple[int, ...]
-    inputs: IntArray
-    checksums: AnyArray
-    schema: pa.Schema
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,11 +56,14 @@ class Parts:
         config: What defines the run; a part that does not fit it is an error.
     """
 
-    folder: Path
+    folder: AnyPath
     config: RunConfig
-    _known: dict[Path, Contents] = field(default_factory=dict, init=False, repr=False)
+    _known: dict[AnyPath, Contents] = field(default_factory=dict, init=False, repr=False)
+    _listed: dict[AnyPath, Signature | None] = field(default_factory=dict, init=False, repr=False)
+    _agreed: set[frozenset[bytes]] = field(default_factory=set, init=False, repr=False)
+    _recent: Recent = field(default_factory=Recent, init=False, repr=False)
 
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[AnyPath]:
         """Complete parts, merged ones first; no input is missed while a writer merges parts.
 
         A listing is not a snapshot: it can miss a merged part that appears and the single parts that vanish
@@ -123,12 +73,14 @@ class Parts:
         Raises:
             RunError: If the folder cannot be read.
         """
-        earlier = None
+        earlier: Set[str] | None = None
         while True:
-            names = set(_listed(self.folder))
-            if earlier is not None and earlier <= names:
-                return sorted((self.folder / name for name in names), key=lambda path: (is_single(path), path.name))
-            earlier = names
+            found = _listed(self.folder)
+            if earlier is not None and earlier <= found.keys():
+                self._listed.clear()
+                self._listed.update({self.folder / name: signature for name, signature in found.items()})
+                return sorted(self._listed, key=lambda path: (is_single(path), path.name))
+            earlier = found.keys()
 
     def open(self) -> list[Part]:
         """Parts with the input index of their rows, each input kept once.
@@ -154,11 +106,16 @@ class Parts:
         done = -1
         for _ in range(_ATTEMPTS):
             try:
-                for group in _groups(self._open(), after=done):
-                    yield self._read_group(group, columns)
+                groups = list(_groups(self._open(), after=done))
+                contents = self.fetch([part.path for group in groups for part in group])
+                for group in groups:
+                    yield self._read_group(group, columns, [next(contents) for _ in group])
                     done = max(int(part.kept[-1]) for part in group)
             except FileNotFoundError:
                 continue
+            except DamagedPartError:
+                self.require_current()
+                raise
             return
         raise self._unsettled()
 
@@ -172,253 +129,168 @@ class Parts:
         def attempt() -> pa.Table | None:
             for part in self._open():
                 if index in part.kept:
-                    return _load(part.path, self.config, None, part.only(index))[0]
+                    return load_part(part.path, self.config, None, part.only(index))[0]
             return None
 
         return self._persistently(attempt)
+
+    def require_current(self) -> None:
+        """Raise ``RunError`` if the run has grown since its configuration was read, so that its parts seem damaged."""
+        from smoothcert.runs.store import read_config  # which builds on this
+
+        if read_config(self.folder.parent).extents != self.config.extents:
+            raise RunError(f"{self.folder.parent} has grown since it was opened: open it again")
+
+    def held(self) -> Held:
+        """Every input that is stored, by ascending index.
+
+        Raises:
+            RunError: If a part is damaged, or two hold different records of one input; the message names them.
+        """
+        found = Held.together([part.contents.held.take(part.rows) for part in self.open()])
+        return found.take(np.argsort(found.inputs))
 
     def schemas(self) -> list[pa.Schema]:
         """Columns of every part."""
         return self._persistently(lambda: [self.contents(part.path).schema for part in self._open()])
 
-    def contents(self, path: Path) -> Contents:
+    def fetch(self, paths: Sequence[AnyPath]) -> Iterator[Content]:
+        """As :func:`fetch`, of parts that were listed; of an object store some are kept for the next time."""
+        keys = {path: (path, self._listed.get(path)) for path in paths}
+        kept = {path: held for path in paths if (held := self._recent.get(keys[path])) is not None}
+        sizes = {path: int(str(signature[0])) for path, signature in keys.values() if signature}
+        coming = fetch([path for path in paths if path not in kept], sizes)
+        for path in paths:
+            content: Content = kept.get(path) or next(coming)
+            if isinstance(content, bytes):
+                self._recent.keep(keys[path], content)
+            yield content
+
+    def contents(self, path: AnyPath, content: Content = None) -> Contents:
         """What a part holds.
+
+        Args:
+            path: The file.
+            content: Its bytes, if they were read already, or why they could not be.
 
         Raises:
             FileNotFoundError: If it has been merged into another.
             RunError: If it is damaged.
         """
-        status = os.stat(path)
-        signature = (status.st_ino, status.st_size, status.st_mtime_ns)
+        signature = self._signature(path)
         known = self._known.get(path)
         if known is None or known.signature != signature:
-            table, schema = _load(path, self.config, ["index", CHECKSUM])
+            wanted = ["index", CHECKSUM, *columns_of_size(self.config)]
+            table, schema = load_part(path, self.config, wanted, content=content)
             checksums = np.array(table[CHECKSUM].to_pylist(), dtype=object)
-            known = Contents(signature, table["index"].to_numpy(), checksums, schema)
+            held = Held(table["index"].to_numpy(), sizes_of(table, self.config), checksums)
+            known = Contents(signature, held, schema)
             self._known[path] = known
         return known
 
     def _open(self) -> list[Part]:
         paths = self.paths()
+        if self._in_store:
+            known = {path: held.signature for path, held in self._known.items()}
+            new = [path for path in paths if path not in known or known[path] != self._listed[path]]
+            for path, content in zip(new, self.fetch(new), strict=True):
+                self.contents(path, content)
         found = [self.contents(path) for path in paths]
         for path in self._known.keys() - set(paths):
             del self._known[path]
-        rows = first_occurrences(paths, found)
-        return [Part(path, held.inputs, kept) for path, held, kept in zip(paths, found, rows, strict=True)]
+        rows = rows_that_count(paths, found, self.config, agreed=self._agreed)
+        return [Part(path, contents, kept) for path, contents, kept in zip(paths, found, rows, strict=True)]
 
-    def _read_group(self, group: Sequence[Part], columns: Sequence[str] | None) -> pa.Table:
-        tables = [_load(part.path, self.config, columns, part)[0] for part in group]
+    @property
+    def _in_store(self) -> bool:
+        """Whether the folder is in an object store."""
+        return not isinstance(self.folder, Path)
+
+    def _signature(self, path: AnyPath) -> Signature | None:
+        """What tells this version of a part: of a file as it is now, of an object as it was listed."""
+        if self._in_store:
+            return self._listed.get(path)
+        status = os.stat(str(path))
+        return (status.st_size, status.st_ino, status.st_mtime_ns)
+
+    def _read_group(
+        self, group: Sequence[Part], columns: Sequence[str] | None, contents: Sequence[Content]
+    ) -> pa.Table:
+        tables = [
+            load_part(part.path, self.config, columns, part, content=content)[0]
+            for part, content in zip(group, contents, strict=True)
+        ]
         if len(tables) == 1:
             return tables[0]
-        return _rows(concat_parts(tables), np.argsort(np.concatenate([part.kept for part in group]), kind="stable"))
+        return pick_rows(concat_parts(tables), np.argsort(np.concatenate([part.kept for part in group]), kind="stable"))
 
     def _persistently(self, attempt: Callable[[], _T]) -> _T:
-        for _ in range(_ATTEMPTS):
-            with suppress(FileNotFoundError):
-                return attempt()
+        try:
+            for _ in range(_ATTEMPTS):
+                with suppress(FileNotFoundError):
+                    return attempt()
+        except DamagedPartError:
+            self.require_current()
+            raise
         raise self._unsettled()
 
     def _unsettled(self) -> RunError:
         for path in self.paths():
-            if path.is_symlink() and not path.exists():
+            if isinstance(path, Path) and path.is_symlink() and not path.exists():
                 return RunError(f"{path} cannot be read (it is a link to nothing): {REMEDY}")
         return RunError(f"the parts in {self.folder} keep changing while they are read: try again")
 
 
-def part_name(first: int, last: int | None = None) -> str:
-    """File name of the part of one input, or of the inputs from ``first`` to ``last``.
-
-    Example:
-        >>> part_name(12), part_name(0, 255)
-        ('part-00000012.parquet', 'part-00000000-00000255.parquet')
-    """
-    return f"part-{first:08d}.parquet" if last is None else f"part-{first:08d}-{last:08d}.parquet"
-
-
-def named_range(path: Path) -> tuple[int, int] | None:
-    """First and last input that a part holds by its name; None for a name that is not a part's.
-
-    Example:
-        >>> named_range(Path("part-00000000-00000255.parquet")), named_range(Path("part-7.parquet"))
-        ((0, 255), None)
-    """
-    found = _NAME.fullmatch(path.name)
-    if found is None or int(found[2] or found[1]) < int(found[1]):
-        return None
-    return int(found[1]), int(found[2] or found[1])
-
-
-def is_single(path: Path) -> bool:
-    """Whether the part was written for one input alone."""
-    return path.stem.count("-") == 1
-
-
-def encode_part(table: pa.Table, config: RunConfig, *, compact: bool = True) -> bytes:
-    """The rows as the sealed file of a part; their checksums are made unless they carry them already.
-
-    Args:
-        table: Rows by ascending index.
-        config: Of their run.
-        compact: Whether to spend time: on making the file small, and on decoding it again, so that no fault of an
-            encoder or of memory is sealed and the parts it replaces are deleted.
-
-    Raises:
-        RunError: If a row makes no sense for this run.
-    """
-    check_rows(table, config)
-    signed = table if CHECKSUM in table.column_names else add_checksums(table, config.fingerprint)
-    content = seal(to_parquet(prepare_seal(signed, config.fingerprint), compact=compact), config.fingerprint)
-    if compact:
-        _decode(content, config)
-    return content
-
-
-def read_part(path: Path, config: RunConfig, columns: Sequence[str] | None = None) -> pa.Table:
-    """One part as a table.
-
-    Args:
-        path: The file.
-        config: Of its run.
-        columns: Names of the columns to read, null where the part lacks them; None for all, checksum included.
-
-    Raises:
-        FileNotFoundError: If it has been merged into another.
-        DamagedPartError: If it is damaged or does not belong to the run; the message names it and what to do.
-    """
-    return _load(path, config, columns)[0]
-
-
-def read_sealed(path: Path, config: RunConfig) -> pa.Table:
-    """One part as :func:`read_part` gives it, but only its seal is checked: for rows that are checked together later.
-
-    Raises:
-        DamagedPartError: If it is damaged or does not belong to the run.
-    """
-    return _load(path, config, None, only_seal=True)[0]
-
-
-def concat_parts(tables: Sequence[pa.Table]) -> pa.Table:
-    """Tables one after the other; a column that one of them lacks is null there."""
-    return pa.concat_tables(tables, promote_options="default")
-
-
-def _load(
-    path: Path, config: RunConfig, columns: Sequence[str] | None, part: Part | None = None, *, only_seal: bool = False
-) -> tuple[pa.Table, pa.Schema]:
-    """As :func:`read_part`, with the schema of all columns; ``part`` has the rows to keep."""
-    named = named_range(path)
-    try:
-        if named is None:
-            raise RunError("is not named as a part of a run is")
-        return _decode(read_file(path), config, columns, named=named, part=part, only_seal=only_seal)
-    except FileNotFoundError:
-        raise
-    except RunError as error:
-        raise DamagedPartError(str(error), path) from error
-    except OSError as error:
-        raise DamagedPartError(f"cannot be read ({error.strerror or error})", path) from error
-
-
-def _decode(
-    content: bytes,
-    config: RunConfig,
-    columns: Sequence[str] | None = None,
-    *,
-    named: tuple[int, int] | None = None,
-    part: Part | None = None,
-    only_seal: bool = False,
-) -> tuple[pa.Table, pa.Schema]:
-    """Rows from the bytes of a part, checked, and the schema of all its columns; errors are what follows its name."""
-    if config.schema != UNSEALED or is_sealed(content):
-        check_seal(content, config.fingerprint)
-    wanted = None if columns is None else list(dict.fromkeys(["index", "error", *columns]))
-    table, schema = _parse(content, config, wanted, most=None if named is None else named[1] - named[0] + 1)
-    if only_seal:
-        return table, schema
-    _within(table, config, named)
-    if part is not None and not np.array_equal(table["index"].to_numpy(), part.inputs):
-        raise FileNotFoundError  # another has taken its name since the folder was listed
-    kept = table if part is None else _rows(table, part.rows)
-    if columns is None:
-        if CHECKSUM in table.column_names:
-            check_checksums(kept, config.fingerprint)
-        return kept, schema
-    return select_columns(kept, columns), schema
-
-
-def _parse(
-    content: bytes, config: RunConfig, wanted: list[str] | None, *, most: int | None
-) -> tuple[pa.Table, pa.Schema]:
-    """The wanted columns, and the schema of all; what the file says of itself is checked before memory is asked for."""
-    try:
-        with pq.ParquetFile(pa.BufferReader(content)) as file:
-            schema = file.schema_arrow
-            check_columns(schema, config)
-            check_size(file.metadata.num_rows, most)
-            there = None if wanted is None else [name for name in wanted if name in schema.names]
-            batches, held = [], 0
-            threads = file.metadata.num_rows > _FEW
-            for batch in file.iter_batches(batch_size=_AT_ONCE, columns=there, use_threads=threads):
-                held += batch.nbytes
-                check_size(0, None, held=held)
-                batches.append(batch)
-        if not batches:
-            raise RunError("is damaged (it holds no input)")
-        table = pa.Table.from_batches(batches)
-        table.validate(full=True)  # offsets within their values, strings that are UTF-8
-    except RunError:
-        raise
-    except Exception as error:  # Arrow raises many kinds for bytes that are not Parquet, MemoryError among them
-        raise RunError(f"is damaged ({_first_line(error)})") from error
-    return table, schema
-
-
-def _within(table: pa.Table, config: RunConfig, named: tuple[int, int] | None) -> None:
-    """The rows make sense, and are those of the name."""
-    try:
-        check_rows(table, config)
-    except RunError as error:
-        raise RunError(f"is damaged ({error})") from error
-    inputs = table["index"].to_numpy()
-    if named is not None and named != (int(inputs[0]), int(inputs[-1])):
-        raise RunError(f"holds the inputs {inputs[0]} to {inputs[-1]}, not those of its name")
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200] or type(error).__name__
-
-
-def _listed(folder: Path) -> list[str]:
+def _listed(folder: AnyPath) -> Mapping[str, Signature | None]:
     """Names of the Parquet files; one that is not named as a part is, an error when it is read, is among them."""
     try:
-        return [name for name in os.listdir(folder) if name.endswith(".parquet") and not name.startswith(".")]
+        found = signatures(folder)
     except FileNotFoundError:
-        return []
+        return {}
     except OSError as error:
-        raise RunError(f"cannot read {folder}: {error.strerror or error}") from error
+        raise RunError(f"cannot read {folder}: {reason(error)}") from error
+    return {name: found[name] for name in found if name.endswith(".parquet") and not name.startswith(".")}
 
 
-def first_occurrences(paths: Sequence[Path], found: Sequence[Contents]) -> list[IntArray]:
-    """Rows of each part that hold an input not in an earlier part, sorted by input.
+def rows_that_count(
+    paths: Sequence[AnyPath],
+    found: Sequence[Contents],
+    config: RunConfig,
+    *,
+    agreed: set[frozenset[bytes]] | None = None,
+) -> list[IntArray]:
+    """Rows of each part that are the record of their input, sorted by input: of several the one with the most samples.
+
+    Two writers may have sampled one input, where nothing kept the second out: then only the time it took differs.
+
+    Args:
+        paths: The parts.
+        found: What each holds.
+        config: Of their run.
+        agreed: Checksums of records that were found to hold the same; more are added.
 
     Raises:
-        DamagedPartError: If two parts hold different records of one input.
+        DamagedPartError: If two parts hold different records of one input with equally many samples.
     """
-    everything = np.concatenate([*(held.inputs for held in found), np.empty(0, dtype=np.int64)])
-    _, first, inverse = np.unique(everything, return_index=True, return_inverse=True)  # sorted by input index
-    starts = np.concatenate(([0], np.cumsum([len(held.inputs) for held in found]))).astype(np.int64)
-    if len(first) < len(everything):
-        checksums = np.concatenate([held.checksums for held in found])
-        for row in np.flatnonzero(checksums != checksums[first[inverse]])[:1]:
-            both = [paths[np.searchsorted(starts, at, side="right") - 1] for at in (first[inverse[row]], row)]
-            raise DamagedPartError(f"hold different records of input {everything[row]}", *both)
-    owner = np.searchsorted(starts, first, side="right") - 1
-    return [first[owner == part] - starts[part] for part in range(len(found))]
-
-
-def _rows(table: pa.Table, rows: IntArray) -> pa.Table:
-    """The rows in that order; the table itself where that is all of them, which spares a copy."""
-    return table if np.array_equal(rows, np.arange(table.num_rows)) else table.take(rows)
+    agreed = set() if agreed is None else agreed
+    every = Held.together([contents.held for contents in found])
+    starts = np.concatenate(([0], np.cumsum([len(contents.held.inputs) for contents in found]))).astype(np.int64)
+    contents: dict[int, bytes] = {}
+    for pair in every.rivals():
+        if (both := frozenset(every.checksums[list(pair)].tolist())) in agreed:
+            continue
+        owners = [int(np.searchsorted(starts, row, side="right")) - 1 for row in pair]
+        for owner in owners:
+            if int(starts[owner]) not in contents and config.schema != UNSEALED:
+                contents |= enumerate(content_checksums(read_part(paths[owner], config)), start=int(starts[owner]))
+        if len({contents.get(row, row) for row in pair}) > 1:
+            raise DamagedPartError(
+                f"hold different records of input {every.inputs[pair[0]]}", *(paths[owner] for owner in owners)
+            )
+        agreed.add(both)
+    counting = every.counting()
+    owners_of = np.searchsorted(starts, counting, side="right") - 1
+    return [counting[owners_of == part] - starts[part] for part in range(len(found))]
 
 
 def _groups(parts: Sequence[Part], *, after: int) -> Iterator[list[Part]]:

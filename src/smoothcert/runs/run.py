@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +12,16 @@ import pyarrow as pa
 
 from smoothcert.errors import MissingDependencyError, RunError
 from smoothcert.runs.config import IMPORTED, RunConfig
-from smoothcert.runs.parts import UNSEALED, Parts
+from smoothcert.runs.extent import joined
+from smoothcert.runs.joining import JoinedParts
+from smoothcert.runs.part import UNSEALED
+from smoothcert.runs.parts import Parts
 from smoothcert.runs.per_input import input_table
 from smoothcert.runs.records import Record, from_table, pairs_in, ranges_in
-from smoothcert.runs.state import RunState, missing_inputs, state_of
-from smoothcert.runs.store import PARTS, read_config
+from smoothcert.runs.state import RunState, joined_state, missing_inputs, state_of
+from smoothcert.runs.store import CONFIG, PARTS, read_config
 from smoothcert.typing import IntArray
+from smoothcert.urls import AnyPath, to_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,33 +37,63 @@ class Run:
     """A stored run: its configuration and, in order of the inputs, its records.
 
     Every call reads the folder anew, so a run that is still going on shows what it holds at that moment. Whatever is
-    read is checked: see :mod:`smoothcert.runs.parts`.
+    read is checked: see :mod:`smoothcert.runs.part`.
 
     Args:
-        path: The run folder.
+        path: The run folder, here or in an object store; the first where there are several.
         config: What defines the run.
+        members: Where shares of it lie in several folders, each of these.
     """
 
-    path: Path
+    path: AnyPath
     config: RunConfig
-    _parts: Parts = field(init=False, repr=False, compare=False)
+    members: tuple[Run, ...] = ()
+    _parts: Parts | JoinedParts = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Find the parts."""
-        object.__setattr__(self, "_parts", Parts(self.path / PARTS, self.config))
+        own: Parts | JoinedParts = Parts(self.path / PARTS, self.config)
+        if self.members:
+            own = JoinedParts(tuple(Parts(one.path / PARTS, one.config) for one in self.members))
+        object.__setattr__(self, "_parts", own)
 
     @classmethod
-    def open(cls, path: Path | str) -> Run:
-        """Open a run folder.
+    def open(cls, path: AnyPath | str | Sequence[AnyPath | str]) -> Run:
+        """Open a run folder, or several with shares of one run as one: shards, or copies that went on or grew.
+
+        Args:
+            path: Where it is: a path, or a URL such as ``s3://bucket/run``.
 
         Raises:
-            RunError: If there is no run, or it was written by a newer smoothcert.
+            InvalidArgumentError: If it is a URL that cannot be used.
+            MissingDependencyError: If the package that opens such URLs is not installed.
+            RunError: If there is no run, or it was written by a newer smoothcert; or if several are not of one run,
+                naming what differs, or hold different samples of one input.
         """
-        return cls(Path(path), read_config(Path(path)))
+        if isinstance(path, str) or not isinstance(path, Sequence):
+            where = to_path(path)
+            return cls(where, read_config(where))
+        members = tuple(cls.open(one) for one in dict.fromkeys(path))
+        if not members:
+            raise RunError("there must be at least one run folder; got none")
+        if len(members) == 1:
+            return members[0]
+        config = joined([one.config for one in members], names=[one.path for one in members])
+        run = cls(members[0].path, config, members)
+        run._parts.held()  # which compares them
+        return run
+
+    @property
+    def label(self) -> str:
+        """The folder or folders, for people."""
+        if len(self.members) < 2:
+            return str(self.path)
+        more = len(self.members) - 1
+        return f"{self.path} and {more} more" if more > 1 else f"{self.path} and {self.members[1].path}"
 
     def __len__(self) -> int:
         """Number of inputs stored so far, skipped ones included."""
-        return sum(part.rows.size for part in self._parts.open())
+        return int(self._parts.held().inputs.size)
 
     def __bool__(self) -> bool:
         """True: an empty run is still a run."""
@@ -69,17 +102,32 @@ class Run:
     @property
     def indices(self) -> IntArray:
         """Index of every input stored so far, ascending, shape ``(inputs,)``."""
-        return np.sort(np.concatenate([*(part.kept for part in self._parts.open()), np.empty(0, dtype=np.int64)]))
+        return self._parts.held().inputs
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """How many inputs hold how many estimation samples, by ascending number; skipped inputs are left out.
+
+        There are several where a run is growing. In a decided run this is the most an input may take.
+        """
+        found, counts = np.unique(self._parts.held().sizes, return_counts=True)
+        return {size: count for size, count in zip(found.tolist(), counts.tolist(), strict=True) if size > 0}
+
+    @property
+    def short(self) -> int:
+        """Number of inputs that hold fewer samples than the run goes to, because it has not finished growing."""
+        return sum(count for size, count in self.sizes.items() if size < self.config.n)
 
     @property
     def expected(self) -> int | None:
-        """Number of inputs of the finished run; None if nobody said."""
-        return self.config.inputs
+        """Number of inputs of the finished run, or of a shard's share of it; None if nobody said."""
+        return self.config.expected
 
     @property
     def missing(self) -> int:
         """Number of inputs not held: not sampled yet, set aside, or lost; 0 where ``expected`` is None."""
-        return max(0, (self.expected or 0) - len(self))
+        named = self.missing_indices
+        return max(0, (self.expected or 0) - len(self)) if named is None else int(named.size)
 
     @property
     def missing_indices(self) -> IntArray | None:
@@ -88,8 +136,9 @@ class Run:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the numbers must know, a sentence each: notes of the config, and of the storage."""
-        return (*self.config.notes, *([BEFORE_CHECKSUMS] if self.config.schema == UNSEALED else []))
+        """What a reader of the numbers must know, a sentence each: from the config, of growth and of the storage."""
+        unsealed = [BEFORE_CHECKSUMS] if self.config.schema == UNSEALED else []
+        return (*self.config.notes, *self.config.growth_notes, *self._still_growing(), *unsealed)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -138,7 +187,7 @@ class Run:
         self._require_samples()
         table = self._parts.row(index)
         if table is None:
-            raise RunError(f"{self.path} holds no input with index {index}")
+            raise RunError(f"{self.label} holds no input with index {index}")
         return next(from_table(table))
 
     def find(self, wanted: str) -> int:
@@ -160,7 +209,7 @@ class Run:
             return number
         if wanted.startswith("#") and 1 <= (_number(wanted[1:]) or 0) <= len(indices):
             return int(indices[int(wanted[1:]) - 1])
-        raise RunError(f"{self.path} holds no input {wanted!r}; {_near(wanted, indices, ids)}")
+        raise RunError(f"{self.label} holds no input {wanted!r}; {_near(wanted, indices, ids)}")
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The records as Arrow tables by ascending index: the cheap way to a few columns of many inputs.
@@ -174,9 +223,17 @@ class Run:
         """
         return self._parts.read(columns)
 
+    def files(self) -> list[AnyPath]:
+        """The files the run consists of, its configuration first."""
+        if isinstance(self._parts, Parts):
+            return [self.path / CONFIG, *self._parts.paths()]
+        return [file for one in self.members for file in one.files()]
+
     def state(self) -> RunState:
         """What is stored and in which condition, input by input; a damaged part is reported, not raised."""
-        return state_of(self._parts)
+        if isinstance(self._parts, Parts):
+            return state_of(self._parts)
+        return joined_state([one.state() for one in self.members], self.config)
 
     def per_input(self) -> pa.Table:
         """One row per input: what was sampled and predicted, without the histograms.
@@ -205,9 +262,18 @@ class Run:
             raise MissingDependencyError("Run.to_pandas needs pandas: pip install pandas") from error
         return self.per_input().to_pandas()
 
+    def _still_growing(self) -> list[str]:
+        """A sentence if some inputs hold fewer samples than others will."""
+        sizes = self.sizes if self.config.grown else {}
+        less = [f"{count:,} hold {size:,} samples" for size, count in sizes.items() if size < self.config.n]
+        if not less:
+            return []
+        whole = f"{sizes.get(self.config.n, 0):,} of {sum(sizes.values()):,} inputs hold {self.config.n:,} samples"
+        return [f"this run is still growing: {whole}, {', '.join(less)}; each certificate is of its input's own number"]
+
     def _require_samples(self) -> None:
         if self.config.kind == IMPORTED:
-            raise RunError(f"{self.path} is an imported log: it holds published bounds and no samples")
+            raise RunError(f"{self.label} is an imported log: it holds published bounds and no samples")
 
 
 def _number(text: str) -> int | None:

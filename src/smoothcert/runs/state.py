@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, count
-from pathlib import Path
 
 import numpy as np
 
-from smoothcert.files import disk_errors, make_folder, move
+from smoothcert.files import disk_errors, make_folder, move, names_in
 from smoothcert.runs.config import RunConfig
-from smoothcert.runs.parts import Contents, DamagedPartError, Parts, first_occurrences, named_range, read_part
+from smoothcert.runs.counting import Held
+from smoothcert.runs.part import Contents, DamagedPartError, named_range, read_part
+from smoothcert.runs.parts import Parts, rows_that_count
 from smoothcert.runs.store import DAMAGED, PARTS, lock_run, read_config
 from smoothcert.typing import IntArray
+from smoothcert.urls import AnyPath, to_path
 
 MOST_RANGES = 100  # of indices that are named in one sentence
 MOST_NAMED = 2**24  # inputs of a damaged part that are listed one by one
@@ -40,7 +41,7 @@ class DamagedPart:
         inputs: First and last input that it should hold by its name; None if its name does not say.
     """
 
-    path: Path
+    path: AnyPath
     reason: str
     inputs: tuple[int, int] | None
 
@@ -53,18 +54,28 @@ class RunState:
         path: The run folder.
         expected: Number of inputs of the finished run; None if nobody said.
         sampled: Index of the inputs whose records are whole, ascending.
+        sizes: Number of estimation samples of each of them; in a decided run the most it may hold.
+        n: Number they hold when the run is finished.
         skipped: Inputs that could not be read.
         damaged: Parts that cannot be used.
         missing: Index of the inputs that no usable part holds, ascending; those of damaged parts among them. None where
             the run does not say which inputs it is of.
     """
 
-    path: Path
+    path: AnyPath
     expected: int | None
     sampled: IntArray
+    sizes: IntArray
+    n: int
     skipped: tuple[Skipped, ...]
     damaged: tuple[DamagedPart, ...]
     missing: IntArray | None
+
+    @property
+    def short(self) -> dict[int, int]:
+        """Inputs with fewer samples than the run goes to, since it has not finished growing, and how many they hold."""
+        less = self.sizes < self.n
+        return dict(zip(self.sampled[less].tolist(), self.sizes[less].tolist(), strict=True))
 
     @property
     def stored(self) -> int:
@@ -74,19 +85,20 @@ class RunState:
     @property
     def lacking(self) -> int:
         """Number of inputs that are missing, as far as the run says how many there should be."""
-        return max(0, (self.expected or 0) - self.stored)
+        return max(0, (self.expected or 0) - self.stored) if self.missing is None else len(self.missing)
 
     @property
     def whole(self) -> bool:
         """Whether nothing is damaged and nothing missing."""
-        return not self.damaged and not self.lacking
+        return not self.damaged and not self.lacking and not self.short
 
     def rows(self) -> Iterator[tuple[int, str, str]]:
         """Index, state and reason of every input that is known of, by ascending index.
 
-        The state is ``"ok"``, ``"skipped"``, ``"damaged"`` or ``"missing"``.
+        The state is ``"ok"``, ``"short"``, ``"skipped"``, ``"damaged"`` or ``"missing"``.
         """
         found = {int(index): ("ok", "") for index in self.sampled}
+        found |= {index: ("short", f"{size:,} samples until the run has grown") for index, size in self.short.items()}
         found |= {skipped.index: ("skipped", skipped.reason) for skipped in self.skipped}
         missing = set() if self.missing is None else set(self.missing.tolist())
         for part in self.damaged:
@@ -106,7 +118,32 @@ def state_of(parts: Parts) -> RunState:
             return _state_of(parts, parts.config)
 
 
-def set_aside(path: Path) -> list[Path]:
+def joined_state(states: Sequence[RunState], config: RunConfig) -> RunState:
+    """The state of several folders of one run as one: what one of them holds whole is whole.
+
+    Args:
+        states: Of each.
+        config: Of all of them together.
+    """
+    both = Held.together(
+        [Held(state.sampled, state.sizes, np.zeros(len(state.sampled), dtype=object)) for state in states]
+    )
+    sampled, sizes, _ = both.take(both.counting())
+    failed = {one.index: one for state in reversed(states) for one in state.skipped}
+    skipped = tuple(failed[index] for index in sorted(failed.keys() - set(sampled.tolist())))
+    return RunState(
+        path=states[0].path,
+        expected=config.expected,
+        sampled=sampled,
+        sizes=sizes,
+        n=config.n,
+        skipped=skipped,
+        damaged=tuple(part for state in states for part in state.damaged),
+        missing=missing_inputs(config, np.union1d(sampled, [one.index for one in skipped]).astype(np.int64)),
+    )
+
+
+def set_aside(path: AnyPath | str) -> list[AnyPath]:
     """Move the damaged parts of a run out of it, into its folder ``damaged``; nothing is deleted.
 
     The command that made the run then samples their inputs again.
@@ -120,14 +157,16 @@ def set_aside(path: Path) -> list[Path]:
     Raises:
         RunError: If there is no run, another process is writing to it, or the disk refuses.
     """
-    config = read_config(path)
+    path = to_path(path)
+    read_config(path)  # or there is no run
     lock = lock_run(path)
     try:
-        moved = []
+        config = read_config(path)  # under the lock, since a run that grows writes another
+        moved: list[AnyPath] = []
         for part in state_of(Parts(path / PARTS, config)).damaged:
             with disk_errors(path):
                 make_folder(path / DAMAGED)
-                target = _free(path / DAMAGED / part.path.name)
+                target = _free(path / DAMAGED, part.path.name)
                 move(part.path, target)
             moved.append(target)
         return moved
@@ -142,10 +181,9 @@ def missing_inputs(config: RunConfig, held: IntArray) -> IntArray | None:
         config: The run's.
         held: Index of the inputs it holds.
     """
-    every = range(*config.indices) if config.indices is not None else range(0)
-    if len(every) != config.inputs or len(every) > MOST_NAMED:
+    if config.own is None or len(config.own) > MOST_NAMED:
         return None
-    return np.setdiff1d(np.array(every, dtype=np.int64), held)
+    return np.setdiff1d(np.array(config.own, dtype=np.int64), held)
 
 
 def ranges_text(indices: Sequence[int]) -> str:
@@ -169,20 +207,22 @@ def ranges_text(indices: Sequence[int]) -> str:
     return ", ".join(found[:MOST_RANGES]) + (f" and {more:,} more ranges" if more > 0 else "")
 
 
-def _free(path: Path) -> Path:
-    """The path, or the first with a number behind it that is not taken."""
-    candidates = chain([path], (path.with_name(f"{path.name}.{number}") for number in count(2)))
-    return next(candidate for candidate in candidates if not os.path.lexists(candidate))
+def _free(folder: AnyPath, name: str) -> AnyPath:
+    """The path of that name, or of the first with a number behind it that is not taken."""
+    taken = set(names_in(folder))
+    candidates = chain([name], (f"{name}.{number}" for number in count(2)))
+    return folder / next(candidate for candidate in candidates if candidate not in taken)
 
 
 def _state_of(parts: Parts, config: RunConfig) -> RunState:
-    damaged: dict[Path, str] = {}
-    whole: dict[Path, Contents] = {}
+    damaged: dict[AnyPath, str] = {}
+    whole: dict[AnyPath, Contents] = {}
     skipped: dict[int, Skipped] = {}
-    for path in parts.paths():
+    paths = parts.paths()
+    for path, content in zip(paths, parts.fetch(paths), strict=True):
         try:
-            table = read_part(path, config)
-            whole[path] = parts.contents(path)
+            table = read_part(path, config, content=content)
+            whole[path] = parts.contents(path, content)
         except DamagedPartError as error:
             damaged[path] = error.reason
             continue
@@ -190,20 +230,27 @@ def _state_of(parts: Parts, config: RunConfig) -> RunState:
             skipped[row["index"]] = Skipped(row["index"], row["id"], row["error"])
     while True:
         try:
-            first_occurrences(list(whole), list(whole.values()))
+            rows_that_count(list(whole), list(whole.values()), config)
             break
         except DamagedPartError as error:
             for path in error.paths:  # nobody knows which is right
                 other = next(one for one in error.paths if one != path)
                 damaged[path] = f"and {other.name} {error.reason}"
                 del whole[path]
-    held = np.unique(np.concatenate([*(contents.inputs for contents in whole.values()), np.empty(0, dtype=np.int64)]))
-    left = tuple(skipped[int(index)] for index in held if int(index) in skipped)
+    if damaged:
+        parts.require_current()
+    rows = Held.together([contents.held for contents in whole.values()])
+    held, sizes, _ = rows.take(rows.counting())
     return RunState(
         path=parts.folder.parent,
-        expected=config.inputs,
-        sampled=np.setdiff1d(held, [one.index for one in left]).astype(np.int64),
-        skipped=left,
-        damaged=tuple(DamagedPart(path, reason, named_range(path)) for path, reason in sorted(damaged.items())),
+        expected=config.expected,
+        sampled=held[sizes > 0],
+        sizes=sizes[sizes > 0],
+        n=config.n,
+        skipped=tuple(skipped[int(index)] for index in held[sizes == 0]),
+        damaged=tuple(
+            DamagedPart(path, reason, named_range(path))
+            for path, reason in sorted(damaged.items(), key=lambda found: str(found[0]))
+        ),
         missing=missing_inputs(config, held),
     )

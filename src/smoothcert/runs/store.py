@@ -5,49 +5,92 @@ Layout::
     RUN/config.json     what defines the run, written first
     RUN/parts/*.parquet the records
     RUN/damaged/        parts that smoothcert check --repair has set aside
-    RUN/.lock           held by whoever writes
+    RUN/status.json     what the writer says of itself now and then
+    RUN/logs/           a log of every worker that sampled on a cluster
+    RUN/.lock           held by whoever writes; in an object store RUN/.lease-00000001 and so on
 
 Every step leaves a folder that reads correctly: a record is written under a temporary name, forced to the
-disk and renamed; merging writes the merged part completely before it deletes the single ones.
+disk and renamed; merging writes the merged part completely before it deletes the single ones. When a run grows, its
+new configuration is written before the first record that needs it, and a record goes only after a better one of its
+input is there.
+
+In an object store nothing takes the name of anything else: parts carry random marks, so that a write that comes late,
+of a writer that has lost its lease, can do no harm. Records are written together there, every two seconds.
 """
 
 from __future__ import annotations
 
-import os
+import secrets
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
+from typing import TypeVar
 
 import pyarrow as pa
 from filelock import BaseFileLock, FileLock, Timeout
 
 from smoothcert.errors import RunError
-from smoothcert.files import disk_errors, is_temporary, make_folder, read_file, remove_temporaries, write_atomically
-from smoothcert.runs.config import Difference, RunConfig
-from smoothcert.runs.parts import Part, Parts, concat_parts, encode_part, is_single, part_name, read_part, read_sealed
-from smoothcert.runs.records import Record, to_table
+from smoothcert.files import (
+    disk_errors,
+    is_temporary,
+    make_folder,
+    names_in,
+    read_file,
+    remove_files,
+    remove_temporaries,
+    write_atomically,
+)
+from smoothcert.remote import persistently, reason
+from smoothcert.runs.batches import Batches
+from smoothcert.runs.config import RunConfig
+from smoothcert.runs.counting import sizes_of
+from smoothcert.runs.extent import require_same_shard
+from smoothcert.runs.heartbeat import STATUS
+from smoothcert.runs.lease import Lease, is_lease
+from smoothcert.runs.part import (
+    Part,
+    concat_parts,
+    encode_part,
+    fetch,
+    is_single,
+    part_name,
+    raised,
+    read_part,
+    read_sealed,
+)
+from smoothcert.runs.parts import Parts
+from smoothcert.runs.records import CHECKSUM, Record, to_table
+from smoothcert.runs.seals import add_checksums
+from smoothcert.urls import AnyPath, to_path
 
 CONFIG = "config.json"
 PARTS = "parts"
 DAMAGED = "damaged"
+LOGS = "logs"
 _LOCK = ".lock"
 MOST_CONFIG = 2**24
 """Bytes a configuration may have; class names and notes take kilobytes."""
-_OURS = {CONFIG, PARTS, DAMAGED, _LOCK}
+_OURS = {CONFIG, PARTS, DAMAGED, STATUS, LOGS, _LOCK}
 MERGE_EVERY = 256
 """Single parts that are merged into one. 50,000 inputs make 196 parts; a merge rewrites about a megabyte."""
 MERGE_BYTES = 2**26
 """Single parts of so many bytes are merged even if they are fewer: a merge needs the memory they take unpacked."""
+_T = TypeVar("_T")
 
 
 class RunStore:
     """A run folder opened for writing; use it as a context manager.
 
     A folder that already holds the same run is continued, and ``config`` is then the stored one. Records
-    become durable one by one as :meth:`append` returns.
+    become durable one by one as :meth:`append` returns, or within seconds in an object store.
 
     Args:
-        path: The run folder; made if it does not exist.
+        path: The run folder, here or in an object store; made if it does not exist.
         config: What defines the run.
+        settle: From the stored configuration and this one, makes the one under which a stored run goes on, of the same
+            fingerprint; it is written before the first record. By default they must be the same.
         merge_every: Number of single parts that are merged into one.
 
     Raises:
@@ -55,18 +98,29 @@ class RunStore:
             by another process, or cannot be written.
     """
 
-    def __init__(self, path: Path | str, config: RunConfig, *, merge_every: int = MERGE_EVERY) -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: AnyPath | str,
+        config: RunConfig,
+        *,
+        settle: Callable[[RunConfig, RunConfig], RunConfig] | None = None,
+        merge_every: int = MERGE_EVERY,
+    ) -> None:
+        self.path = to_path(path)
+        self._settled = settle or self._same
         self._merge_every = merge_every
         check_folder(self.path)
         with disk_errors(self.path):
             make_folder(self.path)
         self._lock = lock_run(self.path)
+        self._batches = None if isinstance(self.path, Path) else Batches(self._write_small, protocol=self.path.protocol)
         try:
             self.config = self._settle(config)
-            self._singles: list[Path] = []
+            self._singles: list[AnyPath] = []
             self._single_bytes = 0
-            self._present: set[int] = set()
+            self._owner: dict[int, AnyPath] = {}  # of each input, the part with the record that counts
+            self._rows: Counter[AnyPath] = Counter()  # of each part, how many of these
+            self._sizes: dict[int, int] = {}  # of each input, its estimation samples; 0 if there are none
             for part in Parts(self._parts, self.config).open():
                 self._adopt(part)
         except BaseException:
@@ -76,61 +130,77 @@ class RunStore:
     @property
     def present(self) -> frozenset[int]:
         """Indices of the inputs the run already holds."""
-        return frozenset(self._present)
+        return frozenset(self._sizes)
+
+    @property
+    def sizes(self) -> Mapping[int, int]:
+        """Number of estimation samples of each input the run holds, by its index; 0 where there are none."""
+        return MappingProxyType(self._sizes)
+
+    @property
+    def failed(self) -> frozenset[int]:
+        """Indices of the inputs with an error in place of samples."""
+        return frozenset(index for index, size in self._sizes.items() if size == 0)
 
     def append(self, record: Record) -> None:
-        """Store one record durably.
+        """Store one record durably; in an object store, within seconds.
+
+        It takes the place of one of the same input with fewer samples, or none. Another reason why there are none is
+        not kept.
 
         Raises:
-            RunError: If the input is already stored or the disk refuses; nothing stored before is harmed.
+            RunError: If the input is already stored with as many samples, or the disk refuses; nothing stored before is
+                harmed.
         """
-        if record.index in self._present:
+        held = self._sizes.get(record.index)
+        if record.samples is None and held is not None:
+            return
+        table = to_table([record])
+        size = int(sizes_of(table, self.config)[0])
+        if held is not None and size <= held:
             raise RunError(f"input {record.index} is already in {self.path}")
-        target = self._parts / part_name(record.index)
-        content = self._encode(to_table([record]), compact=False)
-        with disk_errors(self.path):
-            write_atomically(target, content)
-        self._present.add(record.index)
-        self._singles.append(target)
-        self._single_bytes += len(content)
-        if len(self._singles) >= self._merge_every or self._single_bytes >= MERGE_BYTES:
-            self.merge()
+        self._keep_config()
+        if self._batches is None:
+            self._write_small([table])
+        else:
+            self._batches.add(table)
+            self._sizes[record.index] = size
 
     def put_table(self, table: pa.Table) -> None:
-        """Store many rows at once as one part, or nothing if the run already holds these inputs.
+        """Store many rows at once as one part, without those of inputs that the run holds with as many samples.
 
         Args:
             table: One row per input by ascending ``index``, with whatever columns the kind of run has.
 
         Raises:
-            RunError: If the run holds some of the inputs, a row makes no sense for the run, or the disk refuses.
+            RunError: If a row makes no sense for the run, or the disk refuses.
         """
-        indices = table["index"].to_pylist()
-        if self._present.issuperset(indices):
-            return
-        if twice := self._present.intersection(indices):
-            raise RunError(f"{self.path} already holds some of the inputs, such as {min(twice)}")
-        content = self._encode(table)
-        with disk_errors(self.path):
-            write_atomically(self._parts / part_name(indices[0], indices[-1]), content)
-        self._present.update(indices)
+        self._flush()
+        sizes = sizes_of(table, self.config).tolist()
+        held = [self._sizes.get(index, -1) for index in table["index"].to_pylist()]
+        better = [size > before for size, before in zip(sizes, held, strict=True)]
+        if any(better):
+            self._keep_config()
+            self._write(table if all(better) else table.filter(pa.array(better)))
 
     def merge(self) -> None:
         """Write the single parts as one and delete them."""
+        self._flush()
+        self._merge()
+
+    def _merge(self) -> None:
         if len(self._singles) < 2:
             return
-        table = concat_parts([read_sealed(path, self.config) for path in self._singles]).sort_by("index")
+        contents = self._patiently(lambda: [raised(content) for content in fetch(self._singles)])
+        table = concat_parts(
+            [read_sealed(*part) for part in zip(self._singles, repeat(self.config), contents)]
+        ).sort_by("index")
         try:
-            content = self._encode(table.combine_chunks())
+            self._write(table)
         except RunError:
             for path in self._singles:
                 read_part(path, self.config)  # names the one that is to blame, if it is a part
             raise
-        with disk_errors(self.path):
-            first, last = table["index"][0].as_py(), table["index"][-1].as_py()
-            write_atomically(self._parts / part_name(first, last), content)
-            while self._singles:
-                self._singles.pop().unlink()
         self._single_bytes = 0
 
     def close(self) -> None:
@@ -140,6 +210,10 @@ class RunStore:
         finally:
             self._lock.release()
 
+    def _flush(self) -> None:
+        if self._batches is not None:
+            self._batches.flush()
+
     def __enter__(self) -> RunStore:
         """The store itself."""
         return self
@@ -148,14 +222,26 @@ class RunStore:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close; after a failure to write, do not try to write again."""
-        if isinstance(error, RunError):
+        if isinstance(error, RunError) and (self._batches is None or self._batches.failed):
             self._lock.release()
         else:
             self.close()
 
     @property
-    def _parts(self) -> Path:
+    def _parts(self) -> AnyPath:
         return self.path / PARTS
+
+    def _patiently(self, do: Callable[[], _T]) -> _T:
+        """Do what can be done twice, for a while if need be in an object store, once nobody else may write there."""
+        lock = self._lock
+
+        def sure() -> _T:
+            if isinstance(lock, Lease):
+                lock.check()
+            return do()
+
+        with disk_errors(self.path):
+            return do() if isinstance(self.path, Path) else persistently(sure, place=self.path)
 
     def _encode(self, table: pa.Table, *, compact: bool = True) -> bytes:
         try:
@@ -163,34 +249,95 @@ class RunStore:
         except RunError as error:
             raise RunError(f"what was to be stored in {self.path} makes no sense there: {error}") from error
 
+    def _write_small(self, tables: Sequence[pa.Table]) -> None:
+        """Write records as one part that will be merged with others, the last of each input."""
+        latest = {table["index"][0].as_py(): table for table in tables}
+        target, size = self._write(concat_parts([latest[index] for index in sorted(latest)]), compact=False)
+        if self._rows[target] < self._merge_every and target not in self._singles:
+            self._singles.append(target)
+        self._single_bytes += size
+        if sum(self._rows[path] for path in self._singles) >= self._merge_every or self._single_bytes >= MERGE_BYTES:
+            self._merge()
+
+    def _write(self, table: pa.Table, *, compact: bool = True) -> tuple[AnyPath, int]:
+        """Write rows that count from now on as one part, and delete the parts that hold none of these any more.
+
+        Returns:
+            The part and how many bytes it has.
+        """
+        index = table["index"]
+        first, last = index[0].as_py(), index[-1].as_py()
+        mark = "" if self._batches is None else secrets.token_hex(8)
+        target = self._parts / part_name(first, None if first == last else last, mark=mark)
+        if self._rows[target]:  # it takes the name of an older part, whose other rows still count
+            older = read_part(target, self.config)
+            table = table if CHECKSUM in table.column_names else add_checksums(table, self.config.fingerprint)
+            new = set(index.to_pylist())
+            left = [self._owner.get(at) == target and at not in new for at in older["index"].to_pylist()]
+            table = concat_parts([table, older.filter(pa.array(left))]).sort_by("index")
+        content = self._encode(table.combine_chunks(), compact=compact)
+        self._patiently(lambda: write_atomically(target, content))
+        self._take(table["index"].to_pylist(), sizes_of(table, self.config).tolist(), target)
+        return target, len(content)
+
+    def _take(self, indices: Sequence[int], sizes: Sequence[int], target: AnyPath) -> None:
+        """Note that the records of some inputs are in ``target``; delete the parts that are of no more use."""
+        before = {self._owner.get(index) for index in indices} - {None, target}
+        for index, size in zip(indices, sizes, strict=True):
+            if (owner := self._owner.get(index)) is not None:
+                self._rows[owner] -= 1
+            self._owner[index], self._sizes[index] = target, size
+            self._rows[target] += 1
+        gone = [path for path in before if path is not None and not self._rows[path]]
+        for path in gone:
+            del self._rows[path]
+            if path in self._singles:
+                self._singles.remove(path)
+        self._patiently(lambda: remove_files(gone))
+
     def _settle(self, config: RunConfig) -> RunConfig:
-        """Write the config of a new run, or check it against the stored one."""
-        stored = self.path / CONFIG
+        """Write the config of a new run, or settle on one with the stored one."""
         with disk_errors(self.path):
             remove_temporaries(self.path)
-            if not stored.exists():
-                # What stands for a byte that is not UTF-8, in a class or a path, is written as JSON's own \\udcff.
-                write_atomically(stored, config.to_json().encode(errors="backslashreplace"))
+            if CONFIG not in names_in(self.path):
+                self._write_config(config)
             make_folder(self._parts)
             remove_temporaries(self._parts)
-        kept = read_config(self.path)
-        if differences := kept.difference(config):
-            raise RunError(f"{self.path} holds another run: {_sentence(differences)}; choose another folder")
+        self._stored = read_config(self.path)
+        return self._settled(self._stored, config)
+
+    def _same(self, kept: RunConfig, config: RunConfig) -> RunConfig:
+        if told := kept.told_apart(config):
+            raise RunError(f"{self.path} holds another run: {told}; choose another folder")
+        require_same_shard(kept, config, where=self.path)
         return kept
 
+    def _keep_config(self) -> None:
+        """Store the configuration if it is not the stored one."""
+        if self.config != self._stored:
+            self._patiently(lambda: self._write_config(self.config))
+            self._stored = self.config
+
+    def _write_config(self, config: RunConfig) -> None:
+        # What stands for a byte that is not UTF-8, in a class or a path, is written as JSON's own \\udcff.
+        write_atomically(self.path / CONFIG, config.to_json().encode(errors="backslashreplace"))
+
     def _adopt(self, part: Part) -> None:
-        """Take up a part found in the folder; a single one that was merged before a kill is deleted."""
-        self._present.update(part.kept.tolist())
-        if is_single(part.path):
+        """Take up a part found in the folder; one whose records are all elsewhere, as a kill leaves it, is deleted."""
+        if not part.rows.size:
             with disk_errors(self.path):
-                if part.rows.size:
-                    self._singles.append(part.path)
-                    self._single_bytes += part.path.stat().st_size
-                else:
-                    part.path.unlink()
+                remove_files([part.path])
+            return
+        self._rows[part.path] = part.rows.size
+        kept = part.kept.tolist()
+        self._owner.update(dict.fromkeys(kept, part.path))
+        self._sizes.update(zip(kept, part.sizes.tolist(), strict=True))
+        if is_single(part.path) or (self._batches is not None and part.rows.size < self._merge_every):
+            self._singles.append(part.path)
+            self._single_bytes += part.contents.size
 
 
-def read_config(path: Path) -> RunConfig:
+def read_config(path: AnyPath) -> RunConfig:
     """What defines the run in a folder.
 
     Raises:
@@ -202,16 +349,31 @@ def read_config(path: Path) -> RunConfig:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RunError(f"{path} holds no run: there is no {file}") from error
     except OSError as error:
-        raise RunError(f"cannot read {file}: {error.strerror or error}") from error
+        raise RunError(f"cannot read {file}: {reason(error)}") from error
     return RunConfig.from_json(text, source=str(file))
 
 
-def lock_run(path: Path) -> BaseFileLock:
+def holds_run(path: AnyPath) -> bool:
+    """Whether there is a run in a folder, which need not exist.
+
+    Raises:
+        RunError: If it cannot be listed.
+    """
+    with disk_errors(path):
+        try:
+            return CONFIG in names_in(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+
+
+def lock_run(path: AnyPath) -> BaseFileLock | Lease:
     """Hold a run folder for one writer; release what is returned.
 
     Raises:
         RunError: If another process holds it, or the folder cannot be written.
     """
+    if not isinstance(path, Path):
+        return Lease(path)
     lock = FileLock(path / _LOCK, timeout=0)
     try:
         lock.acquire()
@@ -222,7 +384,7 @@ def lock_run(path: Path) -> BaseFileLock:
     return lock
 
 
-def check_folder(path: Path) -> None:
+def check_folder(path: AnyPath) -> None:
     """Refuse a folder a run cannot be written to, before anything is loaded.
 
     Raises:
@@ -230,19 +392,15 @@ def check_folder(path: Path) -> None:
     """
     with disk_errors(path):
         try:
-            names = set(os.listdir(path))
+            names = set(names_in(path))
         except FileNotFoundError:
             return
         except NotADirectoryError as error:
             raise RunError(f"{path} is a file; a run needs a folder") from error
-        foreign = sorted(name for name in names - _OURS if not is_temporary(name))
-        if PARTS in names and os.listdir(path / PARTS):
+        foreign = sorted(name for name in names - _OURS if not is_temporary(name) and not is_lease(name))
+        if PARTS in names and names_in(path / PARTS):
             foreign.append(PARTS)
     if CONFIG not in names and foreign:
         raise RunError(
             f"{path} is not empty and holds no run ({foreign[0]} is there, {CONFIG} is not): choose another folder"
         )
-
-
-def _sentence(differences: list[Difference]) -> str:
-    return ", ".join(map(str, differences))

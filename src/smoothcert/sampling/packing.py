@@ -4,13 +4,15 @@ What is to be computed about one input is a *job*: a generator that asks for num
 resumed once they have been through the base classifier, and returns its result in the end. One input at a time, a job
 that looks at 64 samples before it asks for more would run batches of 64. Here every batch is filled with the draws of
 the oldest unfinished jobs, and a new job is begun whenever these do not fill one. Which noise a sample gets depends on
-its input and number only, so the company it is in changes nothing.
+its input and number only, so the company it is in changes nothing. Where results are to be the same in every bit, every
+batch is filled up to one size: libraries choose their kernels by the size of a batch, not by what is in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import torch
@@ -107,12 +109,11 @@ class DrawWithPlain(Draw):
 Job: TypeAlias = Generator[Draw, None, Result]
 
 
-def _failure(error: Exception, rows: int) -> SmoothcertError:
-    """What the base classifier raised, in one line; errors of our own as they are."""
+def _failure(error: Exception, what: str) -> SmoothcertError:
+    """What was raised about samples of one input, in one line; errors of our own as they are."""
     if isinstance(error, SmoothcertError):
         return error
-    said = f"{reason(error)}{place(error)}"
-    failure = ModelError(f"the base classifier failed on a batch of {rows} samples, some of other inputs, with {said}")
+    failure = ModelError(f"{what} with {reason(error)}{place(error)}")
     failure.__cause__ = error
     return failure
 
@@ -138,6 +139,14 @@ class _Active(Generic[Result]):
         return tuple(self.draw.noisy.x.shape)
 
 
+_Portion: TypeAlias = tuple[_Active[Result], int]
+"""A job, and how many of its samples are in a batch."""
+
+
+def _ran(portion: _Portion[Result]) -> str:
+    return f"the base classifier failed on a batch of {portion[1]} copies of it"
+
+
 class Packer(Generic[Result]):
     """Runs jobs together.
 
@@ -146,6 +155,8 @@ class Packer(Generic[Result]):
         scores: Maps a batch to class scores and which rows of them are valid.
         plan: How to run inputs of a shape.
         progress: Called after each batch with the number of samples in it.
+        fill: Whether to fill up every batch, with copies of its first row, so that scores are the same in every bit
+            whatever company they are computed in.
     """
 
     def __init__(
@@ -155,11 +166,13 @@ class Packer(Generic[Result]):
         scores: Callable[[Tensor], tuple[Tensor, Tensor]],
         plan: Callable[[tuple[int, ...]], Plan],
         progress: Progress | None = None,
+        fill: bool = False,
     ) -> None:
         self._waiting = enumerate(jobs)
         self._scores = scores
         self._plan = plan
         self._progress = progress
+        self._fill = fill
         self._active: list[_Active[Result]] = []  # in order of their beginning
         self._finished: list[tuple[int, Result]] = []
 
@@ -197,8 +210,11 @@ class Packer(Generic[Result]):
 
     def _advance(self, position: int, job: Job[Result]) -> None:
         """Let a job go on: it asks for more samples or is finished."""
+        self._resume(position, job, lambda: next(job))
+
+    def _resume(self, position: int, job: Job[Result], step: Callable[[], Draw]) -> None:
         try:
-            self._active.append(_Active(position, job, next(job)))
+            self._active.append(_Active(position, job, step()))
         except StopIteration as end:
             self._finished.append((position, end.value))
 
@@ -206,35 +222,74 @@ class Packer(Generic[Result]):
         """One forward pass over samples of the oldest jobs."""
         shape = self._active[0].shape
         plan = self._plan(shape)
-        portions: list[tuple[_Active[Result], slice]] = []
+        portions: list[_Portion[Result]] = []
         rows = 0
         for one in self._active:
             count = min(one.draw.left, plan.batch.size - rows) if one.shape == shape else 0
             if count:
-                portions.append((one, slice(rows, rows + count)))
+                portions.append((one, count))
                 rows += count
         try:
-            scores, valid = self._scores(self._batch(portions, rows, channels_last=plan.channels_last))
+            scores, valid = self._forward(portions, plan)
         except Exception as error:
             if is_out_of_memory(error):
                 plan.batch.shrink(rows, error)
                 return
-            portions[0][0].job.throw(_failure(error, rows))  # the job knows which input it is about
-            raise
-        plan.batch.announce()
-        samples = sum(one.draw.take(scores[where], valid[where]) for one, where in portions)
-        if self._progress is not None:
-            self._progress(samples)
+            self._run_alone(portions, plan, error)
+        else:
+            plan.batch.announce()
+            self._hand_on(portions, scores, valid)
         self._go_on()
 
-    def _batch(self, portions: Sequence[tuple[_Active[Result], slice]], rows: int, *, channels_last: bool) -> Tensor:
-        """Noisy copies, shape ``(rows, *shape)``."""
+    def _forward(self, portions: Sequence[_Portion[Result]], plan: Plan) -> tuple[Tensor, Tensor]:
+        """Scores of the next samples of these jobs, and which rows of them are valid."""
+        rows = sum(count for _, count in portions)
         x = portions[0][0].draw.noisy.x
-        layout = torch.channels_last if channels_last else torch.contiguous_format
-        batch = torch.empty((rows, *x.shape), dtype=torch.float32, device=x.device, memory_format=layout)
-        for one, where in portions:
-            one.draw.write(batch[where])
-        return batch
+        layout = torch.channels_last if plan.channels_last else torch.contiguous_format
+        size = max(rows, plan.batch.size) if self._fill else rows
+        batch = torch.empty((size, *x.shape), dtype=torch.float32, device=x.device, memory_format=layout)
+        at = 0
+        for one, count in portions:
+            one.draw.write(batch[at : at + count])
+            at += count
+        batch[rows:] = batch[:1]
+        return self._scores(batch)
+
+    def _hand_on(self, portions: Sequence[_Portion[Result]], scores: Tensor, valid: Tensor) -> None:
+        """Give jobs their scores; what a measure of the user's own raises is for the job to know."""
+        at = samples = 0
+        for one, count in portions:
+            try:
+                samples += one.draw.take(scores[at : at + count], valid[at : at + count])
+            except Exception as error:
+                self._fail(one, _failure(error, "a measure failed"))
+            at += count
+        if self._progress is not None:
+            self._progress(samples)
+
+    def _run_alone(self, portions: Sequence[_Portion[Result]], plan: Plan, error: Exception) -> None:
+        """Find out which jobs a batch failed for: each goes on alone, or fails."""
+        if len(portions) == 1:
+            self._fail(portions[0][0], _failure(error, _ran(portions[0])))
+        else:
+            for portion in portions:
+                self._run_one(portion, plan)
+
+    def _run_one(self, portion: _Portion[Result], plan: Plan) -> None:
+        try:
+            scores, valid = self._forward([portion], plan)
+        except Exception as error:
+            if is_out_of_memory(error):
+                plan.batch.shrink(portion[1], error)
+            else:
+                self._fail(portion[0], _failure(error, _ran(portion)))
+        else:
+            self._hand_on([portion], scores, valid)
+
+    def _fail(self, one: _Active[Result], failure: SmoothcertError) -> None:
+        """Raise in a job, which knows which input it is about and may have a result all the same."""
+        self._active.remove(one)
+        self._resume(one.position, one.job, partial(one.job.throw, failure))
 
     def _go_on(self) -> None:
         """Resume the jobs whose draw is complete, in their order."""

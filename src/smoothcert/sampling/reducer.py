@@ -11,6 +11,7 @@ from torch import Tensor
 
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import ScoreHistogram, grid_points
+from smoothcert.models.guard import guarded
 from smoothcert.sampling._threads import one_thread
 from smoothcert.sampling.packing import Reducer
 from smoothcert.scores import MEASURES, Measure
@@ -133,10 +134,12 @@ class Histograms:
     def add(self, scores: Tensor) -> None:
         """Add a batch, shape ``(batch, num_classes)``."""
         for measure, label, counts in zip(self._measures, self._labels, self._counts, strict=True):
-            values = measure.compute(scores, self._classes[label])
-            if measure.name not in MEASURES:
-                values = self._looked_at(measure, values, len(scores))
-            counts.add(values)
+            if measure.name in MEASURES:
+                counts.add(measure.compute(scores, self._classes[label]))
+                continue
+            with guarded(f"measure {measure.name}"):
+                values = measure.compute(scores, self._classes[label])
+            counts.add(self._looked_at(measure, values, len(scores)))
 
     def require_valid(self, stage: str) -> None:
         """Wait for the device and raise if a measure of the user's own left its range.

@@ -137,13 +137,17 @@ class Sampler:
         [(_, samples)] = self.run([job], progress=progress)
         return samples
 
-    def run(self, jobs: Iterable[Job[Result]], *, progress: Progress | None = None) -> Iterator[tuple[int, Result]]:
+    def run(
+        self, jobs: Iterable[Job[Result]], *, progress: Progress | None = None, fill: bool = False
+    ) -> Iterator[tuple[int, Result]]:
         """Run jobs on many inputs together: every batch is kept full, each job gets what it would get alone.
 
         Args:
             jobs: From :meth:`sampling`, :meth:`predicting`, or written with :meth:`begin`. A lazy iterable is read only
                 as far as it is needed to fill batches.
             progress: Called after each batch with the number of samples in it.
+            fill: Whether to fill up the batches that jobs do not fill: results are then the same in every bit, whatever
+                jobs are run together.
 
         Yields:
             Position of a job and its result, in the order in which they finish.
@@ -153,7 +157,7 @@ class Sampler:
         """
         with self.classifier.evaluating():
             yield from Packer(
-                jobs, scores=self.classifier.scores, plan=self._plans.__getitem__, progress=progress
+                jobs, scores=self.classifier.scores, plan=self._plans.__getitem__, progress=progress, fill=fill
             ).results()
 
     def sampling(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
@@ -16,6 +15,7 @@ from smoothcert.bounds import BOUNDS
 from smoothcert.errors import RunError
 from smoothcert.runs import Run
 from smoothcert.scores import LEAD, VOTE
+from smoothcert.urls import AnyPath
 from smoothcert.verify import reference
 from smoothcert.verify.counted import Scores, deal_seed
 from smoothcert.verify.evidence import DEFAULT_RADII, Evidence, Stages, export_input, require_certificates
@@ -46,7 +46,7 @@ class Check:
     ok: bool
 
 
-def verify_file(path: Path | str, *, against: Run | None = None) -> list[Check]:
+def verify_file(path: AnyPath | str, *, against: Run | None = None) -> list[Check]:
     """Recompute everything that a file of evidence claims.
 
     Args:
@@ -91,7 +91,7 @@ def verify_run(
     require_certificates(run.config)
     known = np.array([record for table in run.tables(["index", "error"]) for record in _sampled_indices(table)])
     if known.size == 0:
-        raise RunError(f"{run.path} holds no sampled input yet, so there is nothing to check")
+        raise RunError(f"{run.label} holds no sampled input yet, so there is nothing to check")
     count = known.size if inputs is None else min(check_count("inputs", inputs), known.size)
     chosen = known[np.unique(np.rint(np.linspace(0, known.size - 1, count)).astype(np.int64))].tolist()
     wanted = check_count("resample", resample, at_least=0)
@@ -113,12 +113,17 @@ def require_from(evidence: Evidence, run: Run, *, source: str) -> None:
     theirs, ours = evidence.document["run"]["defining"], run.config.defining
     if evidence.document["run"]["fingerprint"] != run.config.fingerprint:
         named = [name for name in dict.fromkeys([*ours, *theirs]) if ours.get(name) != theirs.get(name)]
-        raise RunError(f"{source} is not from {run.path}: they differ in {', '.join(named) or 'their fingerprint'}")
+        raise RunError(f"{source} is not from {run.label}: they differ in {', '.join(named) or 'their fingerprint'}")
     index = evidence.document.get("input", {}).get("index")
     if type(index) is not int:
-        raise RunError(f"{source} does not say which input of {run.path} it is about")
+        raise RunError(f"{source} does not say which input of {run.label} it is about")
+    held = run.record(index).samples
+    if held is not None and held.n > (n := int(evidence.votes.sum())):
+        raise RunError(
+            f"{source} holds {n:,} samples of input {index} and {run.label} by now {held.n:,}: export it again"
+        )
     if export_input(run, index)["sampled"] != evidence.document["sampled"]:
-        raise RunError(f"the samples in {source} are not those that {run.path} holds of input {index}")
+        raise RunError(f"the samples in {source} are not those that {run.label} holds of input {index}")
 
 
 def verify_evidence(evidence: Evidence) -> list[Check]:
@@ -284,7 +289,7 @@ def sample_again(
     prepared = prepare(run.config.spec, model=model, data=data, reporter=Reporter())
     if differences := run.config.difference(prepared.config):
         said = "; ".join(str(one) for one in differences)
-        raise RunError(f"what is at hand is not what {run.path} was made of: {said}")
+        raise RunError(f"what is at hand is not what {run.label} was made of: {said}")
     held = {index: run.record(index).samples for index in indices}
     tasks = [
         Task(prepared.data.indices.index(index), n=None if samples is None else samples.n)
@@ -295,7 +300,7 @@ def sample_again(
     for index in indices:
         stored, again = held[index], found[index].samples
         if stored is None or again is None:
-            raise RunError(f"input {index} of {run.path} could not be sampled again: {found[index].error}")
+            raise RunError(f"input {index} of {run.label} could not be sampled again: {found[index].error}")
         moved, allowed = moved_samples(stored, again), math.floor(_MOVED * (stored.n0 + stored.n))
         same = (stored.content_hash, stored.prediction) == (again.content_hash, again.prediction)
         words = f"{moved} samples elsewhere" if same else "another input, or another class"

@@ -6,7 +6,9 @@ A JSON object of schema 1:
 - ``alpha``: failure probability of each claim by itself.
 - ``assumptions``: what the claims rest on beside the numbers here, a sentence each.
 - ``run``: ``fingerprint``, the SHA-256 of the canonical JSON of ``defining``, which is everything that decides what the
-  records of the run say, hashes of the weights and of the model's code included; ``model``, ``data``, ``notes``.
+  records of the run say, hashes of the weights and of the model's code included; ``model``, ``data``,
+  ``notes``. Of a run that has grown this is the run as it was first made, and ``grown`` lists how far it went from then
+  on: ``n``, ``inputs``, ``indices``, ``data_fingerprint``.
 - ``input``: ``index``, ``id`` and ``label`` (null if unknown).
 - ``sampled``: ``sigma``, ``seed`` and ``content_hash`` of the noise; ``offset``, ``step`` and ``price`` of its lattice;
   ``prediction``; ``pilot_votes`` and ``votes``, one number per class; ``measures``, by name: ``lower``, ``upper``,
@@ -29,7 +31,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,7 @@ from smoothcert.runs.config import DECIDED, IMPORTED, RunConfig
 from smoothcert.samples import Samples, StageHistograms
 from smoothcert.scores import LEAD, VOTE
 from smoothcert.typing import IntArray
+from smoothcert.urls import AnyPath, to_path
 from smoothcert.verify.counted import Scores
 
 FORMAT, SCHEMA = "smoothcert evidence", 1
@@ -88,13 +90,21 @@ def export_input(
         "schema": SCHEMA,
         "written_by": f"smoothcert {__version__}",
         "alpha": certificate.alpha,
-        "assumptions": assumptions(config, samples, certificate.alpha),
+        "assumptions": assumptions(
+            config,
+            sigma=samples.sigma,
+            step=samples.step,
+            price=samples.price,
+            offset=samples.offset,
+            alpha=certificate.alpha,
+        ),
         "run": {
             "fingerprint": config.fingerprint,
             "defining": config.defining,
             "model": config.model,
             "data": config.data,
             "notes": list(run.notes),
+            **({"grown": [vars(extent) for extent in config.extents]} if config.grown else {}),
         },
         "input": {"index": record.index, "id": record.id, "label": record.label},
         "sampled": _sampled(samples),
@@ -115,16 +125,27 @@ def require_certificates(config: RunConfig) -> None:
         )
 
 
-def assumptions(config: RunConfig, samples: Samples, alpha: float) -> list[str]:
-    """What the claims rest on beside the numbers, a sentence each."""
+def assumptions(
+    config: RunConfig, *, sigma: float, step: float | None, price: float, offset: float, alpha: float
+) -> list[str]:
+    """What the claims rest on beside the numbers, a sentence each.
+
+    Args:
+        config: What defines the run.
+        sigma: Standard deviation of the noise.
+        step: Step of its lattice; None in floating point.
+        price: What it costs of ``alpha``.
+        offset: Distance of the input to the lattice.
+        alpha: Failure probability of a claim.
+    """
     sampling = config.spec.sampling
-    noise = f"The noise is Gaussian of standard deviation {samples.sigma:g}"
-    if samples.step is None:
+    noise = f"The noise is Gaussian of standard deviation {sigma:g}"
+    if step is None:
         noise += "; in floating point that is an approximation."
     else:
         noise += (
-            f", rounded to the lattice of step {samples.step!r}, drawn from bits of a generator that are taken for "
-            f"random; that costs {samples.price:.3g} of alpha."
+            f", rounded to the lattice of step {step!r}, drawn from bits of a generator that are taken for "
+            f"random; that costs {price:.3g} of alpha."
         )
     found = [
         f"Each claim by itself is wrong with probability at most {alpha:g}, over the noise and the deal of the samples "
@@ -139,9 +160,9 @@ def assumptions(config: RunConfig, samples: Samples, alpha: float) -> list[str]:
         noise,
         "The pilot is independent of the estimation samples; it chose the class, its rivals and the bets.",
     ]
-    if samples.offset:
-        found.append(f"The noise was added to a point {samples.offset:.6g} away; every radius has paid for that.")
-    return found
+    if offset:
+        found.append(f"The noise was added to a point {offset:.6g} away; every radius has paid for that.")
+    return found + [f"{note[0].upper()}{note[1:]}." for note in config.growth_notes]
 
 
 def claims(
@@ -245,13 +266,13 @@ class Evidence:
     claims: tuple[Mapping[str, Any], ...]
 
     @classmethod
-    def read(cls, path: Path | str) -> Evidence:
+    def read(cls, path: AnyPath | str) -> Evidence:
         """Read a file.
 
         Raises:
             RunError: If it is no evidence, of another schema, was changed, or its parts do not fit together.
         """
-        source = Path(path)
+        source = to_path(path)
 
         def refuse(text: str) -> float:
             raise ValueError(f"{text} is no number")

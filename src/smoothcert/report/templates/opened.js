@@ -29,6 +29,8 @@ function stepInput(step) {
   if (next !== undefined) openInput(run, next);
 }
 
+const samplesOf = (run, row) => (run.data.n ? run.data.n[row] : run.known.n).toLocaleString("en");
+
 function sentences(run, row) {
   const { known, data, state } = run;
   const name = classWords(run, data.prediction[row]);
@@ -37,7 +39,7 @@ function sentences(run, row) {
   if (state.measure !== "class") {
     const lower = boundsOf(run, row, state.measure, state.bound)[known.grid.indexOf(state.radius)];
     const least = fixed(lower, data.decimals[state.measure]);
-    said.push(`With probability at least ${sure}, no ${known.what} within L2 distance ${short(state.radius)} of this one has a smoothed ${state.measure} below ${least} for class “${name}” (${state.bound} bound, Gaussian noise of sigma ${short(known.sigma)}, ${known.n.toLocaleString("en")} samples).`);
+    said.push(`With probability at least ${sure}, no ${known.what} within L2 distance ${short(state.radius)} of this one has a smoothed ${state.measure} below ${least} for class “${name}” (${state.bound} bound, Gaussian noise of sigma ${short(known.sigma)}, ${samplesOf(run, row)} samples).`);
   }
   if (data.class_radius) {
     said.push(data.class_radius[row] > 0
@@ -168,7 +170,7 @@ function showHistogram(run, row, parent) {
   const stage = (which) => Array.from(held.subarray((2 * row + which) * bins, (2 * row + which + 1) * bins), (part) => part / 65535);
   const name = `${known.key}-input-${data.index[row]}-samples`;
   const [figure, panel] = figureBox(parent, name, `Sampled ${measure}s`, [
-    [`${known.n.toLocaleString("en")} estimation samples`, `--c: ${COLORS[0]}; border-top: 8px solid var(--c)`],
+    [`${samplesOf(run, row)} estimation samples`, `--c: ${COLORS[0]}; border-top: 8px solid var(--c)`],
     [`${known.n0.toLocaleString("en")} pilot samples`, `--c: ${COLORS[1]}; border-top: 2px solid var(--c)`],
   ]);
   const lower = boundsOf(run, row, measure, state.bound)[known.grid.indexOf(state.radius)];
