@@ -155,14 +155,14 @@ def test_votes_are_counted_until_every_method_settles(
 ) -> None:
     from smoothcert.certify import RunSpec, certify_run
 
-    spec = RunSpec.of(model="digits", data="digits", sigma=0.25, n0=50, n=1_200, limit=5)
+    spec = RunSpec.of(model="digits", data="digits", sigma=0.25, n0=50, n=1_200, limit=3)
     certify_run(spec, out=tmp_path / "runs" / "sigma_0.25")
     study = import_module("class_certificates")
     monkeypatch.setattr(study, "BOUNDARY_REPEATS", 10)
     monkeypatch.setattr(sys, "argv", ["x", "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "results")])
     study.main()
     page = (tmp_path / "results" / "README.md").read_text()
-    assert "## Sigma 0.25, 5 images, up to 1,200 votes" in page
+    assert "## Sigma 0.25, 3 images, up to 1,200 votes" in page
     assert (tmp_path / "results" / "votes-used.svg").is_file()
     rows = (tmp_path / "results" / "class-certificates.csv").read_text().splitlines()
     assert len(rows) == 1 + 3 * 5  # radii and methods
@@ -222,3 +222,15 @@ def test_the_small_denoiser_trains_and_goes_on(
     half = import_module("half_size_ffdnet").denoiser(0.5)
     assert float(half.sigma) == 0.25
     assert half(torch.zeros(2, 3, 16, 24)).shape == (2, 3, 16, 24)
+
+
+def test_the_imagenet_page_tells_what_was_decided_and_which_denoiser_pays(studies: None, tmp_path: Path) -> None:
+    from smoothcert.certify import RunSpec, certify_run
+
+    study = import_module("imagenet")
+    spec = RunSpec.of(model="digits", data="digits", sigma=0.25, decide="class@0.25", max_n=200, limit=3)
+    text = study.deciding([certify_run(spec, out=tmp_path / "run")])
+    assert "| 0.25 | `class@0.25` | 3 |" in text
+    assert study.deciding([]) == ""
+    assert study.denoisers(tmp_path) == ""
+    assert "| 0.25 | FFDNet at half size |" in study.denoisers(STUDIES / "results" / "imagenet")
