@@ -160,7 +160,9 @@ def scaling(count: int) -> Table:
         for workers in crews:
             import ray
 
-            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init(
+                address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+            )
             try:
                 wall = sampled(HEAVY.vary(engine="ray", workers=workers), module, count, store=True).wall
             finally:
