@@ -32,6 +32,7 @@ NOT_RUN = {
     "docs/how-to/examples.md": ["needs transformers", "needs transformers"],
     "docs/how-to/object-stores.md": ["needs a bucket"],
     "docs/how-to/results.md": ["needs a published log"],
+    "docs/how-to/runs.md": ["starts a Ray cluster"],
     "docs/how-to/share.md": [
         "needs the Hugging Face Hub",
         "needs the Hugging Face Hub",

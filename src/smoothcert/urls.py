@@ -23,7 +23,7 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _ONE_SLASH = re.compile(r"(s3a?|gs|gcs|hf|az|abfss?|memory|file):/(?!/)")
 _BUCKETS = ("s3", "s3a", "gs", "gcs", "hf", "memory")  # followed by a name, never by user, password or port
 _FILE = ("file", "local")
-_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "data"}
+_EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hub"}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {
         "max_concurrency": 1,  # or each object is asked for its size first

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 
+from command_line import run_cli
 from smoothcert import remote
 from smoothcert.certify import certify_run
-from smoothcert.cli import main
 from smoothcert.errors import RunError
 from smoothcert.runs import Run, merge_runs
 from smoothcert.runs import lease as lease_module
@@ -89,12 +89,6 @@ def reached(server, monkeypatch):
 @pytest.fixture
 def url(request):
     return f"s3://bucket/{re.sub('[^a-z]+', '-', request.node.name)}/run"
-
-
-def run_cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
 
 
 def abandon(store: RunStore) -> None:

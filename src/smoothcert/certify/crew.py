@@ -37,8 +37,12 @@ class Member:
     Attributes:
         number: From 1.
         actor: Its process.
+        pending: The call that it has not answered.
         outline: What it prepared; None until it has.
         report: What it said last.
+        lines: Of its log.
+        inputs: Number of inputs that it finished.
+        samples: Number of samples that it drew.
     """
 
     number: int
@@ -99,6 +103,10 @@ class Crew:
         self._began = time.strftime("%Y%m%dT%H%M%S")
         self._looked = self._told = self._alive = self._logged = time.monotonic()
         self.members: list[Member] = []
+        if workers is not None and workers > room > 0:
+            reporter.note(
+                f"{workers} workers are asked for and there is room for {room}; others begin when there is more"
+            )
         self._grow(workers or room)
 
     @property

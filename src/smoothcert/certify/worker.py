@@ -26,7 +26,9 @@ from smoothcert._allocator import keep_freed_memory
 from smoothcert.certify.engine import BrokenError, LocalEngine, Task
 from smoothcert.certify.prepare import prepare
 from smoothcert.errors import ModelError, SmoothcertError
+from smoothcert.models import LoadedModel
 from smoothcert.models.guard import reason
+from smoothcert.models.identity import identify
 from smoothcert.progress import Reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import Record
@@ -308,6 +310,8 @@ class Worker:
                 f"model or data given as Python objects cannot be unpacked on {socket.gethostname()} "
                 f"({reason(error)}): what they are made of must be installed there, or named as python:FILE.py:NAME"
             ) from error
+        if isinstance(model, LoadedModel):
+            _require_same_code(model)
         torch.set_num_threads(threads)
         return Order(spec, model, data, folder, path, threads)
 
@@ -325,6 +329,16 @@ def pack(order: Order, dumps: Callable[[Any], bytes]) -> bytes:
     """
     rest = dumps((order.spec, order.model, order.data))
     return dumps((order.folder, order.path, order.threads, rest))
+
+
+def _require_same_code(model: LoadedModel) -> None:
+    """Refuse a model whose source files are others here than where it was made."""
+    here = identify(model.module)
+    for name, known in model.identity.items():
+        if name.startswith("code ") and here.get(name, known) != known:
+            raise ModelError(
+                f"the {name} of model {model.name} is another on {socket.gethostname()} than where the run was started"
+            )
 
 
 def _where(device: Any) -> str:
