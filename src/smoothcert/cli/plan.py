@@ -92,7 +92,7 @@ def _lines(plan: Plan, crews: tuple[int, ...]) -> list[str]:
     ]
     assumed = [
         "Assumed: inputs like those, the rate measured here on every worker, and work that divides perfectly, up to",
-        f"{STORED_PER_SECOND:,.0f} records/s that one process stores for all; with --shard every worker stores its own.",
+        f"{STORED_PER_SECOND:,.0f} records/s that one process stores; with --shard every worker stores its own.",
         f"Not included: {duration(plan.loading)} for every worker to load model and data.",
     ]
     table = table_text(["", *map(_way, ways)], rows, numeric_from=1).splitlines()
