@@ -58,13 +58,16 @@ class RunSummary:
     samples_per_second: float | None
 
 
-def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | None = None) -> RunSummary:
+def summary(
+    run: RunLike, *, alpha: float | None = None, table: BoundsTable | None = None, some: BoundsTable | None = None
+) -> RunSummary:
     """Summarize a run.
 
     Args:
         run: The run; it may still be going on.
         alpha: Instead of the run's own.
         table: The run's bounds table, if there is one already.
+        some: The table of some inputs, if the means of the smoothed measures are to be of these only.
 
     Raises:
         InvalidArgumentError: If ``alpha`` is outside ``(0, 1/2]``.
@@ -76,7 +79,7 @@ def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | No
     labelled = int(inputs.labelled.sum())
     class_radius = table.class_radius() if table.answers.class_radius else None
     measures = table.answers.measures if table.answers.smoothed else ()
-    means = {measure: _estimate(np.mean, table.smoothed(measure)) for measure in measures}
+    means = {measure: _estimate(np.mean, (some or table).smoothed(measure)) for measure in measures}
     return RunSummary(
         inputs=len(inputs),
         skipped=inputs.skipped,

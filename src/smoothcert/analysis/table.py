@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from smoothcert._check import check_alpha, check_choice, check_radii, check_threshold
 from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
-from smoothcert.analysis.stored_histograms import VOTE, Certifiable, RunLike, certifiable, lists, row_sums, stacks
+from smoothcert.analysis.stored_histograms import VOTE, Certifiable, Held, RunLike, certifiable, lists, row_sums, stacks
 from smoothcert.analysis.workers import spread
 from smoothcert.bounds import BOUNDS, bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import DataError
@@ -189,12 +189,16 @@ class BoundsTable:
         )
 
     def thinned(self, at_most: int) -> BoundsTable:
-        """Every k-th of its inputs, beginning with the first: itself where they are few enough."""
+        """Every k-th of its inputs, beginning with the first: itself where they are few enough.
+
+        Their histograms are held in memory once they are asked for.
+        """
         rows = np.arange(0, len(self.inputs), max(1, -(-len(self.inputs) // at_most)))
         if rows.size == len(self.inputs):
             return self
         some = copy.copy(self)
         some.inputs = self.inputs.at(rows)
+        some._run = None if self._run is None else Held(self._run, some.inputs.indices)
         some._class_radius = None if self._class_radius is None else self._class_radius[rows]
         some._known = {key: values[rows] for key, values in self._known.items() if key[0] != "radius"}
         return some
@@ -240,6 +244,12 @@ class BoundsTable:
     def upper(self, *, measure: str, bound: str, radii: float | Sequence[float] | FloatArray) -> FloatArray:
         """Certified upper bounds: as :meth:`lower`, from above."""
         return self._once("upper", measure, [bound], check_radii(radii))[0]
+
+    def uppers(
+        self, *, measure: str, bounds: Sequence[str], radii: float | Sequence[float] | FloatArray
+    ) -> list[FloatArray]:
+        """:meth:`upper` of several bounds, in one pass over what the run holds."""
+        return self._once("upper", measure, bounds, check_radii(radii))
 
     def radius(self, *, measure: str, bound: str, threshold: float, at_most: int | None = None) -> FloatArray:
         """Largest radius of each input up to which its lower bound is above a threshold.

@@ -42,7 +42,7 @@ def report(
     thresholds: Annotated[Numbers | None, _QUESTION] = None,
     alpha: Annotated[float | None, _QUESTION] = None,
     joint: Annotated[Literal["each", "input", "dataset"], _QUESTION] = "each",
-    inputs: Annotated[int, _INPUTS] = 10_000,
+    inputs: Annotated[int | None, _INPUTS] = None,
     pictures: Annotated[int | None, _INPUTS] = None,
     thumbnails: Annotated[bool, _INPUTS] = False,
 ) -> None:
@@ -70,7 +70,8 @@ def report(
         alpha: Probability that a certificate is wrong. Default: each run's own.
         joint: What alpha is the probability for: each statement by itself, all that the page says of one input by a
             bound, or all that it says of the data set by a bound.
-        inputs: Inputs that the page holds at most; of a larger run it shows every k-th.
+        inputs: Inputs that the page holds at most; of a larger run it shows every k-th. Default: 10,000, and 2,500 of a
+            run of more.
         pictures: Put pictures of so many inputs into the page. They are read from the run's data, named as they were
             from where it was made, and shown only if they are what was sampled. Default: none; 100 with --thumbnails.
         thumbnails: Show them in the table of inputs, too.

@@ -118,8 +118,10 @@ class InputView:
             for bound in self.bounds:
                 lower = table.lower(measure=measure, bound=bound, radii=self.grid)
                 arrays[f"lower|{measure}|{bound}"] = rounded(lower, scale).astype(np.int16)
-                if known.upper and holds_above(bound):
-                    upper = table.upper(measure=measure, bound=bound, radii=self.grid)
+            above = [bound for bound in self.bounds if known.upper and holds_above(bound)]
+            if above:
+                uppers = table.uppers(measure=measure, bounds=above, radii=self.grid)
+                for bound, upper in zip(above, uppers, strict=True):
                     arrays[f"upper|{measure}|{bound}"] = (-rounded(-upper, scale)).astype(np.int16)
             if known.smoothed:
                 counts = table.histograms(measure, bins=BINS)

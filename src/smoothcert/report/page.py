@@ -25,7 +25,7 @@ from smoothcert.files import write_file
 from smoothcert.report import gallery, tables
 from smoothcert.report.deciding import DecidedView, decided_view
 from smoothcert.report.svg import Chart, chart, themed
-from smoothcert.report.view import COARSE, MOST_INPUTS, RunView, Wanted, run_view
+from smoothcert.report.view import COARSE, RunView, Wanted, run_view
 from smoothcert.report.wording import count_words
 from smoothcert.runs.config import DECIDED, IMPORTED
 from smoothcert.urls import AnyPath, to_path
@@ -47,7 +47,7 @@ def write_report(
     bounds: Sequence[str] = DEFAULT_BOUNDS,
     alpha: float | None = None,
     joint: About = "each",
-    max_inputs: int = MOST_INPUTS,
+    max_inputs: int | None = None,
     pictures: int = 0,
     thumbnails: bool = False,
     title: str | None = None,
@@ -70,7 +70,8 @@ def write_report(
             ``joint``.
         joint: What alpha is the probability for: ``"each"`` statement by itself, all that the page says of one
             ``"input"`` by one bound, or all that it says of the ``"dataset"`` by one.
-        max_inputs: Inputs the page holds at most; of a larger run every k-th.
+        max_inputs: Inputs the page holds at most; of a larger run every k-th, and all but the fractions of the first
+            measure is of these. None for 10,000, and 2,500 of a run of more.
         pictures: Inputs whose pictures are put into the page at most, taken from the run's data where they can be
             loaded and are what was sampled. Data named ``python:`` are loaded by running that code.
         thumbnails: Whether the table of the inputs shows the pictures, too.
@@ -100,7 +101,7 @@ def write_report(
         bounds=tuple(dict.fromkeys(bounds)),
         alpha=alpha,
         joint=joint,
-        max_inputs=check_count("max_inputs", max_inputs),
+        max_inputs=None if max_inputs is None else check_count("max_inputs", max_inputs),
         pictures=check_count("pictures", pictures, at_least=0),
         thumbnails=thumbnails,
     )

@@ -28,7 +28,8 @@ PARTS_OF_RANGE = (0.5, 0.7, 0.9)
 ASKED = 20
 """Thresholds the first sentence offers."""
 MOST_INPUTS = 10_000
-"""Inputs a page holds. Of a larger run it shows every k-th, but its first measure of all of them."""
+"""Inputs a page holds; of a larger run every k-th, so that there are at most :data:`THINNED`."""
+THINNED = 2_500
 FINE, COARSE = 17, 9
 """Radii of the curves, of few inputs and of many."""
 FEW = 2_000
@@ -52,7 +53,7 @@ class Wanted:
     bounds: tuple[str, ...]
     alpha: float | None
     joint: About
-    max_inputs: int
+    max_inputs: int | None
     pictures: int
     thumbnails: bool
 
@@ -141,7 +142,9 @@ class _View:
         if not self.bounds or not (self.measures or answers.class_radius):
             raise DataError(f"{name} holds none of the measures and bounds asked for; it holds {held_words(answers)}")
         largest = max(self.radii) or 4.0 * self.table.sigma
-        points = FINE if min(len(self.table.inputs), wanted.max_inputs) <= FEW else COARSE
+        inputs = len(self.table.inputs)
+        at_most = wanted.max_inputs or (MOST_INPUTS if inputs <= MOST_INPUTS else THINNED)
+        points = FINE if min(inputs, at_most) <= FEW else COARSE
         between = np.linspace(0.0, largest, points).tolist()
         self.grid = tuple(answers.radii) if answers.radii else tuple(sorted({*self.radii, *between}))
         if wanted.joint != EACH:
@@ -151,9 +154,9 @@ class _View:
             for measure in self.measures
         } or {CLASS: [_CLASS_THRESHOLD]}
         self.first = next(iter(self.thresholds))
-        if self.measures and len(self.table.inputs) > wanted.max_inputs:
+        if self.measures and inputs > at_most:  # its fractions are of all
             self.table.lowers(measure=self.first, bounds=self.bounds, radii=self.radii)
-        self.few = self.table.thinned(wanted.max_inputs)
+        self.few = self.table.thinned(at_most)
         for measure in self.measures:  # at once: whatever is drawn and counted is among them
             self.few.lowers(measure=measure, bounds=self.bounds, radii=self.grid)
 
@@ -211,7 +214,7 @@ class _View:
     def made(self) -> RunView:
         """All of it."""
         table, config, wanted, headline = self.table, self.config, self.wanted, self.headline
-        found = summary(self.run, table=table)
+        found = summary(self.run, table=table, some=self.few)
         tabled = {
             measure: {
                 bound: [share for share in shares if share.threshold in self.thresholds[measure]]
