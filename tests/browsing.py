@@ -94,4 +94,4 @@ def axe_violations(page: Any, *, options: str = "{}") -> list[str]:
 
 
 ONLY_COLORS = "{ runOnly: ['color-contrast'] }"
-NO_COLORS = "{ rules: { 'color-contrast': { enabled: false } } }"
+ONLY_OUTLINE = "{ runOnly: ['landmark-unique', 'heading-order', 'page-has-heading-one', 'aria-valid-attr-value'] }"

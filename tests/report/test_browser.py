@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from browsing import NO_COLORS, ONLY_COLORS, Visit, axe_violations, browsing, saved
+from browsing import ONLY_COLORS, ONLY_OUTLINE, Visit, axe_violations, browsing, saved
 from smoothcert.analysis import bounds_table, certified_accuracy, class_certified_accuracy
 from smoothcert.bounds import ceil_decimals, floor_decimals
 from smoothcert.certificate import Certificate
@@ -379,7 +379,7 @@ def test_several_runs_and_hostile_names_in_one_page(browser, tmp_path):
         assert evil in page.locator("dialog").inner_text()
         assert page.locator("img").count() == 0
         page.keyboard.press("Escape")
-        assert axe_violations(page, options=NO_COLORS) == []
+        assert axe_violations(page, options=ONLY_OUTLINE) == []
         page.locator('#run1 [data-answer] select[aria-label="threshold"]').select_option(label="0.9")
         assert (
             page.locator('#run0 [data-answer] select[aria-label="threshold"]').evaluate(
