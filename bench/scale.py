@@ -26,7 +26,7 @@ from smoothcert.analysis import bounds_table, certified_accuracy, set_workers
 from smoothcert.files import write_atomically
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig, RunStore
-from smoothcert.runs.parts import encode_part, part_name
+from smoothcert.runs.part import encode_part, part_name
 from smoothcert.runs.records import to_table
 from smoothcert.runs.store import MERGE_EVERY
 from smoothcert.samples import Samples, StageHistograms

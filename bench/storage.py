@@ -18,7 +18,7 @@ import numpy as np
 from smoothcert.files import write_atomically
 from smoothcert.histogram import ScoreHistogram
 from smoothcert.runs import Record, Run, RunConfig, RunStore
-from smoothcert.runs.parts import encode_part, part_name
+from smoothcert.runs.part import encode_part, part_name
 from smoothcert.runs.records import to_table
 from smoothcert.runs.store import MERGE_EVERY
 from smoothcert.samples import Samples, StageHistograms

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from command_line import run_cli
 from smoothcert.cli import main
 from smoothcert.console import STEERING, any_encoding, one_line, printable, say
 from smoothcert.runs import RunStore
@@ -21,13 +22,6 @@ from synthetic_runs import synthetic_run
 
 STEER = "\x1b]0;owned\x07\x1b[31m\x9b2J\u202e\r\x7f"
 IDS = [f"a{STEER}.png", "=cmd|' /C calc'!A0", "+1+2", "-5", "@SUM(A1)", "日本.png", "two\nlines", "|pipe & 5%_#"]
-
-
-def run_cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    code = ended.value.code
-    return 0 if code is None else int(code)
 
 
 @pytest.fixture(scope="module")

@@ -8,28 +8,16 @@ from shutil import copytree
 
 import pytest
 
+from command_line import ask, run_cli
 from smoothcert.certify import RunSpec, certify_run
 from smoothcert.certify.engine import LocalEngine
 from smoothcert.certify.prepare import prepare
-from smoothcert.cli import main
 from smoothcert.errors import RunError
 from smoothcert.runs import Run
 
 LOOKED = "samples were added to this run after n 300 could be looked at, up to 600 per input: each certificate is wrong"
 HALF = "this run is still growing: 2 of 5 inputs hold 600 samples, 3 hold 300 samples"
 ASKED = ["--measure", "score", "--bound", "cdf", "--radii", "0.1", "--thresholds", "0.5"]
-
-
-def run_cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
-
-
-def ask(capsys, *arguments: object) -> str:
-    capsys.readouterr()
-    assert run_cli(*arguments) == 0
-    return capsys.readouterr().out
 
 
 def spec(**options: object) -> RunSpec:
@@ -39,7 +27,7 @@ def spec(**options: object) -> RunSpec:
 class Stopping(LocalEngine):
     """Samples two inputs, then is interrupted."""
 
-    def __init__(self, spec, *, out, **given) -> None:
+    def __init__(self, spec, **given) -> None:
         super().__init__(prepare(spec, **given))
 
     def records(self, tasks, *, progress):
@@ -72,6 +60,7 @@ def test_query_says_how_many_samples_each_input_has(capsys, folder):
     rows = json.loads(ask(capsys, "query", folder / "half", *ASKED, "--per-input", "--format", "json"))
     assert sorted(row["n"] for row in rows) == [300, 300, 300, 600, 600]
     assert "n 300 (3 inputs) or 600 (2 inputs)" in ask(capsys, "query", folder / "half", *ASKED, "--per-input")
+    assert {row["n"] for row in json.loads(ask(capsys, "query", folder / "half", *ASKED, "--format", "json"))} == {300}
     run = Run.open(folder / "half")
     for row in rows:
         (one,) = json.loads(ask(capsys, "query", folder / "half", *ASKED, "--input", row["index"], "--format", "json"))
@@ -159,11 +148,13 @@ def test_shards_are_asked_as_one_run(capsys, folder, tmp_path):
     assert "5 of 5 inputs are stored and whole" in ask(capsys, "check", tmp_path / "all")
 
 
-def test_grown_and_ungrown_folders_are_one_run(capsys, folder):
+def test_grown_and_ungrown_folders_are_one_run(capsys, folder, tmp_path):
     said = ask(capsys, "query", folder / "before", folder / "half", *ASKED)
     assert "5 inputs, sigma" in said
     assert HALF in said
     assert LOOKED in said
+    said = ask(capsys, "merge", folder / "before", folder / "half", "--out", tmp_path / "all").splitlines()
+    assert said[1:] == ["3 hold fewer than 600 samples: the command that made the run goes on"]
 
 
 def test_different_runs_stay_apart(capsys, folder, tmp_path):

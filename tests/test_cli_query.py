@@ -13,34 +13,14 @@ import pyarrow.parquet as pq
 import pytest
 from scipy.stats import norm
 
+from command_line import ask, refused, run_cli
 from published_logs import COHEN, KUMAR, write
 from smoothcert.analysis import bounds_table, population_lower
 from smoothcert.certificate import Certificate
-from smoothcert.cli import main
 from smoothcert.runs import Run, RunStore
 from synthetic_runs import synthetic_run
 
 ASKED = ["--measure", "score,margin", "--bound", "dual,cdf", "--radii", "0,0.1,0.2", "--thresholds", "0.5,0.7"]
-
-
-def run_cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    code = ended.value.code
-    return 0 if code is None else int(code)
-
-
-def ask(capsys, *arguments: object) -> str:
-    assert run_cli(*arguments) == 0
-    return capsys.readouterr().out
-
-
-def refused(capsys, *arguments: object) -> str:
-    assert run_cli(*arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 @pytest.fixture(scope="module")

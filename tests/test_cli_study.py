@@ -9,34 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from command_line import ask, refused, run_cli
 from published_logs import COHEN, KUMAR, write
 from smoothcert.analysis import radius_correlation
-from smoothcert.cli import main
 from smoothcert.runs import Run, RunStore
 from synthetic_runs import mixed_run
 
 PNG = b"\x89PNG"
-
-
-def run_cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    code = ended.value.code
-    return 0 if code is None else int(code)
-
-
-def ask(capsys, *arguments: object) -> str:
-    assert run_cli(*arguments) == 0
-    return capsys.readouterr().out
-
-
-def refused(capsys, *arguments: object) -> str:
-    assert run_cli(*arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.startswith("error: ")
-    assert captured.err.count("\n") == 1
-    return captured.err
 
 
 @pytest.fixture(scope="module")

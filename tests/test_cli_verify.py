@@ -8,16 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from smoothcert.cli import main
+from command_line import run_cli
 from smoothcert.runs import RunStore
 from smoothcert.verify.evidence import checksum
 from synthetic_runs import synthetic_run
-
-
-def run_cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
 
 
 @pytest.fixture(scope="module")

@@ -28,8 +28,11 @@ FENCE = re.compile(
 NOT_RUN = {
     "README.md": ["installs"],
     "docs/how-to/choose-sigma.md": ["needs CIFAR-10 and trained weights"],
+    "docs/how-to/cluster.md": ["starts a Ray cluster"],
     "docs/how-to/examples.md": ["needs transformers", "needs transformers"],
+    "docs/how-to/object-stores.md": ["needs a bucket"],
     "docs/how-to/results.md": ["needs a published log"],
+    "docs/how-to/runs.md": ["starts a Ray cluster"],
     "docs/how-to/share.md": [
         "needs the Hugging Face Hub",
         "needs the Hugging Face Hub",

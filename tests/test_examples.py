@@ -1,7 +1,7 @@
 """Classifiers that are no PyTorch network on photographs: command line, run, report, a line per input.
 
-The page ``docs/how-to/examples.md`` shows the same six with what came out; here they are smaller, and what comes out is
-compared with what is known of it.
+The page ``docs/how-to/examples.md`` shows these, and a classifier of texts, with what came out; here they are smaller,
+and what comes out is compared with what is known of it.
 """
 
 from __future__ import annotations

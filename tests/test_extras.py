@@ -25,7 +25,7 @@ class Absent:
 
 sys.meta_path.insert(0, Absent())
 """
-ABSENT = ("matplotlib", "jinja2", "markupsafe", "sklearn", "datasets", "pandas")
+ABSENT = ("matplotlib", "jinja2", "markupsafe", "sklearn", "datasets", "pandas", "s3fs")
 CERTIFY = """
 import torch
 import smoothcert as sc

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from smoothcert.certify import certify_run
 from smoothcert.cli import main
 from smoothcert.errors import InvalidArgumentError, MissingDependencyError
 from smoothcert.runs import Run
-from smoothcert.spec import RunSpec
 from smoothcert.urls import to_path
 
 LOCAL = ["run", "run-14:30", "a:b", "C:\\x", "s3:x", "s3", "x/s3:/y", "a?b#c", "memory:", "~", "b/../c", ":", "s3:/"]
@@ -29,13 +27,13 @@ def test_what_is_no_url_is_a_path_here(text, monkeypatch, tmp_path):
 @pytest.mark.parametrize("name", ["run-14:30", "a:b", "C:\\x", "s3:"])
 def test_a_folder_whose_name_looks_like_a_url_works_all_the_way(name, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
-    spec = RunSpec.of(model="digits", data="digits", limit=2, sigma=0.25, n0=10, n=50)
-    certify_run(spec, out=name)
-    assert len(certify_run(spec, out=name)) == len(Run.open(tmp_path / name)) == 2
-    for command in (["check", name], ["query", name, "--radii", "0.1"], ["report", name]):
+    sampled = ["--model", "digits", "--data", "digits", "--limit", "2", "--sigma", "0.25", "--n0", "10", "--n", "50"]
+    commands = [["certify", *sampled, "--out", name]] * 2 + [["check", name], ["query", name, "--bound", "hoeffding"]]
+    for command in commands:
         with pytest.raises(SystemExit) as ended:
             main(command)
         assert ended.value.code in (0, None), capsys.readouterr().err
+    assert len(Run.open(tmp_path / name)) == 2
     assert [path.name for path in tmp_path.iterdir()].count(name) == 1
 
 
@@ -86,6 +84,19 @@ def test_what_is_neither_is_refused_without_saying_a_secret(text, said, monkeypa
         to_path(text)
     assert "SEC" not in str(refused.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["query", "{}"], ["check", "{}"], ["merge", "{}", "--out", "x"], ["sweep", "{}"], ["query", "x", "--out", "{}"]],
+)
+def test_no_command_repeats_a_secret(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([word.format("s3://KEY:SECRET@bucket/run") for word in command])
+    said = capsys.readouterr().err
+    assert (ended.value.code, said.count("\n")) == (2, 1)
+    assert "must not hold credentials" in said
+    assert "SECRET" not in said
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch):

@@ -34,6 +34,7 @@ _PASSING = (
     "httpcore.NetworkError",
 )
 """Full names of errors, of packages that need not be installed, after which a second try may succeed."""
+_EXISTS = ("PreconditionFailed", "ConditionalRequestConflict", "412")
 _LASTING = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError)
 _FLEETING = (errno.EIO, errno.EREMOTEIO, errno.EBUSY, errno.EAGAIN, errno.ETIMEDOUT)
 _LOG = logging.getLogger(__name__)
@@ -138,10 +139,19 @@ def create(path: UPath, content: bytes) -> None:
 
     Raises:
         FileExistsError: If there is one.
+        NotImplementedError: If the store knows no such condition.
         OSError: If the store refuses.
     """
-    with _as_os_errors():
-        path.fs.pipe_file(path.path, content, mode="create")
+    try:
+        with _as_os_errors():
+            path.fs.pipe_file(path.path, content, mode="create")
+    except OSError as error:
+        if error.errno == errno.ENOSYS:
+            raise NotImplementedError(reason(error)) from error
+        # Stores of several makers say in several ways that the condition does not hold.
+        if getattr(error.__cause__, "response", {}).get("Error", {}).get("Code") in _EXISTS:
+            raise FileExistsError(reason(error)) from error
+        raise
 
 
 def creates_exclusively(path: UPath) -> bool:
@@ -156,9 +166,8 @@ def creates_exclusively(path: UPath) -> bool:
         create(path, read(path, at_most=AT_ONCE))
     except FileExistsError:
         return True
-    except (NotImplementedError, OSError) as error:
-        if isinstance(error, OSError) and error.errno not in (errno.ENOSYS, errno.EINVAL):
-            raise
+    except NotImplementedError:
+        pass
     return False
 
 
@@ -265,7 +274,7 @@ def too_large(size: int, at_most: int) -> OSError:
 def _as_os_errors() -> Iterator[None]:
     try:
         yield
-    except OSError:
+    except (OSError, NotImplementedError):
         raise
     except Exception as error:  # each package raises its own
         raise _os_error(error) from error

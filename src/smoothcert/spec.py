@@ -25,6 +25,7 @@ from smoothcert.fields import Checked, Count, Domain, File, integer, option_name
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.scores import DEFAULT_MEASURES
 from smoothcert.shard import Shard
+from smoothcert.urls import AnyPath, to_path
 
 Outputs = Literal["logits", "probabilities", "logit", "labels"]
 Interpolation = Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
@@ -348,13 +349,13 @@ class RunSpec(Checked):
         return cls(**{part: _PARTS[part](**values) for part, values in parts.items()})
 
     @classmethod
-    def load(cls, file: Path | str) -> "RunSpec":
+    def load(cls, file: "AnyPath | str") -> "RunSpec":
         """A run from the options in a YAML, TOML or JSON file; ``config.json`` of a run is one.
 
         Raises:
             InvalidArgumentError: If it cannot be read, or an option in it is unknown or outside its domain.
         """
-        return cls.of(**read_options(Path(file)))
+        return cls.of(**read_options(to_path(file)))
 
     def vary(self, **options: Any) -> "RunSpec":
         """The same run with other values of some options."""
@@ -395,7 +396,7 @@ def check_option(name: str) -> str:
     return known
 
 
-def read_options(file: Path) -> dict[str, Any]:
+def read_options(file: AnyPath) -> dict[str, Any]:
     """The options in a YAML, TOML or JSON file, by name; those of its spec, if it is the ``config.json`` of a run.
 
     Raises:

@@ -12,11 +12,11 @@ import pytest
 from matplotlib.figure import Figure
 
 import smoothcert as sc
+from command_line import run_cli
 from runs.synthetic import ArraySource, assert_same_run
 from smoothcert.analysis import bounds_table
 from smoothcert.analysis.decided import decided_summary
 from smoothcert.certify import RunSpec, certify_run
-from smoothcert.cli import main
 from smoothcert.data import Dataset
 from smoothcert.decision import Question
 from smoothcert.errors import DataError, InvalidArgumentError, RunError
@@ -40,12 +40,6 @@ def decide(out, *, source=None, **options):
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory):
     return decide(tmp_path_factory.mktemp("decided") / "run", source=ArraySource(unreadable=[3]), on_unreadable="skip")
-
-
-def run_cli(*arguments):
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return ended.value.code or 0
 
 
 def test_a_decided_run_holds_what_decide_answers(stored):

@@ -351,7 +351,7 @@ def test_who_samples_in_which_order_changes_nothing(tmp_path):
         listening = Listening()
         loaded = {"model": tiny_model(), "data": data}
 
-        def make(spec, *, out, engine=engine, **given):
+        def make(spec, engine=engine, **given):
             return engine(prepare(spec, **given))
 
         certify_run(spec, out=tmp_path / name, **loaded, engine=make, reporter=listening)
@@ -466,3 +466,18 @@ def test_inputs_that_failed_are_tried_again_on_request(tmp_path):
     whole.digest = str
     certify(tmp_path / "whole", data=Dataset(whole))
     assert_same_run(tmp_path, tmp_path / "whole")
+
+
+def test_a_run_goes_on_with_the_batch_size_it_began_with(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        certify(tmp_path, batch_size=77, reporter=Interrupting(2))
+    sizes = []
+
+    def make(spec, **given):
+        sizes.append(spec.execution.batch_size)
+        return LocalEngine(prepare(spec, **given))
+
+    spec = RunSpec.of(sigma=0.25, n=200, n0=20, device="cpu")
+    for asked in (spec, spec.vary(batch_size=50)):
+        certify_run(asked, out=tmp_path, model=tiny_model(), data=Dataset(ArraySource()), engine=make)
+    assert sizes == [77, 50]

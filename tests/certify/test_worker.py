@@ -141,3 +141,10 @@ def test_indices_that_are_not_evenly_spaced_are_told():
     _, outline = made(data=Dataset(source))
     assert outline.indices == [0, 1, 4]
     assert replace(outline.config, indices=None) == outline.config
+
+
+def test_source_files_that_differ_from_those_of_the_driver_are_refused():
+    model = replace(tiny_model(), identity={"code tiny_model.py": "0" * 64, "code elsewhere.py": "1" * 64})
+    failed = Worker(order(model=model)).prepare()
+    assert isinstance(failed, Failed)
+    assert "the code tiny_model.py of model tiny is another on" in str(failed.error)

@@ -270,6 +270,16 @@ def test_the_fingerprint_is_that_of_the_run_as_first_made():
     assert GROWN.sizes == [200, 400]
 
 
+@pytest.mark.parametrize(
+    ("alpha", "sizes", "named"), [(0.001, 2, "0.0005"), (0.001, 7, "0.0001428"), (0.05, 3, "0.01666")]
+)
+def test_alpha_of_a_look_is_rounded_down(alpha, sizes, named):
+    earlier = tuple(replace(BEFORE, n=200 + size) for size in range(sizes - 1))
+    (note,) = replace(varied(CONFIG, n=400, alpha=alpha), grown=earlier).growth_notes
+    assert note.endswith(f"divided by the {sizes} looks, --alpha {named}")
+    assert float(named) * sizes <= alpha
+
+
 @pytest.mark.parametrize("text", ["0/3", "4/3", "3", "1/0", "a/b", "1/3/5", "-1/3", ""])
 def test_shards_that_are_none(text):
     with pytest.raises(Exception, match="shard must be written K/N"):

@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 from s3fs import S3FileSystem
 
+from command_line import run_cli
 from smoothcert import remote
 from smoothcert.certify import certify_run
-from smoothcert.cli import main
 from smoothcert.errors import RunError
 from smoothcert.runs import Run, merge_runs
 from smoothcert.runs import lease as lease_module
@@ -89,12 +89,6 @@ def reached(server, monkeypatch):
 @pytest.fixture
 def url(request):
     return f"s3://bucket/{re.sub('[^a-z]+', '-', request.node.name)}/run"
-
-
-def run_cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    return int(ended.value.code or 0)
 
 
 def abandon(store: RunStore) -> None:
@@ -320,10 +314,16 @@ def test_what_the_store_refuses_is_one_sentence(url, capsys, monkeypatch):
 
 
 def test_a_store_without_conditions_is_told_of(url, caplog, monkeypatch):
-    monkeypatch.setattr(remote, "create", remote.write)  # which does as if it had not heard of them
-    with caplog.at_level(logging.WARNING), RunStore(url, CONFIG) as store:
-        store.append(make_record(0))
-    assert f"{url} cannot keep a second writer out" in caplog.text
+    def refuse(path, content):
+        raise NotImplementedError
+
+    for create in (remote.write, refuse):  # one does as if it had not heard of them
+        monkeypatch.setattr(remote, "create", create)
+        caplog.clear()
+        with caplog.at_level(logging.WARNING), RunStore(url, CONFIG) as store:
+            store.append(make_record(len(store.present)))
+        assert f"{url} cannot keep a second writer out" in caplog.text
+    assert_holds(url, range(2))
 
 
 def test_keys_of_others_do_not_matter(server, url):

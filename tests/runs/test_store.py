@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from smoothcert.errors import RunError
-from smoothcert.runs import Run, RunStore
+from smoothcert.runs import Record, Run, RunStore
 from smoothcert.runs import store as store_module
 from smoothcert.runs.store import check_folder
 
-from .synthetic import CONFIG, make_record, same
+from .synthetic import CONFIG, assert_same_run, make_record, same
 
 
 def fill(path, indices, *, merge_every=4):
@@ -286,3 +286,33 @@ def test_large_records_are_merged_before_they_are_many(tmp_path, monkeypatch):
             store.append(make_record(index))
         assert any(path.name.count("-") == 2 for path in (tmp_path / "parts").iterdir())
     assert_holds(tmp_path, range(10))
+
+
+def test_records_stored_together_are_those_stored_one_by_one(tmp_path):
+    with RunStore(tmp_path / "one", CONFIG, merge_every=10) as store:
+        for index in range(40):
+            store.append(make_record(index))
+    with RunStore(tmp_path / "many", CONFIG, merge_every=10) as store:
+        for start in range(4):
+            store.append(*(make_record(index) for index in reversed(range(start, 40, 4))))
+        store.append()
+    assert_same_run(tmp_path / "one", tmp_path / "many")
+    with RunStore(tmp_path / "many", CONFIG) as store, pytest.raises(RunError, match="input 3 is already in"):
+        store.append(make_record(5), make_record(3))
+
+
+def test_small_parts_with_records_that_no_longer_count_are_merged_without_them(tmp_path):
+    errors = [Record(index, f"file {index}.png", index % 3, 0.0, None, "away") for index in range(6)]
+    with RunStore(tmp_path, CONFIG) as store:
+        store.append(*errors)
+        store.append(make_record(2), make_record(4))
+        store.append(*errors)  # which changes nothing
+        assert len(list((tmp_path / "parts").iterdir())) == 2
+    run = Run.open(tmp_path)
+    assert [record.index for record in run.records()] == list(range(6))
+    assert [record.index for record in run.skipped] == [0, 1, 3, 5]
+    with RunStore(tmp_path, CONFIG) as store:
+        assert store.failed == {0, 1, 3, 5}
+        store.append(make_record(0), make_record(5))
+    assert len(list((tmp_path / "parts").iterdir())) == 1
+    assert [record.index for record in Run.open(tmp_path).skipped] == [1, 3]

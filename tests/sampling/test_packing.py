@@ -127,3 +127,25 @@ def test_an_input_that_cannot_be_used_stops_the_run():
 
 def test_no_jobs_no_results():
     assert list(sampler().run([])) == []
+
+
+@pytest.mark.parametrize("company", [1, 3, 9])
+def test_filled_batches_have_one_size_and_change_no_result(company):
+    module = Corners(4)
+    own = sampler(module, batch_size=64)
+    own.noisy(INPUTS[0], seed=0)  # the probe
+    module.sizes.clear()
+    results = dict(own.run((own.sampling(x, n0=30, n=90, seed=0) for x in INPUTS[:company]), fill=True))
+    assert set(module.sizes) == {64}
+    for position, samples in results.items():
+        assert same(samples, sampler().sample(INPUTS[position], n0=30, n=90, seed=0))
+
+
+def test_a_batch_size_can_be_fixed_after_the_first_inputs():
+    own = sampler()
+    assert own.planned_batch_size is None
+    own.noisy(INPUTS[0], seed=0)
+    assert own.planned_batch_size == 512
+    own.fix_batch_size(7)
+    own.noisy(INPUTS[0], seed=0)
+    assert own.planned_batch_size == own.batch_size == 7

@@ -62,6 +62,17 @@ def test_a_pushed_run_is_a_run_with_a_card_and_evidence(hub: Hub, shared_run: Ru
     assert in_evidence == [row["certified_accuracy"]]
 
 
+def test_what_was_pushed_is_asked_and_verified_where_it_is(hub: Hub, shared_run: Run, capsys) -> None:
+    push_to_hub(shared_run, "me/there", **QUICK)
+    answers = []
+    for place in (str(shared_run.path), "hf://datasets/me/there"):
+        command(["query", place, "--measure", "score", "--radii", "0,0.25", "--format", "json"])
+        answers.append([{**row, "run": ""} for row in json.loads(capsys.readouterr().out)])
+    assert answers[0] == answers[1]
+    command(["verify", "hf://datasets/me/there/evidence.json", "--inputs", "1"])
+    assert "claims follow from the samples" in capsys.readouterr().out
+
+
 def test_the_card_is_one_that_the_client_accepts(hub: Hub, shared_run: Run) -> None:
     push_to_hub(shared_run, "digits", private=True, **QUICK)  # the user's own, by its short name
     repository = hub.repositories[f"datasets/{USER}/digits"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
+from command_line import run_cli
 from smoothcert import training
-from smoothcert.cli import main
 from smoothcert.cli.train import train as command
 from smoothcert.runs import Run
 from smoothcert.training import Recipe
@@ -17,13 +17,6 @@ from smoothcert.training.checkpoint import checkpoint_path
 from .synthetic import Interrupting, train_small, write_table
 
 SMALL = ["--arch", "resnet8", "--width", "4", "--epochs", "2", "--batch-size", "16", "--device", "cpu"]
-
-
-def run_cli(*arguments: object) -> int:
-    with pytest.raises(SystemExit) as ended:
-        main([str(argument) for argument in arguments])
-    code = ended.value.code
-    return 0 if code is None else int(code)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ _DEATHS = 3  # workers that may die one after the other while they prepare the r
 _LOOKED_EVERY = 20.0  # seconds between two looks whether the cluster has grown
 _LOGGED_EVERY = 30.0
 _MOST_LINES = 2_000  # of a log; the middle of a longer one is left out
+_LONGEST = 300  # characters of a reason
 _TAIL = 2_000  # bytes of a dead worker's output that are kept
 
 
@@ -35,8 +37,12 @@ class Member:
     Attributes:
         number: From 1.
         actor: Its process.
+        pending: The call that it has not answered.
         outline: What it prepared; None until it has.
         report: What it said last.
+        lines: Of its log.
+        inputs: Number of inputs that it finished.
+        samples: Number of samples that it drew.
     """
 
     number: int
@@ -97,6 +103,10 @@ class Crew:
         self._began = time.strftime("%Y%m%dT%H%M%S")
         self._looked = self._told = self._alive = self._logged = time.monotonic()
         self.members: list[Member] = []
+        if workers is not None and workers > room > 0:
+            reporter.note(
+                f"{workers} workers are asked for and there is room for {room}; others begin when there is more"
+            )
         self._grow(workers or room)
 
     @property
@@ -139,8 +149,10 @@ class Crew:
         """
         if isinstance(news, Outline):
             self._deaths = 0
-            self._require_same(member, news)
+            first = self._require_same(news)
             member.outline = news
+            if (size := first.spec.execution.batch_size) is not None:
+                member.actor.fix_batch_size.remote(size)  # before anything else it is asked for
             member.log(f"ready after {news.seconds:.1f} s on {news.where}; its output is in {news.output or 'no file'}")
             for note in news.notes:
                 member.log(f"note: {note}")
@@ -238,19 +250,19 @@ class Crew:
     def _told_by(self, member: Member, error: Exception) -> str:
         """Why a worker died, as far as Ray and its own last words say."""
         text = " ".join(str(error).split())
+        known = re.search(r"Worker exit type: \S+ Worker exit detail: ([^.]+)\.", text)
         words = ""
         if member.outline is not None and member.outline.output is not None:
             words = _tail(Path(member.outline.output))
         if words:
             member.log(f"its last words:\n{words}")
-        return text.partition("The actor died because ")[2] or text
+        return known[1] if known else text[:_LONGEST]
 
-    def _require_same(self, member: Member, outline: Outline) -> None:
-        if self._config is None:
-            self._config = outline.config
-            return
-        differences = [str(one) for one in self._config.difference(outline.config)]
-        ours, theirs = self._config.versions, outline.config.versions
+    def _require_same(self, outline: Outline) -> RunConfig:
+        """What the first worker prepared; the others must have prepared it, too."""
+        self._config = first = self._config or outline.config
+        differences = [str(one) for one in first.difference(outline.config)]
+        ours, theirs = first.versions, outline.config.versions
         differences += [
             f"{name} is {ours.get(name)} there and {theirs.get(name)} here"
             for name in sorted({*ours, *theirs} - {"python"})
@@ -261,6 +273,7 @@ class Crew:
                 f"a worker on {outline.where} would sample another run than the first one: {', '.join(differences)}; "
                 "all machines must have the same files and packages"
             )
+        return first
 
     def _look_after(self) -> None:
         """See whether there are workers at all, and whether there is room for more."""
@@ -276,7 +289,7 @@ class Crew:
 
     def _wait_for_room(self, now: float) -> None:
         if self._cluster.room:
-            self._reporter.note(f"waiting for a worker with {self._cluster.need}: the cluster is busy, or it prepares")
+            self._reporter.note(f"waiting for a worker with {self._cluster.need}: it prepares, or the cluster is busy")
         elif now >= self._alive + _PATIENCE:
             raise RunError(f"{too_little(self._cluster, self._asked)}; the same command goes on when it has")
         else:
@@ -288,6 +301,7 @@ def _tail(file: Path) -> str:
     try:
         with file.open("rb") as stream:
             stream.seek(max(0, file.stat().st_size - _TAIL))
-            return stream.read(_TAIL).decode("utf-8", "replace").strip()
+            lines = stream.read(_TAIL).decode("utf-8", "replace").splitlines()
+        return "\n".join(line for line in lines if not line.startswith((":job_id:", ":actor_name:"))).strip()
     except OSError:
         return ""

@@ -77,7 +77,7 @@ class Engine(Protocol):
     def rehearse(self, *, samples: int) -> Rehearsal:
         """Look how fast a run of so many samples will be; warn if it cannot certify anything."""
 
-    def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
+    def finished(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Sequence[Record]]:
         """Sample inputs of the data set.
 
         Args:
@@ -85,8 +85,8 @@ class Engine(Protocol):
             progress: Called with numbers of samples as they are drawn.
 
         Returns:
-            One record per input as it finishes; with the error in place of samples where an input cannot be read or the
-            base classifier fails on it, and the run goes on without it.
+            Records of inputs as they finish, those that are there at once together; with the error in place of samples
+            where an input cannot be read or the base classifier fails on it, and the run goes on without it.
 
         Raises:
             DataError: If an input cannot be read, and the run does not go on without it. What was begun is finished
@@ -126,8 +126,13 @@ class LocalEngine:
         run, config = self._run, self.config
         return rehearse(run.sampler, run.data, num_classes=config.num_classes, n=config.n, samples=samples)
 
-    def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
+    def finished(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Sequence[Record]]:
         """Sample inputs of the data set; see :class:`Engine`."""
+        for record in self.records(tasks, progress=progress):
+            yield (record,)
+
+    def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
+        """Sample inputs of the data set, one record at a time; see :class:`Engine`."""
         run = self._run
         self._failure = None
 

@@ -132,6 +132,10 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         measures=measures,
     )
     working = _working(sampler, inputs, spec)
+    if sampler.device.type != "cpu" and spec.execution.batch_size is None and sampler.planned_batch_size is not None:
+        # Found by measurement, which may find another the next time: and then the last bits may be others.
+        sampler.fix_batch_size(sampler.planned_batch_size)
+        spec = spec.vary(batch_size=sampler.batch_size)
     behaviour, watch = _probed(sampler, working, spec)
     notes += () if behaviour is None else behaviour.notes()
     if spec.execution.verify_precision:

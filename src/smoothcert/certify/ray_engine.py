@@ -86,8 +86,8 @@ class RayEngine:
 
     @property
     def workers(self) -> int:
-        """How many workers there are, or are to be."""
-        return len(self._workers.members)
+        """How many workers are ready."""
+        return len(self._workers.ready)
 
     def fingerprint_of(self, indices: Sequence[int]) -> str | None:
         """As a worker's data say; see :class:`~smoothcert.certify.engine.Engine`."""
@@ -101,9 +101,13 @@ class RayEngine:
     def rehearse(self, *, samples: int) -> Rehearsal:
         """Have a worker sample some inputs a little; the rate is that of as many as there are to be."""
         found: Rehearsal | None = self._workers.ask("rehearse", samples=samples)
-        return Rehearsal(math.nan, None, 0) if found is None else replace(found, rate=found.rate * self.workers)
+        return (
+            Rehearsal(math.nan, None, 0)
+            if found is None
+            else replace(found, rate=found.rate * len(self._workers.members))
+        )
 
-    def records(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Record]:
+    def finished(self, tasks: Iterable[Task], *, progress: Callable[[int], None]) -> Iterator[Sequence[Record]]:
         """Sample inputs of the data set; see :class:`~smoothcert.certify.engine.Engine`."""
         crew, dispatch = self._workers, Dispatch[Member](tasks, self._indices)
         failure: SmoothcertError | None = None
@@ -120,9 +124,7 @@ class RayEngine:
                     self._warn(news)
                     progress(news.drawn)
                     dispatch.returned(member, news.returned)
-                    for record in news.records:
-                        if dispatch.finished(member, record.index):
-                            yield record
+                    yield [record for record in news.records if dispatch.finished(member, record.index)]
                     if news.failed is not None:
                         failure = failure or news.failed.error
                         dispatch.stop(member)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -16,13 +16,14 @@ from smoothcert.certify.engine import Engine, LocalEngine, Task
 from smoothcert.certify.prepare import prepare
 from smoothcert.certify.rehearsal import Rehearsal
 from smoothcert.certify.witness import Known
+from smoothcert.errors import RunError
 from smoothcert.progress import Reporter, duration, interactive_reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.extent import Extent, grown
 from smoothcert.runs.heartbeat import Pulse
 from smoothcert.runs.records import from_table
 from smoothcert.runs.run import Run
-from smoothcert.runs.store import LOGS, RunStore, check_folder
+from smoothcert.runs.store import LOGS, RunStore, check_folder, holds_run, read_config
 from smoothcert.spec import RunSpec, SamplingSpec
 from smoothcert.urls import AnyPath, to_path
 
@@ -53,8 +54,8 @@ def certify_run(
             or estimator, whose code becomes part of the run's fingerprint.
         data: The inputs, where they are no name: whatever :func:`smoothcert.data.as_dataset` takes. They know how they
             were selected and prepared.
-        engine: Makes who samples, in place of what the spec names, from ``spec``, ``model``, ``data``, ``reporter``
-            and ``out``; records come from it in any order, and are stored here.
+        engine: Makes who samples, in place of what the spec names, from ``spec``, ``model``, ``data`` and ``reporter``;
+            records come from it in any order, and are stored here.
         reporter: Shows notes and progress; None shows nothing.
         progress: Without a reporter: whether to show both where somebody watches, on a terminal or in a notebook.
 
@@ -80,13 +81,16 @@ def certify_run(
     out = to_path(out)
     check_folder(out)
     asked = spec if isinstance(spec, RunSpec) else RunSpec(sampling=spec)
-    make = engine or (_on_cluster if asked.execution.engine == "ray" else _local)
-    with closing(make(asked, model=model, data=data, reporter=reporter, out=out)) as sampling:
+    if asked.execution.batch_size is None and holds_run(out):  # as it began: another size may move the last bits
+        with suppress(RunError):  # which is said where the folder is opened
+            asked = asked.vary(batch_size=read_config(out).spec.execution.batch_size)
+    make = engine or (partial(_on_cluster, out=out) if asked.execution.engine == "ray" else _local)
+    with closing(make(asked, model=model, data=data, reporter=reporter)) as sampling:
         _fill(sampling, out, reporter)
     return Run.open(out)
 
 
-def _local(spec: RunSpec, *, out: AnyPath, **given: Any) -> Engine:
+def _local(spec: RunSpec, **given: Any) -> Engine:
     return LocalEngine(prepare(spec, **given))
 
 
@@ -111,12 +115,14 @@ def _fill(engine: Engine, out: AnyPath | str, reporter: Reporter) -> None:
         reporter = Pulse(reporter, store.path, store.config.fingerprint, config.spec.execution, lambda: engine.workers)
         total = work.samples if config.question is None else None
         with reporter.sampling(inputs=work.inputs, samples=total):
-            for found in engine.records(work.tasks(engine, store), progress=reporter.advance):
-                store.append(replace(found, seconds=found.seconds + work.spent.get(found.index, 0.0)))
-                if found.error is None:
-                    reporter.finish()
-                else:
-                    reporter.skip(work.lacking.get(found.index, work.each))
+            for found in engine.finished(work.tasks(engine, store), progress=reporter.advance):
+                spent = work.spent
+                store.append(*(replace(one, seconds=one.seconds + spent.get(one.index, 0.0)) for one in found))
+                for record in found:
+                    if record.error is None:
+                        reporter.finish()
+                    else:
+                        reporter.skip(work.lacking.get(record.index, work.each))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,9 @@ from smoothcert._allocator import keep_freed_memory
 from smoothcert.certify.engine import BrokenError, LocalEngine, Task
 from smoothcert.certify.prepare import prepare
 from smoothcert.errors import ModelError, SmoothcertError
+from smoothcert.models import LoadedModel
 from smoothcert.models.guard import reason
+from smoothcert.models.identity import identify
 from smoothcert.progress import Reporter
 from smoothcert.runs.config import RunConfig
 from smoothcert.runs.records import Record
@@ -169,7 +171,7 @@ class Worker:
             run = prepare(order.spec, model=order.model, data=order.data, reporter=notes)
         except (Exception, SystemExit) as error:
             return Failed.of(error)
-        self._engine = LocalEngine(run)
+        self._run, self._engine = run, LocalEngine(run)
         return Outline(
             config=run.config,
             indices=None if run.config.indices is not None else run.data.indices,
@@ -186,6 +188,10 @@ class Worker:
             return getattr(self._engine, method)(*given, **named)
         except (Exception, SystemExit) as error:
             return Failed.of(error)
+
+    def fix_batch_size(self, batch_size: int) -> None:
+        """Before sampling begins: run as many samples at once as the other workers do."""
+        self._run.sampler.fix_batch_size(batch_size)
 
     def exchange(self, tasks: Sequence[Task] = (), *, more: bool, give_back: int = 0) -> Report:
         """Take tasks, and answer as soon as there is something to say.
@@ -304,6 +310,8 @@ class Worker:
                 f"model or data given as Python objects cannot be unpacked on {socket.gethostname()} "
                 f"({reason(error)}): what they are made of must be installed there, or named as python:FILE.py:NAME"
             ) from error
+        if isinstance(model, LoadedModel):
+            _require_same_code(model)
         torch.set_num_threads(threads)
         return Order(spec, model, data, folder, path, threads)
 
@@ -321,6 +329,16 @@ def pack(order: Order, dumps: Callable[[Any], bytes]) -> bytes:
     """
     rest = dumps((order.spec, order.model, order.data))
     return dumps((order.folder, order.path, order.threads, rest))
+
+
+def _require_same_code(model: LoadedModel) -> None:
+    """Refuse a model whose source files are others here than where it was made."""
+    here = identify(model.module)
+    for name, known in model.identity.items():
+        if name.startswith("code ") and here.get(name, known) != known:
+            raise ModelError(
+                f"the {name} of model {model.name} is another on {socket.gethostname()} than where the run was started"
+            )
 
 
 def _where(device: Any) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 from smoothcert.analysis import BoundsTable, certified_accuracy, class_certified_accuracy, population_lower
 from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND
 from smoothcert.analysis.inputs import NO_LABEL
+from smoothcert.analysis.joint import EACH
 from smoothcert.certificate import Certificate
-from smoothcert.cli.asking import EACH, Inquiry
+from smoothcert.cli.asking import Inquiry
 from smoothcert.cli.printing import Row
 from smoothcert.errors import DataError
 from smoothcert.runs import Record, Run
@@ -23,7 +24,8 @@ def accuracy_rows(inquiry: Inquiry) -> list[Row]:
     """Certified accuracies over the inputs of a run, one row per measure, bound, threshold and radius.
 
     For the measure ``class`` there is one row per radius: right, and the class cannot change; no threshold is meant.
-    Where no input has a label, the fractions are of inputs certified, right or wrong.
+    Where no input has a label, the fractions are of inputs certified, right or wrong. ``n`` is the number of samples
+    that every input has; some may have more in a run that is growing.
     """
     groups = len(inquiry.measures)
     rows: list[Row] = []
@@ -41,7 +43,8 @@ def accuracy_rows(inquiry: Inquiry) -> list[Row]:
                 thresholds=inquiry.thresholds,
             )
             rows += [asdict(row) for row in found]
-    return [{"run": inquiry.run.label, "joint": inquiry.joint, **row} for row in rows]
+    least = min(inquiry.table.sizes, default=inquiry.run.config.n)
+    return [{"run": inquiry.run.label, "joint": inquiry.joint, "n": least, **row} for row in rows]
 
 
 def _class_rows(table: BoundsTable, radii: list[float]) -> list[Row]:

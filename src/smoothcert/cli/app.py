@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -52,9 +53,9 @@ app = App(
     name="smoothcert",
     help="Certified confidence for any classifier, by randomized smoothing.",
     help_epilogue=(
-        "smoothcert COMMAND --help has the options and examples of a command. Exit codes: 0 done, 2 a mistake in the "
-        "command or its files, 130 interrupted (the same command goes on), 1 anything else (SMOOTHCERT_DEBUG=1 shows "
-        "where it went wrong)."
+        "smoothcert COMMAND --help has the options and examples of a command. Exit codes: 0 done, 1 what verify or "
+        "check found wrong and anything unexpected (SMOOTHCERT_DEBUG=1 shows where), 2 a mistake in the command or its "
+        "files, 130 interrupted (the same command goes on)."
     ),
     help_format="markdown",
     group_commands=Group("Besides", sort_key=100),
@@ -65,6 +66,10 @@ app = App(
     suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
+
+
+_NAMES = re.compile(r"[a-z]\w*(?:, [a-z]\w*)*(?= )")
+"""Names of arguments at the beginning of a message."""
 
 
 def _options_of_file(*given: Any) -> None:
@@ -111,9 +116,30 @@ def run(arguments: Sequence[str]) -> None:
     try:
         app(arguments)
     except CycloptsError as error:
-        if isinstance(error.__cause__, SmoothcertError):  # raised where a value was read
-            raise error.__cause__ from None
-        raise InvalidArgumentError(_sentence(error)) from error
+        cause = error.__cause__  # where a value was read
+        if isinstance(cause, SmoothcertError) and not isinstance(cause, InvalidArgumentError):
+            raise cause from None
+        said = str(cause) if isinstance(cause, InvalidArgumentError) else _sentence(error)
+        raise InvalidArgumentError(as_typed(said, arguments)) from error
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(as_typed(str(error), arguments)) from error
+
+
+def as_typed(message: str, arguments: Sequence[str]) -> str:
+    """A message that begins with names of arguments, with those that were typed as flags spelled as such.
+
+    Example:
+        >>> as_typed("max_n must be an integer, at least 1; got 0", ["certify", "--max-n", "0"])
+        '--max-n must be an integer, at least 1; got 0'
+        >>> as_typed("limit must be an integer, at least 1; got 0", ["certify", "--config", "run.yaml"])
+        'limit must be an integer, at least 1; got 0'
+    """
+    typed = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+    named = _NAMES.match(message)
+    if named is None:
+        return message
+    words = [(word, f"--{word.replace('_', '-')}") for word in named[0].split(", ")]
+    return ", ".join(flag if flag in typed else word for word, flag in words) + message[named.end() :]
 
 
 def _sentence(error: CycloptsError) -> str:

@@ -11,6 +11,7 @@ from cyclopts.config import Dict
 from smoothcert.cli.options import Place, Quiet
 from smoothcert.console import say
 from smoothcert.spec import RunSpec, read_options
+from smoothcert.urls import to_path
 
 
 def certify(
@@ -56,7 +57,7 @@ def options_of_file(app: App, commands: tuple[str, ...], arguments: ArgumentColl
     asked = next((one for one in arguments if one.name == "--config"), None)
     if asked is None or not asked.has_tokens:
         return
-    file = Path(asked.tokens[0].value)
+    file = to_path(asked.tokens[0].value)
     found = {name.replace("_", "-"): _written(value) for name, value in read_options(file).items() if value is not None}
     Dict(found, source=str(file), use_commands_as_keys=False)(app, commands, arguments)
 

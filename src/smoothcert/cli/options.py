@@ -89,14 +89,22 @@ def _place(_: Any, tokens: Sequence[Token]) -> Any:
     return to_path(tokens[0].value)
 
 
+def _places(_: Any, tokens: Sequence[Token]) -> Any:
+    return [to_path(token.value) for token in tokens]
+
+
 # A path here, or in an object store where a URL is given. Pydantic knows no type for both, so it is not asked.
 if TYPE_CHECKING:
     Place: TypeAlias = AnyPath
     PlaceOrNone: TypeAlias = AnyPath | None
+    Runs: TypeAlias = list[AnyPath]
 else:
     Place = PlaceOrNone = Annotated[Any, Parameter(converter=_place, n_tokens=1)]
+    Runs = Annotated[
+        list[Any],
+        Parameter(name="RUN", help="Run folders, or URLs such as s3://bucket/run.", converter=_places, n_tokens=-1),
+    ]
 Format: TypeAlias = Literal["table", "csv", "json"]
-Runs: TypeAlias = Annotated[list[Place], Parameter(name="RUN", help="Run folders, or URLs such as s3://bucket/run.")]
 Quiet: TypeAlias = Annotated[
     bool,
     Parameter(name=["--quiet", "-q"], help="No notes and no bar: a line a minute, warnings, errors."),

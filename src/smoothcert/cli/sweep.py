@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from smoothcert.cli.options import Format, Numbers, Place, PlaceOrNone, Quiet
+from smoothcert.cli.options import Format, Numbers, Place, PlaceOrNone, Quiet, Runs
 from smoothcert.console import say
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.scores import DEFAULT_MEASURES
@@ -16,6 +16,7 @@ from smoothcert.spec import PANELS, RunSpec, SamplingSpec
 from smoothcert.urls import AnyPath
 
 _FOLDER = Path("sweep")
+_NO_RUNS: list[AnyPath] = []
 _Unasked = Parameter(parse=False, show=False)
 
 
@@ -38,7 +39,7 @@ class _Sweep(RunSpec):
 
 
 def sweep(
-    runs: Annotated[tuple[Place, ...], Parameter(name="RUN")] = (),
+    runs: Runs = _NO_RUNS,
     /,
     *,
     sigmas: str | None = None,

@@ -9,11 +9,10 @@ import numpy as np
 from smoothcert._check import check_sigma
 from smoothcert.analysis import BoundsTable, Sweep, bounds_table, sweep
 from smoothcert.certify import certify_run
-from smoothcert.cli.options import names, numbers
+from smoothcert.cli.options import names, numbers, open_runs
 from smoothcert.cli.printing import Row, proportion_text, table_text
 from smoothcert.cli.sampling import sampling_session
 from smoothcert.errors import InvalidArgumentError, ModelError
-from smoothcert.runs import Run
 from smoothcert.spec import RunSpec
 from smoothcert.urls import AnyPath
 
@@ -73,8 +72,8 @@ def certify_each(sigmas: dict[str, float], spec: RunSpec, *, folder: AnyPath, qu
 
 
 def open_tables(paths: Sequence[AnyPath], *, alpha: float | None) -> list[BoundsTable]:
-    """Bounds of the runs in these folders."""
-    return [bounds_table(Run.open(path), alpha=alpha) for path in paths]
+    """Bounds of the runs in these folders; several may hold shares of one run."""
+    return [bounds_table(run, alpha=alpha) for run in open_runs(paths)]
 
 
 def default_radii(tables: Sequence[BoundsTable], *, measure: str, threshold: float) -> list[float]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from decimal import ROUND_DOWN, Context, Decimal
 from typing import TYPE_CHECKING
 
 from smoothcert.errors import RunError
@@ -76,7 +77,8 @@ def grown(
             f"{where} holds more than is asked for, {ours} and not {theirs}: a run grows and never shrinks; ask for as "
             "much, or choose another folder"
         )
-    _require_share_stays(kept, asked, where=where)
+    if not same_data:
+        _require_share_stays(kept, asked, where=where)
     sampling = kept.spec.sampling if ours.n == theirs.n else replace(kept.spec.sampling, n=theirs.n)
     kept_notes = [note for note in kept.notes if note not in asked.notes]
     if not same_data:
@@ -152,7 +154,7 @@ def growth_notes(config: RunConfig) -> tuple[str, ...]:
             f"samples were added to this run after n {_listed(before)} could be looked at, up to {n:,} per input: each "
             "certificate is wrong with probability at most alpha if that was decided before anybody looked, and with "
             f"at most {looks} times alpha if it was decided by what was seen; then ask at alpha divided by the {looks} "
-            f"looks, --alpha {config.alpha / looks:.4g}"
+            f"looks, --alpha {_share(config.alpha, looks)}"
         )
     *before, inputs = sorted({extent.inputs or 0 for extent in config.extents})
     if before:
@@ -161,6 +163,11 @@ def growth_notes(config: RunConfig) -> tuple[str, ...]:
             "as any, but an interval over the inputs is only good if that was decided before anybody looked"
         )
     return tuple(notes)
+
+
+def _share(alpha: float, looks: int) -> str:
+    """What each look may take of alpha, rounded down."""
+    return f"{Context(prec=4, rounding=ROUND_DOWN).divide(Decimal(repr(alpha)), Decimal(looks)):f}"
 
 
 def _listed(numbers: Sequence[int]) -> str:
@@ -177,7 +184,7 @@ def _contains(larger: Extent, smaller: Extent) -> bool:
 
 def _require_share_stays(kept: RunConfig, asked: RunConfig, *, where: object) -> None:
     """Refuse a growth that deals other inputs to a shard than those it has."""
-    if kept.shard is None:
+    if kept.shard is None or kept.indices is None:  # of an uneven selection the stored inputs are the first
         return
     before, after = kept.own, asked.own
     if before is None or after is None or not set(before) <= set(after):

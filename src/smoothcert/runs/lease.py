@@ -111,7 +111,7 @@ class Lease:
             self._renew()
         if self._lost is not None:
             raise RunError(
-                f"{self._lost} has taken over {self._folder}, which this process had not written to for longer than "
+                f"{self._lost} has taken over {self._folder}, because this process had not renewed its lease for "
                 f"{self._content.seconds:g} seconds: it stops here; what it stored is kept"
             )
 
@@ -137,8 +137,8 @@ class Lease:
             except FileExistsError:
                 if not self._is_mine(last + 1):  # else an answer was lost on the way, and a second try met the first
                     continue
-            except NotImplementedError as error:
-                raise RunError(f"{self._folder} is of a store that runs cannot be written to: {error}") from error
+            except NotImplementedError:
+                remote.write(self._path(last + 1), self._content.encode())
             self._until = begun + self._content.seconds
             remote.remove([self._path(number) for number in held])
             return last + 1

@@ -23,7 +23,6 @@ from __future__ import annotations
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import repeat
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import TypeVar
@@ -54,7 +53,6 @@ from smoothcert.runs.part import (
     concat_parts,
     encode_part,
     fetch,
-    is_single,
     part_name,
     raised,
     read_part,
@@ -142,29 +140,30 @@ class RunStore:
         """Indices of the inputs with an error in place of samples."""
         return frozenset(index for index, size in self._sizes.items() if size == 0)
 
-    def append(self, record: Record) -> None:
-        """Store one record durably; in an object store, within seconds.
+    def append(self, *records: Record) -> None:
+        """Store records durably, all of them or none; in an object store, within seconds.
 
-        It takes the place of one of the same input with fewer samples, or none. Another reason why there are none is
-        not kept.
+        Each takes the place of one of the same input with fewer samples, or none. Another reason why there are none is
+        not kept. Many at once cost little more than one.
 
         Raises:
-            RunError: If the input is already stored with as many samples, or the disk refuses; nothing stored before is
+            RunError: If an input is already stored with as many samples, or the disk refuses; nothing stored before is
                 harmed.
         """
-        held = self._sizes.get(record.index)
-        if record.samples is None and held is not None:
+        new = [record for record in records if record.samples is not None or record.index not in self._sizes]
+        if not new:
             return
-        table = to_table([record])
-        size = int(sizes_of(table, self.config)[0])
-        if held is not None and size <= held:
-            raise RunError(f"input {record.index} is already in {self.path}")
+        table = to_table(sorted(new, key=lambda record: record.index))
+        sizes = dict(zip(table["index"].to_pylist(), sizes_of(table, self.config).tolist(), strict=True))
+        if twice := [index for index, size in sizes.items() if size <= self._sizes.get(index, -1)]:
+            raise RunError(f"input {twice[0]} is already in {self.path}")
         self._keep_config()
         if self._batches is None:
             self._write_small([table])
         else:
-            self._batches.add(table)
-            self._sizes[record.index] = size
+            for row in range(table.num_rows):
+                self._batches.add(table.slice(row, 1))
+            self._sizes.update(sizes)
 
     def put_table(self, table: pa.Table) -> None:
         """Store many rows at once as one part, without those of inputs that the run holds with as many samples.
@@ -192,16 +191,23 @@ class RunStore:
         if len(self._singles) < 2:
             return
         contents = self._patiently(lambda: [raised(content) for content in fetch(self._singles)])
-        table = concat_parts(
-            [read_sealed(*part) for part in zip(self._singles, repeat(self.config), contents)]
-        ).sort_by("index")
+        parts = zip(self._singles, contents, strict=True)
+        table = concat_parts([self._counted(path, content) for path, content in parts]).sort_by("index")
         try:
-            self._write(table)
+            target, _ = self._write(table)
         except RunError:
             for path in self._singles:
                 read_part(path, self.config)  # names the one that is to blame, if it is a part
             raise
+        if target in self._singles:  # it took the name of one
+            self._singles.remove(target)
         self._single_bytes = 0
+
+    def _counted(self, path: AnyPath, content: bytes | None) -> pa.Table:
+        """The rows of a part that count."""
+        table = read_sealed(path, self.config, content)
+        count = [self._owner.get(index) == path for index in table["index"].to_pylist()]
+        return table if all(count) else table.filter(pa.array(count))
 
     def close(self) -> None:
         """Merge what is left and give the folder free."""
@@ -252,7 +258,8 @@ class RunStore:
     def _write_small(self, tables: Sequence[pa.Table]) -> None:
         """Write records as one part that will be merged with others, the last of each input."""
         latest = {table["index"][0].as_py(): table for table in tables}
-        target, size = self._write(concat_parts([latest[index] for index in sorted(latest)]), compact=False)
+        together = concat_parts([latest[index] for index in sorted(latest)]) if len(tables) > 1 else tables[0]
+        target, size = self._write(together, compact=False)
         if self._rows[target] < self._merge_every and target not in self._singles:
             self._singles.append(target)
         self._single_bytes += size
@@ -332,7 +339,7 @@ class RunStore:
         kept = part.kept.tolist()
         self._owner.update(dict.fromkeys(kept, part.path))
         self._sizes.update(zip(kept, part.sizes.tolist(), strict=True))
-        if is_single(part.path) or (self._batches is not None and part.rows.size < self._merge_every):
+        if part.rows.size < self._merge_every:
             self._singles.append(part.path)
             self._single_bytes += part.contents.size
 

@@ -103,6 +103,16 @@ class Sampler:
         """Where the base classifier runs and the noise is drawn."""
         return self.classifier.device
 
+    @property
+    def planned_batch_size(self) -> int | None:
+        """Samples in one forward pass over inputs of the shape that came first; None before there were any."""
+        return next((plan.batch.size for plan in self._plans.values()), None)
+
+    def fix_batch_size(self, batch_size: int) -> None:
+        """From now on run so many samples in one forward pass, so that the bits are those of others that do."""
+        self.batch_size = check_count("batch_size", batch_size)
+        self._plans.clear()
+
     def sample(
         self,
         x: Tensor | npt.ArrayLike,

@@ -109,7 +109,7 @@ def _metric(config: RunConfig, row: Mapping[str, Any]) -> dict[str, Any]:
     kept = "class" if row["threshold"] is None else f"{row['measure']} > {row['threshold']:g}"
     asked = {name: row[name] for name in ("measure", "bound", "threshold", "radius") if row[name] is not None}
     found = {name: row[name] for name in ("inputs", "ci_low", "ci_high", "population_lower")}
-    how = {"norm": "L2", "sigma": config.sigma, "n0": config.n0, "n": config.n, "alpha": row["alpha"]}
+    how = {"norm": "L2", "sigma": config.sigma, "n0": config.n0, "n": row.get("n", config.n), "alpha": row["alpha"]}
     return {
         "type": kind,
         "value": row["certified_accuracy"],

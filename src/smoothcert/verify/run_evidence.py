@@ -88,7 +88,7 @@ def export_run(
             "sigma": config.sigma,
             "noise": sampling.noise if step is None else f"Gaussian on the lattice of step {step!r}",
             "n0": config.n0,
-            "n": config.n,
+            "n": min(table.sizes),
             "alpha": table.alpha,
             "seed": config.seed,
             "bounds": {name: f"{bound_named(name).label}; holds {bound_named(name).holds}" for name in bounds},
