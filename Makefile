@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 RUN ?= demo-run
 
-.PHONY: demo test lint check-types pytest docs soak fuzz bench bench-bounds bench-scale clean
+.PHONY: demo test lint check-types pytest docs soak fuzz bench bench-bounds bench-scale bench-page clean
 
 ## demo: set up, certify the bundled digits with the bundled network, write a report
 demo: $(VENV)/.installed
@@ -47,6 +47,10 @@ bench-bounds: $(VENV)/.installed
 ## bench-scale: runs of 1,000 to 50,000 inputs: time to open and to answer a query, peak memory
 bench-scale: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m bench.scale
+
+## bench-page: reports of 500 to 50,000 inputs: time to write, size, time to open in Chromium
+bench-page: $(VENV)/.installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.page
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -d $(VENV) || $(PYTHON) -m venv $(VENV)

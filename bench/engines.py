@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import ray
 import torch
 
 from bench import machine
@@ -145,6 +146,17 @@ def overhead(count: int) -> Table:
     return table
 
 
+def start_ray(cpus: int, *, tries: int = 5) -> None:
+    """On this machine, which may be so busy that it takes several tries."""
+    try:
+        ray.init("local", num_cpus=cpus, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except Exception:
+        ray.shutdown()
+        if tries == 1:
+            raise
+        start_ray(cpus, tries=tries - 1)
+
+
 def scaling(count: int) -> Table:
     """How much faster several workers are than one."""
     table = Table(
@@ -158,9 +170,7 @@ def scaling(count: int) -> Table:
     for module, name, crews in ((Sleeping(), "waits", (1, 2, 4)), (Busy(), "computes", (1, 2))):
         first = 0.0
         for workers in crews:
-            import ray
-
-            ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            start_ray(workers)
             try:
                 wall = sampled(HEAVY.vary(engine="ray", workers=workers), module, count, store=True).wall
             finally:

@@ -19,6 +19,7 @@ from steps import BOUNDS, HERE, RESULTS, fraction, markdown, smoothcert, write_c
 
 from smoothcert.analysis import bounds_table, certified_accuracy, class_certified_accuracy, radius_correlation, summary
 from smoothcert.analysis.decided import decided_summary
+from smoothcert.bounds import ceil_decimals, floor_decimals
 from smoothcert.runs import Run
 
 SIGMA, N0, N, STRIDE = 0.25, 100, 2_000, 500
@@ -109,7 +110,7 @@ def denoisers(out: Path) -> str:
     lines = [
         [
             *(row["sigma"], row["denoiser"], f"{fraction(float(row['accuracy']))}"),
-            f"{fraction(float(row['ci_low']))} to {fraction(float(row['ci_high']))}",
+            between(float(row["ci_low"]), float(row["ci_high"])),
             *(f"{float(row[name]):.1f}" for name in ("images_a_second_eager", "images_a_second")),
         ]
         for row in rows
@@ -119,9 +120,15 @@ def denoisers(out: Path) -> str:
     return f"""## Which denoiser
 
 Written by `studies/denoisers.py`: {rows[0]["images"]} images that no denoiser was trained on, one noise draw for each,
-the same for all. Costs are passes through denoiser and classifier in a second of one processor core.
+the same for all. Costs are passes through denoiser and classifier in a second of one processor core, four images at
+a time in PyTorch, one at a time in ONNX Runtime.
 
 {markdown(header, lines)}"""
+
+
+def between(low: float, high: float) -> str:
+    """An interval for people, rounded outwards."""
+    return f"{floor_decimals(low).removeprefix('0')} to {ceil_decimals(high).removeprefix('0')}"
 
 
 def deciding(runs: list[Run]) -> str:
@@ -138,7 +145,7 @@ def deciding(runs: list[Run]) -> str:
         lines.append(
             [
                 *(f"{run.config.sigma:g}", f"`{found.question}`", found.inputs),
-                f"{fraction(right.value)} [{fraction(right.ci_low)}, {fraction(right.ci_high)}]",
+                f"{fraction(right.value)} ({between(right.ci_low, right.ci_high)})",
                 *(fraction(share.value) for share in shares),
                 *(f"{found.mean_samples:,.0f}", f"{found.median_samples:,.0f}"),
             ]

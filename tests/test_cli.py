@@ -101,8 +101,8 @@ def test_mistakes_are_one_line_and_code_2(capsys, tmp_path):
         (["--radii", "0,x"], "error: --radii must be numbers separated by commas, such as 0,0.25,0.5; got '0,x'"),
         (["--radii", ","], "error: --radii must be"),
         (["--thresholds", ""], "error: --thresholds must be numbers"),
-        (["--radii", "-1"], "error: radii must be finite and at least 0"),
-        (["--alpha", "0.9"], "error: alpha must be"),
+        (["--radii", "-1"], "error: --radii must be finite and at least 0"),
+        (["--alpha", "0.9"], "error: --alpha must be"),
         (["--bound", "best"], "error: --bound must be some of dual, cdf, hoeffding, clopper_pearson; got 'best'"),
         (["--measure", "certainty"], "error: --measure must be some of score, margin, class, which "),
         (["--bound", ","], "error: --bound must be names separated by commas"),
@@ -314,7 +314,7 @@ def test_a_size_is_one_number_or_two(capsys, images, tmp_path):
     options = ["--image-size", "6x6", "--on-unreadable", "skip"]
     assert certify(images, tmp_path / "run", *options) == 0
     assert certify(images, tmp_path / "other", "--image-size", "99999") == 2
-    assert "image_size must be an integer, at most 16,384" in capsys.readouterr().err
+    assert "--image-size must be an integer, at most 16,384" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["compare"], ["figure", "correlation"], ["sweep"]])

@@ -148,11 +148,13 @@ def test_shards_are_asked_as_one_run(capsys, folder, tmp_path):
     assert "5 of 5 inputs are stored and whole" in ask(capsys, "check", tmp_path / "all")
 
 
-def test_grown_and_ungrown_folders_are_one_run(capsys, folder):
+def test_grown_and_ungrown_folders_are_one_run(capsys, folder, tmp_path):
     said = ask(capsys, "query", folder / "before", folder / "half", *ASKED)
     assert "5 inputs, sigma" in said
     assert HALF in said
     assert LOOKED in said
+    said = ask(capsys, "merge", folder / "before", folder / "half", "--out", tmp_path / "all").splitlines()
+    assert said[1:] == ["3 hold fewer than 600 samples: the command that made the run goes on"]
 
 
 def test_different_runs_stay_apart(capsys, folder, tmp_path):

@@ -172,9 +172,9 @@ def test_what_is_wrong_with_a_file_is_one_sentence(capsys, tmp_path, name, text,
         (["--sigma", "0.25"], "certify needs --out"),
         (["--sigma", "0.25", "--out", "run"], "model must be given: a name such as digits"),
         (["--sigma", "0.25", "--model", "digits", "--out", "run"], "data must be given: a name such as cifar10"),
-        (["--sigma", "-1", "--out", "run"], "sigma must be a positive finite noise level"),
+        (["--sigma", "-1", "--out", "run"], "--sigma must be a positive finite noise level"),
         (["--sigma", "0.25", "--backend", "fast", "--out", "run"], 'invalid value "fast" for --backend'),
-        (["--sigma", "0.25", "--image-size", "3x", "--out", "run"], "image_size must be"),
+        (["--sigma", "0.25", "--image-size", "3x", "--out", "run"], "--image-size must be"),
     ],
 )
 def test_what_is_wrong_on_the_command_line_is_one_sentence(capsys, tmp_path, monkeypatch, words, message):

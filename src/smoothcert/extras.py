@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 import importlib
+import re
 from types import ModuleType
 
 from smoothcert.errors import MissingDependencyError
+
+_REPOSITORY = re.compile(r"\w[\w.-]{0,95}(/\w[\w.-]{0,95})?", re.ASCII)
+
+
+def is_repository(name: str) -> bool:
+    """Whether a text can be a name on the Hugging Face hub; what cannot is a path, and nobody need be asked for it.
+
+    Example:
+        >>> [is_repository(name) for name in ("cifar10", "timm/resnet18.a1_in1k", "./cifar10", "/data/a/b")]
+        [True, True, False, False]
+    """
+    return _REPOSITORY.fullmatch(name) is not None
 
 
 def import_optional(module: str, *, what: str, extra: str) -> ModuleType:

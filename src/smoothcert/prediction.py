@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binomtest
 
 from smoothcert.typing import IntArray
 
@@ -30,6 +29,8 @@ def most_voted(votes: IntArray, *, alpha: float) -> int:
         >>> most_voted(np.array([90, 10, 0]), alpha=0.001), most_voted(np.array([55, 45, 0]), alpha=0.001)
         (0, -1)
     """
+    from scipy.stats import binomtest  # takes longer to import than all else that a worker needs beside torch
+
     second, first = np.argsort(votes, kind="stable")[-2:]
     p_value = binomtest(int(votes[first]), int(votes[first] + votes[second]), 0.5).pvalue
     return int(first) if p_value <= alpha else ABSTAIN

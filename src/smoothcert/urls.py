@@ -25,8 +25,13 @@ _BUCKETS = ("s3", "s3a", "gs", "gcs", "hf", "memory")  # followed by a name, nev
 _FILE = ("file", "local")
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hub"}
 _OPTIONS: dict[str, dict[str, Any]] = {
-    "s3": {"max_concurrency": 1, "config_kwargs": {"max_pool_connections": 32}}  # 1: no question for the size first
+    "s3": {
+        "max_concurrency": 1,  # or each object is asked for its size first
+        "config_kwargs": {"max_pool_connections": 32, "retries": {"mode": "standard", "total_max_attempts": 2}},
+    }
 }
+_RETRIES = {"s3": 2}
+"""How often a package tries by itself, silently; whoever writes a run goes on trying, and says so."""
 KNOWN = "s3:// (pip install 'smoothcert[s3]'), gs:// (pip install 'smoothcert[gcs]'), hf://, memory:// and file://"
 
 
@@ -109,10 +114,11 @@ def _opened(scheme: str, rest: str) -> UPath:
         get_filesystem_class(scheme)
     except ImportError as error:
         raise MissingDependencyError(f"{scheme}:// needs a package: {_package(scheme)} ({error})") from error
-    options = _OPTIONS.get("s3" if scheme == "s3a" else scheme, {})
+    kind = "s3" if scheme == "s3a" else scheme
     try:
-        path: UPath = UPath(f"{scheme}://{rest}", use_listings_cache=False, **options)
-        _ = path.fs
+        path: UPath = UPath(f"{scheme}://{rest}", use_listings_cache=False, **_OPTIONS.get(kind, {}))
+        fs = path.fs
+        fs.retries = _RETRIES.get(kind, getattr(fs, "retries", 0))
     except Exception as error:  # each store raises its own
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise RunError(f"cannot open {scheme}://{rest}: {reason}") from error

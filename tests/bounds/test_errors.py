@@ -87,6 +87,21 @@ def test_radii(side: str, radii: Any) -> None:
             getattr(GOOD, side)(radii, bound)
 
 
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_a_threshold_that_nothing_can_exceed(bound: str) -> None:
+    assert GOOD.radius(GOOD.sample.upper, bound) == 0.0
+    for threshold in (np.nextafter(GOOD.sample.upper, np.inf), 50):
+        with pytest.raises(InvalidArgumentError, match="threshold must not be above 1, the largest value"):
+            GOOD.radius(threshold, bound)
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_the_largest_radii_there_are(bound: str) -> None:
+    largest = np.finfo(np.float64).max
+    assert np.array_equal(GOOD.lower([1e300, largest], bound), [GOOD.sample.lower] * 2)
+    assert np.array_equal(GOOD.upper([1e300, largest], bound), [GOOD.sample.upper] * 2)
+
+
 @pytest.mark.parametrize("threshold", [float("nan"), float("inf"), "high", "0.5", None, True])
 def test_threshold(threshold: Any) -> None:
     for bound in BOUNDS:

@@ -13,10 +13,16 @@ from smoothcert.certify.engine import LocalEngine
 from smoothcert.certify.prepare import prepare
 from smoothcert.data import Dataset
 from smoothcert.errors import RunError
-from smoothcert.runs import Run, RunConfig
+from smoothcert.runs import Run, RunConfig, merge_runs
 
 from .test_engine import Interrupting, Listening, certify
 from .tiny_model import tiny_model
+
+
+def uneven():
+    source = ArraySource()
+    source.indices = [0, 1, 4, 5, 7, 8, 11]
+    return source
 
 
 @pytest.mark.parametrize("n", [150, 256, 300])  # before, at and behind the end of a chunk of noise
@@ -75,8 +81,7 @@ def test_a_run_grows_again_and_keeps_its_fingerprint(tmp_path):
 
 
 def test_uneven_selections_grow_at_their_end(tmp_path):
-    source = ArraySource()
-    source.indices = [0, 1, 4, 5, 7, 8, 11]
+    source = uneven()
     certify(tmp_path / "grown", data=Dataset(source, limit=4))
     assert Run.open(tmp_path / "grown").config.indices is None
     certify(tmp_path / "grown", data=Dataset(source, limit=6))
@@ -228,3 +233,47 @@ def test_a_grown_configuration_is_read_as_written_and_cannot_be_edited(tmp_path)
     edited = (tmp_path / "config.json").read_text().replace('"n": 200', '"n": 201')
     with pytest.raises(RunError, match="changed after the run was started"):
         RunConfig.from_json(edited)
+
+
+@pytest.mark.parametrize("make", [ArraySource, uneven])
+def test_shards_make_the_run_of_one_machine_and_grow_with_it(tmp_path, make):
+    folders = [tmp_path / "1", tmp_path / "2", tmp_path / "3"]
+    for limit, n in ((5, 200), (7, 200), (7, 400)):
+        data, whole = Dataset(make(), limit=limit), tmp_path / f"{limit}-{n}"
+        certify(whole, data=data, n=n)
+        drawn = 0
+        for number, folder in enumerate(folders, start=1):
+            listening = Listening()
+            run = certify(folder, data=data, n=n, shard=f"{number}/3", reporter=listening)
+            assert [record.index for record in run.records()] == data.indices[number - 1 :: 3]
+            assert (run.missing, run.expected, str(run.config.shard)) == (0, len(run), f"{number}/3")
+            drawn += listening.drawn
+        assert drawn == {(5, 200): 5 * 220, (7, 200): 2 * 220, (7, 400): 7 * 200}[limit, n]
+        merged = merge_runs(folders, tmp_path / f"merged {limit} {n}")
+        assert_same_run(merged.path, whole)
+        assert merged.config.data_fingerprint == Run.open(whole).config.data_fingerprint
+        assert merged.config.shard is None
+    assert [extent.n for extent in merged.config.extents] == [200, 200, 400]
+    certify(merged.path, data=Dataset(make()), n=500)  # the whole grows, too
+    certify(tmp_path / "all", data=Dataset(make()), n=500)
+    assert_same_run(merged.path, tmp_path / "all")
+
+
+def test_a_shard_keeps_its_inputs_and_its_folder(tmp_path):
+    certify(tmp_path, data=Dataset(ArraySource(), stride=2), shard="2/3")
+    with pytest.raises(RunError, match="in the larger selection that shard has other inputs: merge the shards"):
+        certify(tmp_path, data=Dataset(ArraySource()), shard="2/3")
+    for shard, message in (("1/3", "choose another folder for shard 1/3"), (None, "choose another folder for the who")):
+        with pytest.raises(RunError, match=message):
+            certify(tmp_path, data=Dataset(ArraySource(), stride=2), shard=shard)
+    certify(tmp_path / "whole")
+    with pytest.raises(RunError, match="holds the whole of its run"):
+        certify(tmp_path / "whole", shard="1/1")
+    assert Run.open(tmp_path).indices.tolist() == [2, 8]
+
+
+def test_a_shard_may_be_empty(tmp_path):
+    run = certify(tmp_path / "5", data=Dataset(ArraySource(), limit=4), shard="5/5")
+    assert (len(run), run.expected, run.missing, run.state().whole) == (0, 0, 0, True)
+    certify(tmp_path / "1", data=Dataset(ArraySource(), limit=4), shard="1/5")
+    assert merge_runs([tmp_path / "5", tmp_path / "1"], tmp_path / "all").missing_indices.tolist() == [1, 2, 3]

@@ -197,3 +197,10 @@ def test_pipes_in_a_local_folder_are_named_and_do_not_wait(tmp_path):
     os.mkfifo(tmp_path / "test-0.parquet")
     with pytest.raises(DataError, match=r"test-0\.parquet in .* cannot be read: it is no regular file"):
         load_data(f"hf:{tmp_path}")
+
+
+@pytest.mark.parametrize("place", ["./nowhere", "/nowhere/at/all", "~/nowhere/at/all", "a/b/c", "-x"])
+def test_a_folder_that_is_not_there_is_refused_before_anybody_is_asked(place, monkeypatch):
+    monkeypatch.setattr("smoothcert.data.hugging_face._datasets", lambda: pytest.fail("asked"))
+    with pytest.raises(DataError, match="there is no folder"):
+        load_data(f"hf:{place}")

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from dataclasses import replace
+from decimal import ROUND_FLOOR, Decimal
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from smoothcert.analysis import certified_accuracy
-from smoothcert.bounds import ceil_decimals, floor_decimals
+from smoothcert.bounds import ceil_decimals, floor_decimals, split_alpha
 from smoothcert.certificate import Certificate
 from smoothcert.errors import DataError, InvalidArgumentError, RunError
 from smoothcert.report import write_report
+from smoothcert.report.inputs import decimals_of, fixed, rounded, unpack
 from smoothcert.report.wording import accuracy_words, percent, percent_below, percent_interval
 from synthetic_runs import SyntheticRun, mixed_run, synthetic_run
 
@@ -72,41 +77,99 @@ def test_first_sentence_is_the_answer_of_a_query(run, page):
     value, interval = accuracy_words(row)
     assert 0.0 < row.certified_accuracy < 1.0
     assert (
-        f"20 inputs. At radius 0.25 , {value} (95% CI {interval} ) are right and keep a score above 0.5"
+        f"20 inputs . At radius 0.25 , {value} (95% CI {interval} ) are right and keep a score above 0.5"
         in Page(page).text
     )
 
 
+def data_of(page, name):
+    """Exact numbers behind a table, row by row."""
+    table = json.loads(re.search(rf'id="{name}">.*?class="data">(.*?)</script>', page, re.DOTALL).group(1))
+    return [dict(zip(table["columns"], row, strict=True)) for row in table["rows"]]
+
+
+def packed_of(page):
+    (text,) = re.findall(r'class="packed">([^<]*)</script>', page)
+    return unpack(text)
+
+
+def known_of(page):
+    (text,) = re.findall(r'class="known">(.*?)</script>', page, re.DOTALL)
+    return json.loads(text)
+
+
 def test_every_row_of_a_query_is_there(run, page):
     rows = certified_accuracy(run, bounds=["cdf", "hoeffding"], radii=[0.0, 0.25, 0.5], thresholds=[0.5])
-    cells = re.findall(r"<tr>" + r"<td[^>]*>([^<]*)</td>" * 7 + "</tr>", page)
+    cells = re.findall(r"<tr><th[^>]*>([^<]*)</th>" + r"<td[^>]*>([^<]*)</td>" * 8 + "</tr>", page)
+    exact = data_of(page, "run0-certified")
     for row in rows:
         if row.measure == "score":
             value, interval = accuracy_words(row)
+            low, high = interval.rstrip("%").split("–")
             least = percent_below(row.population_lower)
-            assert (row.measure, row.bound, "0.5", f"{row.radius:g}", value, interval, least) in cells
+            at = (row.measure, row.bound, "0.5", f"{row.radius:g}")
+            assert (*at, value, f"{low}%", f"{high}%", least, "20") in cells
+            assert {key: getattr(row, key) for key in exact[0]} in exact
 
 
-def test_every_input_is_there_with_its_certificate(run, page):
+def test_first_inputs_are_there_without_a_script(run, page):
     for record in run.records()[:5]:
         c = Certificate.from_samples(record.samples, alpha=0.001)
-        row = re.search(rf"<tr data-state=[^>]*><td[^>]*>{record.index}</td>.*?</tr>", page).group()
-        cells = re.findall(r"<td[^>]*>([^<]*)</td>", row)
+        row = re.search(rf'<tr><th scope="row">{record.index}</th>.*?</tr>', page).group()
+        cells = re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row)
         assert cells[1] == record.id
         assert cells[3] == run.config.class_names[c.prediction]
-        assert cells[5:8] == [floor_decimals(v) for v in (c.class_radius, c.score.mean, c.margin.mean)]
-        assert cells[8:11] == [floor_decimals(v) for v in c.score.lower([0.0, 0.25, 0.5], bound="cdf")]
-        assert cells[11] == ceil_decimals(c.score.upper([0.25], bound="cdf")[0])
-        assert cells[12] == floor_decimals(c.score.radius(0.5, bound="cdf"))
+        assert cells[5:7] == [floor_decimals(v) for v in (c.class_radius, c.score.mean)]
+        assert cells[7:10] == [floor_decimals(v) for v in c.score.lower([0.0, 0.25, 0.5], bound="cdf")]
+
+
+def test_every_input_is_packed_with_its_certificate(run, page):
+    found, known = packed_of(page), known_of(page)
+    grid = known["grid"]
+    assert set(known["radii"]) < set(grid)
+    assert len(grid) >= 17
+    assert found["ids"] == [record.id for record in run.records() if record.samples]
+    for row, record in enumerate(run.records()[:20]):
+        c = Certificate.from_samples(record.samples, alpha=0.001)
+        assert (found["index"][row], found["prediction"][row]) == (record.index, c.prediction)
+        assert found["class_radius"][row] == pytest.approx(float(floor_decimals(c.class_radius, 4)) * 1e4)
+        for measure in ("score", "margin"):
+            own = c.measure(measure)
+            assert found[f"smoothed|{measure}"][row] == pytest.approx(1e4 * float(floor_decimals(own.mean, 4)))
+            for bound in ("cdf", "hoeffding"):
+                for side, cut in (("lower", floor_decimals), ("upper", ceil_decimals)):
+                    held = found[f"{side}|{measure}|{bound}"].reshape(-1, len(grid))[row]
+                    expected = [1e4 * float(cut(v, 4)) for v in getattr(own, side)(grid, bound=bound)]
+                    assert held.tolist() == pytest.approx(expected)
+            bins = found[f"histogram|{measure}"].reshape(-1, 2, found["bins"])[row] / 65535
+            scores = record.samples.measures[measure].sample
+            part = scores.counts[: 1_000 * 7 // 40].sum() / scores.n
+            assert bins[1][:7].sum() == pytest.approx(part, abs=1e-3)
+            assert bins.sum(axis=1) == pytest.approx([1.0, 1.0], abs=1e-3)
+
+
+@pytest.mark.parametrize("ends", [(0.0, 1.0), (-1.0, 1.0), (-20.0, 35.5), (0.0, 5e5), (-1e-3, 1e-3)])
+def test_rounding_is_downwards_and_never_by_more_than_a_step(ends):
+    decimals = decimals_of(ends)
+    values = np.concatenate((np.random.default_rng(0).uniform(*ends, 2_000), ends, np.linspace(*ends, 101)))
+    found = rounded(values, decimals)
+    assert np.abs(found).max() < 2**15
+    assert [int(number) for number in found] == [
+        int(Decimal(repr(float(value))).scaleb(decimals).to_integral_value(ROUND_FLOOR)) for value in values
+    ]
+    for number in found[:200]:
+        assert float(fixed(int(number), decimals)) <= number / 10.0**decimals + 1e-9
 
 
 def test_answers_behind_the_fields_are_certified_accuracies(run, page):
-    known = json.loads(re.search(r'id="run0-answers">(.*?)</script>', page, re.DOTALL).group(1))
+    known = known_of(page)
     rows = certified_accuracy(
         run, measures=["margin"], bounds=["hoeffding"], radii=known["radii"], thresholds=known["thresholds"]["margin"]
     )
-    assert known["answers"]["margin|hoeffding"] == [
-        [*accuracy_words(row), percent_below(row.population_lower)] for row in rows
+    answers = known["answers"]["margin|hoeffding"]
+    assert [one[:3] for one in answers] == [[*accuracy_words(row), percent_below(row.population_lower)] for row in rows]
+    assert [one[3:] for one in answers] == [
+        [row.certified_accuracy, row.ci_low, row.ci_high, row.population_lower, row.inputs] for row in rows
     ]
 
 
@@ -141,9 +204,7 @@ def test_page_is_self_contained(page):
             if target is not None:
                 assert target.startswith(("#", "data:")) or (tag == "a" and target.startswith("https://arxiv.org/"))
     outside = re.sub(r'<a href="https://arxiv\.org/[^"]*"', "", page)
-    assert re.findall(r"https?://[^\s\"'<]*", outside) == ["http://www.w3.org/2000/svg"] * outside.count(
-        "createElementNS"
-    )
+    assert re.findall(r"https?://[^\s\"'<]*", outside) == ["http://www.w3.org/2000/svg"]
     assert "@import" not in page
     assert "default-src 'none'" in page
     assert len(page) < 1_000_000
@@ -200,7 +261,7 @@ def test_run_without_labels_says_so_and_claims_no_accuracy(tmp_path):
     text = Page(write_report([run], tmp_path / "r.html", **QUICK).read_text()).text
     assert "No input of this run has a label" in text
     assert "are right" not in text
-    assert "2 inputs. At radius 0.25 , 100.0%" in text
+    assert "2 inputs . At radius 0.25 , 100.0%" in text
 
 
 def test_every_measure_of_the_run_is_shown(tmp_path):
@@ -208,14 +269,24 @@ def test_every_measure_of_the_run_is_shown(tmp_path):
     text = write_report([run], tmp_path / "r.html", bounds=["cdf"], radii=[0.0, 0.25]).read_text()
     page = Page(text)
     assert not page.unbalanced
-    for words in ("Lead, by the cdf bound", "lead > 0", "Swing, by the cdf bound", "swing > 0.5", "swing > 2.5"):
+    for words in (
+        "Lead at each radius, by the cdf bound",
+        "lead > 0",
+        "Swing at each radius",
+        "swing > 0.5",
+        "swing > 2.5",
+    ):
         assert words in page.text, words
-    known = json.loads(re.search(r'id="run0-answers">(.*?)</script>', text, re.DOTALL).group(1))
+    known = known_of(text)
     assert known["thresholds"]["swing"][0] == -2.0
     assert len(known["answers"]["swing|cdf"]) == 2 * len(known["thresholds"]["swing"])
     (row,) = certified_accuracy(run, measures=["lead"], bounds=["cdf"], radii=[0.25], thresholds=[0.0])
     place = known["thresholds"]["lead"].index(0.0) * 2 + 1
-    assert known["answers"]["lead|cdf"][place] == [*accuracy_words(row), percent_below(row.population_lower)]
+    assert known["answers"]["lead|cdf"][place][:3] == [*accuracy_words(row), percent_below(row.population_lower)]
+    found = packed_of(text)
+    swing = rounded(Certificate.from_samples(run.rows[1].samples, alpha=0.001).measure("swing").lower([0.0]), 4)
+    assert found["ends"]["swing"] == [-2.0, 3.0]
+    assert found["lower|swing|cdf"].reshape(3, -1)[1, 0] <= swing[0]
 
 
 def test_what_was_certified_is_said_before_any_number(page):
@@ -281,10 +352,66 @@ def test_several_runs_share_one_page(tmp_path):
     assert "radius 0.25 radius 0.5 radius 1" in parsed.text
 
 
-def test_long_input_tables_say_what_they_leave_out(run, tmp_path):
-    text = write_report([run], tmp_path / "r.html", max_inputs=3, **QUICK).read_text()
-    assert text.count("<tr data-state=") == 3
-    assert "The first 3 of 20 inputs" in Page(text).text
+def test_a_page_of_some_inputs_says_what_it_leaves_out(run, tmp_path):
+    more = {**QUICK, "measures": ["score", "margin"]}
+    text = write_report([run], tmp_path / "r.html", max_inputs=7, **more).read_text()
+    assert packed_of(text)["index"].tolist() == [0, 3, 6, 9, 12, 15, 18]
+    assert "This page holds every 3rd of the 20 inputs" in Page(text).text
+    answers = known_of(text)["answers"]
+    assert {one[7] for one in answers["score|cdf"]} == {20}
+    assert {one[7] for one in answers["margin|cdf"]} == {7}
+    assert sum(row["inputs"] for row in data_of(text, "run0-classes")) == 20
+
+
+def test_all_that_is_said_holds_together_where_that_is_asked(run, tmp_path):
+    for joint, inputs in (("input", 1), ("dataset", 20)):
+        text = write_report([run], tmp_path / "r.html", joint=joint, **{**QUICK, "measures": None}).read_text()
+        groups, uppers = 3, 1  # score, margin and the class; of a measure lower and upper bounds
+        share = split_alpha(0.001, inputs=inputs) / (groups * (1 + uppers))
+        expected = Certificate.from_samples(run.rows[4].samples, alpha=share).margin.lower([0.0, 0.25], bound="cdf")
+        found, grid = packed_of(text), known_of(text)["grid"]
+        held = found["lower|margin|cdf"].reshape(20, -1)[4, [grid.index(0.0), grid.index(0.25)]]
+        assert held.tolist() == rounded(expected, 4).tolist()
+        radius = Certificate.from_samples(run.rows[4].samples, alpha=0.001 / inputs / groups).class_radius
+        assert found["class_radius"][4] == rounded(np.array([radius]), 4)[0]
+        assert "true together with probability at least 1 − alpha" in Page(text).text
+    with pytest.raises(InvalidArgumentError, match="joint must be one of each, input, dataset; got 'all'"):
+        write_report([run], tmp_path / "r.html", joint="all", **QUICK)
+
+
+def test_accuracies_stand_side_by_side(run, tmp_path):
+    text = Page(write_report([run], tmp_path / "r.html", **QUICK).read_text()).text
+    assert "without noise not recorded" in text
+    rows = [
+        replace(row, samples=None if row.samples is None else replace(row.samples, clean_prediction=row.label))
+        for row in run.rows
+    ]
+    found = write_report([SyntheticRun(run.config, rows)], tmp_path / "r.html", **QUICK).read_text()
+    assert "without noise 100.0%" in Page(found).text
+    given = [row.samples.votes[row.label] / row.samples.n for row in run.rows if row.samples]
+    by_name = {row["accuracy"]: row["value"] for row in data_of(found, "run0-accuracy")}
+    assert by_name["under one draw of the noise"] == pytest.approx(np.mean(given))
+    assert packed_of(found)["clean"].tolist() == [row.label for row in run.rows if row.samples]
+
+
+def test_pictures_are_asked_for_and_say_why_there_are_none(run, tmp_path):
+    text = write_report([run], tmp_path / "r.html", pictures=3, **QUICK).read_text()
+    assert "Pictures: the data could not be loaded: unknown data 'beta'" in Page(text).text
+    assert known_of(text)["pictures"] == {}
+    assert "data:image/png;" not in write_report([run], tmp_path / "r.html", **QUICK).read_text()
+
+
+def test_the_only_script_that_runs_is_ours(page):
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page).group(1)
+    assert "default-src 'none'" in policy
+    (ours,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(ours.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}';" in policy
+    assert set(re.findall(r"<script([^>]*)>", page)) == {
+        "",
+        *(f' type="application/json" class="{name}"' for name in ("data", "curves", "known")),
+        ' type="application/octet-stream" class="packed"',
+    }
 
 
 def test_alpha_of_the_report_is_stated(run, tmp_path):

@@ -18,15 +18,13 @@ from smoothcert._check import check_alpha, check_count, check_radii, check_thres
 from smoothcert.analysis.inputs import BoolArray
 from smoothcert.analysis.proportion import CONFIDENCE, Proportion, proportion, proportion_interval
 from smoothcert.analysis.source import Source, bounds_table
+from smoothcert.analysis.table import CLASS as CLASS
+from smoothcert.analysis.table import CLASS_BOUND as CLASS_BOUND
 from smoothcert.analysis.table import DEFAULT_BOUNDS as DEFAULT_BOUNDS
 from smoothcert.analysis.table import BoundsTable
 from smoothcert.bounds import clopper_pearson_lower
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.typing import FloatArray, IntArray
-
-CLASS = "class"
-"""Measure of Cohen et al.: the class itself is kept, at no threshold, by the Clopper-Pearson bound on the votes."""
-CLASS_BOUND = "clopper_pearson"
 
 
 @dataclass(frozen=True)
@@ -145,7 +143,8 @@ def certified_accuracy(
         for bound, lower in zip(bounds, lowers, strict=True):
             counts = _counts_above(lower[table.inputs.countable], cuts)
             low, high = proportion_interval(counts, inputs=total)
-            least = population_lower(counts, total, table.alpha)
+            alpha = table.alpha_of(measure, bound)
+            least = population_lower(counts, total, alpha)
             rows += [
                 CertifiedAccuracy(
                     measure=measure,
@@ -156,7 +155,7 @@ def certified_accuracy(
                     ci_low=float(low[i, j]),
                     ci_high=float(high[i, j]),
                     inputs=total,
-                    alpha=table.alpha,
+                    alpha=alpha,
                     labelled=table.inputs.has_labels,
                     population_lower=float(least[i, j]),
                 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert.typing import IntArray
+from smoothcert.typing import FloatArray, IntArray
 
 BoolArray = npt.NDArray[np.bool_]
 NO_LABEL = -1
@@ -34,6 +35,8 @@ class Inputs:
         contents: SHA-256 of each input as the classifier saw it; None for a published log, which does not say.
         sizes: Number of estimation samples; they may differ in a run that is growing.
         skipped: Inputs that could not be read; they have no row.
+        clean: Class the base classifier gives without noise; ``NO_LABEL`` where the run does not say.
+        one_draw: Part of the noisy samples that are given the label; NaN where that is not known.
     """
 
     indices: IntArray
@@ -44,10 +47,23 @@ class Inputs:
     sizes: IntArray
     contents: tuple[str, ...] | None = None
     skipped: tuple[SkippedInput, ...] = ()
+    clean: IntArray | None = None
+    one_draw: FloatArray | None = None
 
     def __len__(self) -> int:
         """Number of certified inputs."""
         return len(self.ids)
+
+    def at(self, rows: IntArray) -> Inputs:
+        """Some of them, in the order of their rows."""
+        some: dict[str, Any] = {}
+        for one in fields(self):
+            values = getattr(self, one.name)
+            if isinstance(values, np.ndarray):
+                some[one.name] = values[rows]
+            elif isinstance(values, tuple) and one.name != "skipped":
+                some[one.name] = tuple(values[row] for row in rows)
+        return replace(self, **some)
 
     @property
     def labelled(self) -> BoolArray:

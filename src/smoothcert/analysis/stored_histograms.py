@@ -11,6 +11,7 @@ import pyarrow as pa
 from smoothcert.bounds import deal_seed
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.errors import DataError
+from smoothcert.runs.records import make_schema, select_columns
 from smoothcert.typing import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -40,6 +41,27 @@ class RunLike(Protocol):
 
     def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The records by ascending index, with these columns of ``smoothcert.runs.records``."""
+
+
+class Held:
+    """Some inputs of a run, read once and held in memory.
+
+    Args:
+        run: The run.
+        indices: The inputs.
+    """
+
+    def __init__(self, run: RunLike, indices: IntArray) -> None:
+        self._run, self._indices = run, indices
+        self._table: pa.Table | None = None
+        self.config, self.ranges, self.pairs = run.config, run.ranges, run.pairs
+
+    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """All of them in one table, with these columns."""
+        if self._table is None:
+            every = make_schema(self.ranges, pairs=self.pairs).names
+            self._table = pa.concat_tables([_rows(part, self._indices) for part in self._run.tables(every)])
+        yield self._table if columns is None else select_columns(self._table, columns)
 
 
 def stacks(

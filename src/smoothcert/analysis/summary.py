@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from smoothcert.analysis.bootstrap import Estimate, bootstrap_estimate
-from smoothcert.analysis.inputs import SkippedInput
+from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
 from smoothcert.analysis.proportion import Proportion, proportion
 from smoothcert.analysis.source import bounds_table
 from smoothcert.analysis.stored_histograms import RunLike
@@ -29,6 +29,9 @@ class RunSummary:
         n0: Pilot samples per input.
         n: Estimation samples per input; the most that any holds in a run that is growing.
         accuracy: Fraction of labelled inputs classified right, abstentions counted as wrong; ``None`` without labels.
+        clean_accuracy: Fraction that the base classifier is right about without noise; ``None`` where the run does not
+            say of all of them.
+        one_draw_accuracy: Mean probability, estimated from the samples, that it is right under one draw of the noise.
         abstention: Fraction of inputs the smoothed classifier abstains on.
         mean_class_radius: Mean over inputs, 0 for abstentions; ``None`` where an imported log does not hold it.
         median_class_radius: Median over inputs, 0 for abstentions; ``None`` likewise.
@@ -45,6 +48,8 @@ class RunSummary:
     n0: int
     n: int
     accuracy: Proportion | None
+    clean_accuracy: Proportion | None
+    one_draw_accuracy: Estimate | None
     abstention: Proportion
     mean_class_radius: Estimate | None
     median_class_radius: Estimate | None
@@ -53,13 +58,16 @@ class RunSummary:
     samples_per_second: float | None
 
 
-def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | None = None) -> RunSummary:
+def summary(
+    run: RunLike, *, alpha: float | None = None, table: BoundsTable | None = None, some: BoundsTable | None = None
+) -> RunSummary:
     """Summarize a run.
 
     Args:
         run: The run; it may still be going on.
         alpha: Instead of the run's own.
         table: The run's bounds table, if there is one already.
+        some: The table of some inputs, if the means of the smoothed measures are to be of these only.
 
     Raises:
         InvalidArgumentError: If ``alpha`` is outside ``(0, 1/2]``.
@@ -71,7 +79,7 @@ def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | No
     labelled = int(inputs.labelled.sum())
     class_radius = table.class_radius() if table.answers.class_radius else None
     measures = table.answers.measures if table.answers.smoothed else ()
-    means = {measure: _estimate(np.mean, table.smoothed(measure)) for measure in measures}
+    means = {measure: _estimate(np.mean, (some or table).smoothed(measure)) for measure in measures}
     return RunSummary(
         inputs=len(inputs),
         skipped=inputs.skipped,
@@ -81,6 +89,10 @@ def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | No
         n0=int(run.config.n0),
         n=max(table.sizes, default=int(run.config.n)),
         accuracy=proportion(int(inputs.right.sum()), inputs=labelled) if labelled else None,
+        clean_accuracy=_clean_accuracy(inputs),
+        one_draw_accuracy=(
+            _estimate(np.mean, inputs.one_draw[inputs.labelled]) if labelled and inputs.one_draw is not None else None
+        ),
         abstention=proportion(int(inputs.abstained.sum()), inputs=len(inputs)),
         mean_class_radius=_estimate(np.mean, class_radius),
         median_class_radius=_estimate(np.median, class_radius),
@@ -88,6 +100,14 @@ def summary(run: RunLike, *, alpha: float | None = None, table: BoundsTable | No
         seconds=table.seconds,
         samples_per_second=table.drawn / table.seconds if table.seconds > 0.0 else None,
     )
+
+
+def _clean_accuracy(inputs: Inputs) -> Proportion | None:
+    """Of the labelled inputs, where all of them were classified without noise."""
+    if inputs.clean is None or not inputs.has_labels:
+        return None
+    clean, labels = inputs.clean[inputs.labelled], inputs.labels[inputs.labelled]
+    return None if (clean == NO_LABEL).any() else proportion(int(np.sum(clean == labels)), inputs=clean.size)
 
 
 def _estimate(statistic: Callable[[AnyArray], np.floating], values: FloatArray | None) -> Estimate | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -13,14 +14,14 @@ import pyarrow.compute as pc
 
 from smoothcert._check import check_alpha, check_choice, check_radii, check_threshold
 from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
-from smoothcert.analysis.stored_histograms import VOTE, Certifiable, RunLike, certifiable, row_sums, stacks
+from smoothcert.analysis.stored_histograms import VOTE, Certifiable, Held, RunLike, certifiable, lists, row_sums, stacks
 from smoothcert.analysis.workers import spread
 from smoothcert.bounds import BOUNDS, bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import DataError
 from smoothcert.runs.per_input import class_radii
 from smoothcert.runs.records import SCHEMA
 from smoothcert.scores import MEASURES
-from smoothcert.typing import FloatArray
+from smoothcert.typing import FloatArray, IntArray
 
 COLUMNS = (
     "index",
@@ -33,17 +34,23 @@ COLUMNS = (
     "offset",
     "step",
     "price",
+    "clean_prediction",
     "pilot_votes_classes",
     "pilot_votes_counts",
     "votes_classes",
     "votes_counts",
 )
+CLASS = "class"
+"""Measure of Cohen et al.: the class itself is kept, at no threshold, by the Clopper-Pearson bound on the votes."""
+CLASS_BOUND = "clopper_pearson"
 LEAD = "lead"
 LEAD_ENDS = (-1.0, 1.0)
 USUAL_ENDS = {measure.name: (measure.lower, measure.upper) for measure in MEASURES.values()}
 DEFAULT_BOUNDS = ("dual", "cdf", "hoeffding")
 """Bounds shown where none is asked for: ours, the paper's and its baseline."""
-_KEPT = ["index", "id", "label", "seconds", "prediction", "content_hash", "step", "price"]
+_KEPT = ["index", "id", "label", "seconds", "prediction", "content_hash", "step", "price", "clean_prediction"]
+Share: TypeAlias = "Callable[[str, str], float]"
+"""From a measure and a bound to the probability that one statement of it is wrong."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,7 @@ class BoundsTable:
         drawn: Noisy samples drawn in that time, pilot included; 0 where it is not known.
         step: Step of the lattice all inputs were sampled on; None for noise in floating point, or where not known.
         price: What the noise costs of ``alpha``, at most.
+        share: Instead of ``alpha`` for a measure and a bound, where it is shared out among statements.
     """
 
     def __init__(
@@ -97,8 +105,10 @@ class BoundsTable:
         drawn: int = 0,
         step: float | None = None,
         price: float = 0.0,
+        share: Share | None = None,
     ) -> None:
         self.inputs = inputs
+        self._share = share
         self.step = step
         self.price = price
         self.alpha = alpha
@@ -116,12 +126,13 @@ class BoundsTable:
         self._known: dict[tuple[object, ...], FloatArray] = {}
 
     @classmethod
-    def from_run(cls, run: RunLike, *, alpha: float | None = None) -> BoundsTable:
+    def from_run(cls, run: RunLike, *, alpha: float | None = None, share: Share | None = None) -> BoundsTable:
         """Read what does not need the histograms.
 
         Args:
             run: The run.
             alpha: Instead of the run's own. To claim several statements together, divide by their number.
+            share: Instead of ``alpha`` for a measure and a bound, ``class`` by ``clopper_pearson`` among them.
 
         Raises:
             InvalidArgumentError: If ``alpha`` is outside ``(0, 1/2]``.
@@ -130,9 +141,10 @@ class BoundsTable:
         sigma = float(run.config.sigma)
         certified = []
         skipped: list[SkippedInput] = []
-        radii = [np.empty(0)]
+        radii, one_draw = [np.empty(0)], [np.empty(0)]
         sizes = [np.empty(0, dtype=np.int64)]
         drawn = 0
+        of_class = failure if share is None else check_alpha(share(CLASS, CLASS_BOUND))
         for table in run.tables(COLUMNS):
             failed = table["error"].is_valid()
             skipped += [
@@ -142,7 +154,8 @@ class BoundsTable:
             rows = table.filter(pc.invert(failed))
             if rows.num_rows == 0:
                 continue
-            radii.append(class_radii(rows, sigma=sigma, alpha=failure))
+            radii.append(class_radii(rows, sigma=sigma, alpha=of_class))
+            one_draw.append(_given_the_label(rows))
             sizes.append(row_sums(rows["votes_counts"]))
             drawn += int(sizes[-1].sum() + row_sums(rows["pilot_votes_counts"]).sum())
             certified.append(rows.select(_KEPT))
@@ -157,6 +170,8 @@ class BoundsTable:
             sizes=np.concatenate(sizes),
             contents=tuple(known["content_hash"].to_pylist()),
             skipped=tuple(skipped),
+            clean=known["clean_prediction"].fill_null(NO_LABEL).to_numpy(),
+            one_draw=np.concatenate(one_draw),
         )
         seconds = float(known["seconds"].to_numpy().sum())
         steps = known["step"].unique().to_pylist() if certified else []
@@ -170,7 +185,27 @@ class BoundsTable:
             drawn=drawn,
             step=steps[0] if len(steps) == 1 else None,
             price=max(known["price"].drop_null().to_pylist(), default=0.0) if certified else 0.0,
+            share=share,
         )
+
+    def thinned(self, at_most: int) -> BoundsTable:
+        """Every k-th of its inputs, beginning with the first: itself where they are few enough.
+
+        Their histograms are held in memory once they are asked for.
+        """
+        rows = np.arange(0, len(self.inputs), max(1, -(-len(self.inputs) // at_most)))
+        if rows.size == len(self.inputs):
+            return self
+        some = copy.copy(self)
+        some.inputs = self.inputs.at(rows)
+        some._run = None if self._run is None else Held(self._run, some.inputs.indices)
+        some._class_radius = None if self._class_radius is None else self._class_radius[rows]
+        some._known = {key: values[rows] for key, values in self._known.items() if key[0] != "radius"}
+        return some
+
+    def alpha_of(self, measure: str, bound: str) -> float:
+        """Probability that one statement of a bound about a measure is wrong."""
+        return self.alpha if self._share is None else self._share(measure, bound)
 
     @property
     def sizes(self) -> dict[int, int]:
@@ -209,6 +244,12 @@ class BoundsTable:
     def upper(self, *, measure: str, bound: str, radii: float | Sequence[float] | FloatArray) -> FloatArray:
         """Certified upper bounds: as :meth:`lower`, from above."""
         return self._once("upper", measure, [bound], check_radii(radii))[0]
+
+    def uppers(
+        self, *, measure: str, bounds: Sequence[str], radii: float | Sequence[float] | FloatArray
+    ) -> list[FloatArray]:
+        """:meth:`upper` of several bounds, in one pass over what the run holds."""
+        return self._once("upper", measure, bounds, check_radii(radii))
 
     def radius(self, *, measure: str, bound: str, threshold: float, at_most: int | None = None) -> FloatArray:
         """Largest radius of each input up to which its lower bound is above a threshold.
@@ -255,6 +296,23 @@ class BoundsTable:
             self._known[key] = np.min([self._means(part) for part in self._parts(measure)], axis=0)
         return self._known[key]
 
+    def histograms(self, measure: str, *, bins: int) -> IntArray:
+        """Counts of each input's pilot and estimation samples in equal bins of the range, ``(inputs, 2, bins)``.
+
+        Of the lead those against its strongest rival of the pilot.
+        """
+        part = self._parts(measure)[0]
+        found = [np.empty((0, 2, bins), dtype=np.int64)]
+        for stages in stacks(self._sampled(part), part, ends=self._part_ends(part), indices=self.inputs.indices):
+            counts = np.empty((len(stages[0]), 2, bins), dtype=np.int64)
+            for stage, stack in enumerate(stages):
+                row = np.repeat(np.arange(len(stack)), np.diff(stack.starts))
+                bin_of = np.minimum(stack.cells * bins // stack.levels, bins - 1)
+                flat = np.bincount(row * bins + bin_of, stack.counts, len(stack) * bins)
+                counts[:, stage] = flat.reshape(len(stack), bins)
+            found.append(counts)
+        return np.concatenate(found)
+
     def ends(self, measure: str) -> tuple[float, float]:
         """Smallest and largest value a measure can take.
 
@@ -280,12 +338,25 @@ class BoundsTable:
         for bound in bounds:
             self._check_names(measure, bound)
         keys = {bound: (side, measure, bound, radii.tobytes()) for bound in bounds}
-        missing = [bound for bound, key in keys.items() if key not in self._known]
+        missing = [bound for bound, key in keys.items() if not self._among(key, radii)]
         if missing:
             for bound, values in zip(missing, self._bounds(side, measure, missing, radii), strict=True):
                 values.setflags(write=False)
                 self._known[keys[bound]] = values
         return [self._known[keys[bound]] for bound in bounds]
+
+    def _among(self, key: tuple[object, ...], radii: FloatArray) -> bool:
+        """Whether bounds are known: as they are, or among those at other radii, from where they are copied."""
+        if key in self._known:
+            return True
+        for known, values in list(self._known.items()):
+            if known[:3] == key[:3]:
+                held = {radius: column for column, radius in enumerate(np.frombuffer(known[3]).tolist())}  # type: ignore[call-overload]
+                if held.keys() >= set(radii.tolist()):
+                    self._known[key] = values[:, [held[radius] for radius in radii.tolist()]]
+                    self._known[key].setflags(write=False)
+                    return True
+        return False
 
     def _sampled(self, measure: str) -> RunLike:
         if self._run is None:
@@ -315,11 +386,12 @@ class BoundsTable:
         if side == "upper":  # any rival bounds the lead from above; the strongest of the pilot serves
             parts = parts[:1]
         # Each at full alpha: the least is wrong only if that of the rival with the least true value is.
-        return np.asarray(np.min([self._part_bounds(side, part, bounds, radii) for part in parts], axis=0))
+        return np.asarray(np.min([self._part_bounds(side, measure, part, bounds, radii) for part in parts], axis=0))
 
-    def _part_bounds(self, side: str, part: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
+    def _part_bounds(self, side: str, measure: str, part: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
         function = upper_bounds if side == "upper" else lower_bounds
-        answer = partial(_each_bound, function, bounds=bounds, radii=radii, sigma=self.sigma, alpha=self.alpha)
+        shares = {bound: self.alpha_of(measure, bound) for bound in bounds}
+        answer = partial(_each_bound, function, shares=shares, radii=radii, sigma=self.sigma)
         chunks = self._certifiable(part)
         # Those without a pilot take less time than it takes to hand over the histograms.
         slow = any(bound_named(bound).needs_pilot for bound in bounds)
@@ -328,7 +400,8 @@ class BoundsTable:
 
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
         """Radii of the first ``rows`` inputs, shape ``(rows,)``."""
-        answer = partial(_radii, threshold=threshold, sigma=self.sigma, alpha=self.alpha, bound=bound)
+        alpha = self.alpha_of(measure, bound)
+        answer = partial(_radii, threshold=threshold, sigma=self.sigma, alpha=alpha, bound=bound)
         found = [
             np.concatenate([np.empty(0), *spread(answer, _first(rows, self._certifiable(part)))])
             for part in self._parts(measure)
@@ -355,10 +428,20 @@ def _first(rows: int, chunks: Iterable[Certifiable]) -> Iterator[Certifiable]:
 
 
 def _each_bound(
-    function: Callable[..., FloatArray], chunk: Certifiable, *, bounds: Sequence[str], **asked: Any
+    function: Callable[..., FloatArray], chunk: Certifiable, *, shares: Mapping[str, float], **asked: Any
 ) -> FloatArray:
-    """Several bounds of a chunk of inputs; shape ``(bounds, inputs, radii)``."""
-    return np.stack([function(**chunk._asdict(), bound=bound, **asked) for bound in bounds])
+    """Several bounds of a chunk of inputs, each at its share of alpha; shape ``(bounds, inputs, radii)``."""
+    return np.stack([function(**chunk._asdict(), bound=bound, alpha=alpha, **asked) for bound, alpha in shares.items()])
+
+
+def _given_the_label(rows: pa.Table) -> FloatArray:
+    """Part of the estimation samples of each input that are given its label; NaN where it has none."""
+    starts, classes = lists(rows["votes_classes"])
+    counts = lists(rows["votes_counts"])[1]
+    row = np.repeat(np.arange(rows.num_rows), np.diff(starts))
+    labels = rows["label"].fill_null(NO_LABEL).to_numpy()
+    own = np.bincount(row, counts * (classes == labels[row]), rows.num_rows)
+    return np.where(labels == NO_LABEL, np.nan, own / np.maximum(np.bincount(row, counts, rows.num_rows), 1))
 
 
 def _radii(chunk: Certifiable, **asked: Any) -> FloatArray:

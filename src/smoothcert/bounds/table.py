@@ -185,7 +185,8 @@ def lower_bounds(
     asked = check_radii(radii)
     rows = [np.empty((0, asked.size))]
     for some in _chunks(pilots, samples, seeds, offsets, prices, size=chosen.chunk):
-        shifts = np.minimum((asked + some.offset) / scale, LARGEST_SHIFT)
+        with np.errstate(over="ignore"):  # of radii near the largest float64
+            shifts = np.minimum((asked + some.offset) / scale, LARGEST_SHIFT)
         rows.append(
             chosen.lower_of_many(some.pilots, some.samples, r=shifts, alpha=some.left_of(level), seeds=some.seeds)
         )
@@ -254,12 +255,15 @@ def certified_radii(
         Shape ``(inputs,)``, in input units; ``inf`` if the threshold lies below the range of the measure.
 
     Raises:
-        InvalidArgumentError: If an argument is outside its domain.
+        InvalidArgumentError: If an argument is outside its domain, or the threshold above the range of the measure.
     """
     chosen, least, level = bound_named(bound), check_threshold(threshold), check_alpha(alpha)
     scale = check_sigma(sigma)
     found = []
     for one in _chunks(pilots, samples, seeds, offsets, prices, size=1):
+        if least > one.samples.upper:
+            most = f"{one.samples.upper:g}, the largest value of the measure"
+            raise InvalidArgumentError(f"threshold must not be above {most}; got {threshold!r}")
         if least < one.samples.lower:
             shift = math.inf
         elif chosen.shift_above is not None:

@@ -115,12 +115,19 @@ class Cluster:
         else:
             options["address"] = _reachable(address)
         try:
-            self.ray.init(**options)
-            # What Ray says of workers that die goes to standard output otherwise, whatever log_to_driver is.
-            self.ray._private.worker._worker_logs_enabled = False
+            try:
+                self.ray.init(**options)
+            except Exception:  # on a machine that is busy Ray gives itself up after half a minute
+                if options["address"] != "local":
+                    raise
+                self.ray.shutdown()
+                self.ray.init(**options)
         except Exception as error:  # of a dozen kinds
+            self.ray.shutdown()
             where = "on this machine" if address is None else f"at {address}"
             raise InvalidArgumentError(f"no Ray cluster can be used {where}: {reason(error)}") from error
+        # What Ray says of workers that die goes to standard output otherwise, whatever log_to_driver is.
+        self.ray._private.worker._worker_logs_enabled = False
 
     def _gpus(self, execution: ExecutionSpec) -> float:
         """GPUs per worker: as asked, else one where the device is one or the cluster has any."""

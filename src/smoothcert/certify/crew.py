@@ -37,8 +37,12 @@ class Member:
     Attributes:
         number: From 1.
         actor: Its process.
+        pending: The call that it has not answered.
         outline: What it prepared; None until it has.
         report: What it said last.
+        lines: Of its log.
+        inputs: Number of inputs that it finished.
+        samples: Number of samples that it drew.
     """
 
     number: int

@@ -10,8 +10,9 @@ from typing import Any
 from smoothcert.analysis import BoundsTable, certified_accuracy, class_certified_accuracy, population_lower
 from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND
 from smoothcert.analysis.inputs import NO_LABEL
+from smoothcert.analysis.joint import EACH
 from smoothcert.certificate import Certificate
-from smoothcert.cli.asking import EACH, Inquiry
+from smoothcert.cli.asking import Inquiry
 from smoothcert.cli.printing import Row
 from smoothcert.errors import DataError
 from smoothcert.runs import Record, Run

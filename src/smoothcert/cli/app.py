@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, get_args
 
@@ -67,6 +68,10 @@ app = App(
 )
 
 
+_NAMES = re.compile(r"[a-z]\w*(?:, [a-z]\w*)*(?= )")
+"""Names of arguments at the beginning of a message."""
+
+
 def _options_of_file(*given: Any) -> None:
     """Of ``certify`` and ``plan --config FILE``; imported when one of them runs."""
     from smoothcert.cli.certify import options_of_file
@@ -111,9 +116,30 @@ def run(arguments: Sequence[str]) -> None:
     try:
         app(arguments)
     except CycloptsError as error:
-        if isinstance(error.__cause__, SmoothcertError):  # raised where a value was read
-            raise error.__cause__ from None
-        raise InvalidArgumentError(_sentence(error)) from error
+        cause = error.__cause__  # where a value was read
+        if isinstance(cause, SmoothcertError) and not isinstance(cause, InvalidArgumentError):
+            raise cause from None
+        said = str(cause) if isinstance(cause, InvalidArgumentError) else _sentence(error)
+        raise InvalidArgumentError(as_typed(said, arguments)) from error
+    except InvalidArgumentError as error:
+        raise InvalidArgumentError(as_typed(str(error), arguments)) from error
+
+
+def as_typed(message: str, arguments: Sequence[str]) -> str:
+    """A message that begins with names of arguments, with those that were typed as flags spelled as such.
+
+    Example:
+        >>> as_typed("max_n must be an integer, at least 1; got 0", ["certify", "--max-n", "0"])
+        '--max-n must be an integer, at least 1; got 0'
+        >>> as_typed("limit must be an integer, at least 1; got 0", ["certify", "--config", "run.yaml"])
+        'limit must be an integer, at least 1; got 0'
+    """
+    typed = {word.partition("=")[0] for word in arguments if word.startswith("--")}
+    named = _NAMES.match(message)
+    if named is None:
+        return message
+    words = [(word, f"--{word.replace('_', '-')}") for word in named[0].split(", ")]
+    return ", ".join(flag if flag in typed else word for word, flag in words) + message[named.end() :]
 
 
 def _sentence(error: CycloptsError) -> str:

@@ -11,15 +11,15 @@ from scipy.special import ndtri
 
 from smoothcert.analysis import BoundsTable, bounds_table
 from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND, DEFAULT_BOUNDS
-from smoothcert.bounds import bound_named, ceil_decimals
+from smoothcert.analysis.joint import EACH, Joint, prices_of
+from smoothcert.bounds import ceil_decimals
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.runs import Run
 from smoothcert.runs.config import IMPORTED
-from smoothcert.scores import LEAD, VOTE
+from smoothcert.scores import VOTE
 
 RADII = (0.0, 0.25, 0.5)
 THRESHOLDS = (0.5, 0.7, 0.9)
-EACH, INPUT, DATASET = "each", "input", "dataset"
 _FARTHEST = 10.0  # in units of sigma: 1e23 unanimous votes would certify less
 
 
@@ -105,10 +105,7 @@ class Inquiry:
         return [measure for measure in self.measures if measure != CLASS]
 
     def share(self, measure: str, bound: str, *, groups: int, searched: bool = False, uppers: bool = False) -> float:
-        """Failure probability of each statement, so that jointly all of them hold at alpha.
-
-        Alpha is divided by the inputs, where the claim is about all of them, less what their noise costs; then evenly
-        by what is claimed of an input, its measures or class; then by the statements of the bound about a measure.
+        """Failure probability of each statement, so that jointly all of them hold at alpha; see :class:`Joint`.
 
         Args:
             measure: The measure, or the class.
@@ -117,41 +114,21 @@ class Inquiry:
             searched: Whether radii of the thresholds are claimed, too.
             uppers: Whether upper bounds are claimed, too.
         """
-        if self.joint == EACH:
-            return self.table.alpha
-        inputs = max(len(self.table.inputs), 1) if self.joint == DATASET else 1
-        price = inputs * self._prices[1]
-        left = self.table.alpha - price
-        if left <= 0.0:
-            raise InvalidArgumentError(
-                f"--alpha must be above {price:.3g}, which is what the noise of {inputs} inputs costs; "
-                f"got {self.table.alpha:g}"
-            )
-        return left / (inputs * groups * self._statements(measure, bound, searched=searched, uppers=uppers))
+        joint = self._joint
+        lowers = len(self.radii) + (len(self.thresholds) if searched else 0)
+        return joint.share(measure, bound, groups=groups, lowers=lowers, uppers=len(self.radii) if uppers else 0)
 
     def table_at(self, share: float) -> BoundsTable:
         """The run's bounds at a share of alpha, from which the cost of the noise is paid already."""
         if share not in self._tables:
-            alpha = self.table.alpha if self.joint == EACH else share + self._prices[0]  # which it subtracts again
+            alpha = self._joint.alpha_at(share)
             self._tables[share] = self.table if alpha == self.table.alpha else bounds_table(self.run, alpha=alpha)
         return self._tables[share]
 
-    def _statements(self, measure: str, bound: str, *, searched: bool, uppers: bool) -> int:
-        if measure == CLASS:
-            return 1
-        points = len(self.radii) + (len(self.thresholds) if searched else 0)
-        lower = bound_named(bound).statements(points)
-        if measure == LEAD:  # its least rival may be another one at each point; each rival's own bound is one of these
-            lower = min(points, lower * max(self.run.pairs, 1))
-        return lower + (bound_named(bound).statements(len(self.radii)) if uppers else 0)
-
     @cached_property
-    def _prices(self) -> tuple[float, float]:
-        """What the noise of an input costs of alpha, at least and at most."""
-        if self.run.config.kind == IMPORTED:
-            return 0.0, 0.0
-        prices = [price or 0.0 for part in self.run.tables(["price"]) for price in part["price"].to_pylist()]
-        return min(prices, default=0.0), max(prices, default=0.0)
+    def _joint(self) -> Joint:
+        prices = (0.0, 0.0) if self.joint == EACH else prices_of(self.run)
+        return Joint(self.joint, self.table.alpha, len(self.table.inputs), self.run.pairs, prices)
 
     def reach_notes(self) -> Iterator[str]:
         """Say where radii were asked for that no input can reach: even unanimous samples certify no more."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
 from smoothcert.cli.options import Bounds, Names, Numbers, Place, PlaceOrNone, Runs, open_runs, run_names
 from smoothcert.console import say
@@ -23,27 +23,88 @@ if TYPE_CHECKING:
 
 _STEPS = (0.0, 1.0, 2.0, 3.0)  # of sigma
 _POINTS = 41
+_QUESTION = Parameter(group=Group("The question", sort_key=1))
+_INPUTS = Parameter(group=Group("The inputs", sort_key=2))
 Kind = Literal[
     "accuracy-over-threshold", "accuracy-over-radius", "correlation", "calibration", "distribution", "placement"
 ]
 
 
-def report(runs: Runs, /, *, out: Place = Path("report.html"), alpha: float | None = None) -> None:
-    """Write one self-contained HTML page with the figures and tables of one or more runs.
+def report(
+    runs: Runs,
+    /,
+    *,
+    out: Place = Path("report.html"),
+    title: str | None = None,
+    measure: Annotated[Names | None, _QUESTION] = None,
+    bound: Annotated[Bounds | None, _QUESTION] = None,
+    radii: Annotated[Numbers | None, _QUESTION] = None,
+    thresholds: Annotated[Numbers | None, _QUESTION] = None,
+    alpha: Annotated[float | None, _QUESTION] = None,
+    joint: Annotated[Literal["each", "input", "dataset"], _QUESTION] = "each",
+    inputs: Annotated[int | None, _INPUTS] = None,
+    pictures: Annotated[int | None, _INPUTS] = None,
+    thumbnails: Annotated[bool, _INPUTS] = False,
+) -> None:
+    """Write one self-contained HTML page with the figures, tables and inputs of one or more runs.
+
+    The page loads nothing and can be sent as it is. Its first sentence asks: another measure, bound, radius or
+    threshold changes the tables and figures below. Every table downloads as CSV or JSON, every figure as SVG or PNG,
+    and an input opens with all that is certified of it.
 
     For example:
 
         smoothcert report RUN --out report.html
+        smoothcert report RUN --radii 0,0.25,0.5 --thresholds 0.5,0.9 --joint dataset
+        smoothcert report RUN --pictures 200 --thumbnails
 
     Args:
         runs: Run folders.
         out: The page to write.
-        alpha: Probability that one certificate is wrong. Default: each run's own. To claim several statements together,
-            divide it by their number.
+        title: Title of the page. Default: the model and the data.
+        measure: Some of score, margin and the other measures of the run; the page begins with the first. Default: what
+            the run holds.
+        bound: Some of dual, cdf, hoeffding, clopper_pearson; likewise. Default: the first three the run holds.
+        radii: L2 radii, in input units. Default: 0 to 4 sigma, or those of an imported log.
+        thresholds: Values the measure must stay above. Default: parts of the range of each measure.
+        alpha: Probability that a certificate is wrong. Default: each run's own.
+        joint: What alpha is the probability for: each statement by itself, all that the page says of one input by a
+            bound, or all that it says of the data set by a bound.
+        inputs: Inputs that the page holds at most; of a larger run it shows every k-th. Default: 10,000, and 2,500 of a
+            run of more.
+        pictures: Put pictures of so many inputs into the page. They are read from the run's data, named as they were
+            from where it was made, and shown only if they are what was sampled. Default: none; 100 with --thumbnails.
+        thumbnails: Show them in the table of inputs, too.
     """
+    from smoothcert.analysis import bounds_table
+    from smoothcert.analysis.certified_accuracy import DEFAULT_BOUNDS
+    from smoothcert.cli.asking import fitting_radii, fitting_thresholds, ranges_of
     from smoothcert.report import write_report
+    from smoothcert.runs.config import DECIDED
 
-    say(f"report: {write_report(open_runs(runs), out, alpha=alpha).resolve()}")
+    opened = open_runs(runs)
+    if radii is not None:
+        radii = tuple(fitting_radii(radii, sigma=max(run.config.sigma for run in opened)))
+    for run in opened if measure or thresholds else ():
+        if run.config.kind != DECIDED:
+            table = bounds_table(run)
+            ranges = ranges_of(run, table, measure or table.answers.measures)
+            fitting_thresholds(thresholds, ranges)
+    written = write_report(
+        opened,
+        out,
+        title=title,
+        measures=measure,
+        bounds=bound or DEFAULT_BOUNDS,
+        radii=radii,
+        thresholds=thresholds,
+        alpha=alpha,
+        joint=joint,
+        max_inputs=inputs,
+        pictures=(100 if thumbnails else 0) if pictures is None else pictures,
+        thumbnails=thumbnails,
+    )
+    say(f"report: {written.resolve()}")
 
 
 def figure(

@@ -29,4 +29,6 @@ def merge(runs: Runs, /, *, out: Place) -> None:
         lines.append(f"missing of {run.expected:,}: {ranges_text(missing.tolist())}")
     elif run.missing:
         lines.append(f"missing of {run.expected:,}: {run.missing:,} inputs")
+    if run.short:
+        lines.append(f"{run.short:,} hold fewer than {run.config.n:,} samples: the command that made the run goes on")
     say("\n".join(map(one_line, lines)))

@@ -91,8 +91,8 @@ def _lines(plan: Plan, crews: tuple[int, ...]) -> list[str]:
         *([f"{plan.failed:,} inputs could not be read or sampled"] if plan.failed else []),
     ]
     assumed = [
-        "Assumed: inputs like those, the rate measured here on every worker, and work that divides perfectly up to the",
-        f"{STORED_PER_SECOND:,.0f} records/s that one writer stores (with --shard every worker is its own writer).",
+        "Assumed: inputs like those, the rate measured here on every worker, and work that divides perfectly, up to",
+        f"{STORED_PER_SECOND:,.0f} records/s that one process stores; with --shard every worker stores its own.",
         f"Not included: {duration(plan.loading)} for every worker to load model and data.",
     ]
     table = table_text(["", *map(_way, ways)], rows, numeric_from=1).splitlines()

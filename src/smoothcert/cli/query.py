@@ -77,7 +77,8 @@ def query(
             is the YAML for the head of a model card, by default of the class and the first measure by the first bound.
         out: Write to this file instead; parquet needs one.
     """
-    from smoothcert.cli.asking import EACH, Asked
+    from smoothcert.analysis.joint import EACH
+    from smoothcert.cli.asking import Asked
     from smoothcert.runs.config import DECIDED
 
     if input is not None and per_input:

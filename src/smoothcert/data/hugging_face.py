@@ -13,7 +13,7 @@ from smoothcert.data.columns import choose_columns, no_label, read_labels
 from smoothcert.data.media import MediaSource, Reader, encoded_cell
 from smoothcert.data.paths import check_no_pipes, read_bytes, user_path
 from smoothcert.errors import DataError
-from smoothcert.extras import import_optional
+from smoothcert.extras import import_optional, is_repository
 
 _MAX_STATE = 2**26  # bytes of a JSON file that says which files belong to a saved data set
 
@@ -83,8 +83,10 @@ def open_hugging_face(
         DataError: The data set cannot be loaded, or its columns do not hold inputs and labels.
         MissingDependencyError: ``datasets`` is not installed.
     """
-    datasets = _datasets()
     folder = user_path(repository)
+    if not folder.exists() and not is_repository(repository):
+        raise DataError(f"data {name!r}: there is no folder {repository}")
+    datasets = _datasets()
     if repository.startswith("~"):
         repository = str(folder)
     saved = (folder / "state.json").is_file() or (folder / "dataset_dict.json").is_file()

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from smoothcert.errors import ModelError
-from smoothcert.extras import import_optional
+from smoothcert.extras import import_optional, is_repository
 from smoothcert.models.adapt import Classifier, ClassScores
 from smoothcert.models.guard import reason
 from smoothcert.models.identity import package_versions
@@ -79,8 +79,11 @@ def load(target: str, *, name: str, weights: Weights | None) -> LoadedModel:
             made here, or the weights file does not fit.
         MissingDependencyError: transformers is absent.
     """
+    folder = Path(target).expanduser()
+    if not folder.is_dir() and not is_repository(target):
+        raise ModelError(f"model {name!r}: there is no folder {target}")
     transformers = import_optional("transformers", what=f"model {name!r}", extra="transformers")
-    place = str(Path(target).expanduser()) if Path(target).expanduser().is_dir() else target
+    place = str(folder) if folder.is_dir() else target
     options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": place != target or Path(place).is_dir()}
     auto = transformers.AutoModelForImageClassification
     config = fetch(lambda: transformers.AutoConfig.from_pretrained(place, **options), name=name)

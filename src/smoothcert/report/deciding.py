@@ -9,7 +9,7 @@ from smoothcert.analysis.decided import REFERENCE, DecidedSummary, decided_summa
 from smoothcert.bounds import ceil_decimals
 from smoothcert.report.gallery import samples_taken
 from smoothcert.report.svg import Chart, chart
-from smoothcert.report.tables import facts, provenance_rows
+from smoothcert.report.tables import Table, facts, provenance_rows, words_table
 from smoothcert.report.wording import percent, percent_interval, proportion_words
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ class DecidedView:
     config: RunConfig
     step: float | None
     facts: list[tuple[str, str]]
-    notes: tuple[str, ...]
     found: DecidedSummary
     value: str
     interval: str
     expected_wrong: str
-    summary: list[tuple[str, str, str]]
+    summary: Table
+    notes: tuple[str, ...]
     chart: Chart
     provenance: list[tuple[str, str]]
 
@@ -52,12 +52,12 @@ def decided_view(run: Run, *, key: str, name: str) -> DecidedView:
         config=run.config,
         step=step,
         facts=facts(run.config, found.inputs, step=step),
-        notes=run.notes,
         found=found,
         value=percent(first.count, first.inputs),
         interval=percent_interval(first.ci_low, first.ci_high),
         expected_wrong=ceil_decimals(found.alpha * found.inputs, 2),
-        summary=_summary(found),
+        summary=words_table(f"{key}-summary", "Summary", _summary(found)),
+        notes=run.notes,
         chart=chart(samples_taken(found), prefix=key),
         provenance=provenance_rows(run.config, alpha=found.alpha),
     )

@@ -161,6 +161,7 @@ def distribution(tables: Mapping[str, BoundsTable], *, measures: Sequence[str], 
                     ends=next(iter(tables.values())).ends(measure),
                     ylabel=f"certified {measure} ({bound})",
                 ),
+                measure=measure,
             )
         )
     if len(tables) > 1:
@@ -187,8 +188,12 @@ def correlation(
     measures: Sequence[str],
     bound: str | None = None,
     class_radii: BoundsTable | None = None,
+    marks: int | None = None,
 ) -> Plot:
-    """Smoothed measure against class radius, one mark per input; a panel for each run and measure."""
+    """Smoothed measure against class radius, one mark per input; a panel for each run and measure.
+
+    With ``marks`` no more than so many are drawn, every k-th input; correlations are of all.
+    """
     drawn, notes = [], []
     for name, table in tables.items():
         for measure in measures:
@@ -198,8 +203,9 @@ def correlation(
                 Panel(
                     title,
                     f"{title}: {found.named} over class radius",
-                    partial(panels.draw_correlation, found=found, ends=table.ends(measure)),
+                    partial(panels.draw_correlation, found=found, ends=table.ends(measure), marks=marks),
                     note=f"{correlation_words(found)}{pairs_words(found)}",
+                    measure=measure,
                 )
             )
             notes.append(
@@ -440,4 +446,5 @@ def _curves_panel(
         curves=tuple(curves),
         xlabel=xlabel,
         start=start,
+        measure=measure,
     )

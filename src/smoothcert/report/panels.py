@@ -39,10 +39,13 @@ def draw_curves(ax: Axes, *, curves: Sequence[Curve], xlabel: str, ylabel: str) 
     _fraction_axis(ax, xlabel, ylabel)
 
 
-def draw_correlation(ax: Axes, *, found: RadiusCorrelation, ends: tuple[float, float]) -> None:
+def draw_correlation(
+    ax: Axes, *, found: RadiusCorrelation, ends: tuple[float, float], marks: int | None = None
+) -> None:
     """Scatter of the measure over the class radius; wrong predictions marked with another sign."""
+    drawn = np.arange(found.values.size) % max(1, -(-found.values.size // (marks or found.values.size or 1))) == 0
     for right, color, sign, label in ((True, RIGHT, "o", "right"), (False, WRONG, "x", "wrong or no label")):
-        kept = found.right == right
+        kept = drawn & (found.right == right)
         if kept.any():
             ax.scatter(
                 found.class_radius[kept],

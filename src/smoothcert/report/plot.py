@@ -56,6 +56,7 @@ class Panel:
         curves: The curves it draws, for the page's pointer.
         xlabel: What the pointer moves along.
         start: Where it begins.
+        measure: The measure it is about, if it is about one: the page shows those of one measure at a time.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Panel:
     curves: tuple[Curve, ...] = ()
     xlabel: str = ""
     start: float = 0.0
+    measure: str = ""
 
 
 @dataclass(frozen=True)

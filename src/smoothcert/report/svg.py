@@ -61,6 +61,7 @@ class ShownPanel:
     note: str
     drawing: Drawing
     data: dict[str, Any] | None
+    measure: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Chart:
     title: str
     caption: str
     panels: tuple[ShownPanel, ...]
-    groups: tuple[Key, ...]
+    groups: tuple[tuple[Key, str], ...]  # each with the measure it is about, if it is about one
     lines: tuple[Key, ...]
 
 
@@ -83,13 +84,15 @@ def chart(plot: Plot, *, prefix: str) -> Chart:
         prefix: Of every identifier in it, unique on the page.
     """
     name = f"{prefix}-{plot.name}"
-    keys = dict.fromkeys([*plot.keys, *(key for panel in plot.panels for key in panel.keys)])
+    about: dict[Key, str] = dict.fromkeys(plot.keys, "")
+    for panel in plot.panels:
+        about |= {key: "" if about.get(key, panel.measure) != panel.measure else panel.measure for key in panel.keys}
     return Chart(
         name,
         plot.title,
         plot.caption,
         tuple(_shown(panel, name=f"{name}-{position}") for position, panel in enumerate(plot.panels)),
-        tuple(keys),
+        tuple(about.items()),
         plot.lines,
     )
 
@@ -97,7 +100,7 @@ def chart(plot: Plot, *, prefix: str) -> Chart:
 def _shown(panel: Panel, *, name: str) -> ShownPanel:
     drawing = inline_svg(panel.draw, name=name, title=panel.alt)
     if not panel.curves:
-        return ShownPanel(panel.title, panel.note, drawing, None)
+        return ShownPanel(panel.title, panel.note, drawing, None, panel.measure)
     x = panel.curves[0].x
     data = {
         "box": [round(value, 2) for value in drawing.box],
@@ -116,7 +119,7 @@ def _shown(panel: Panel, *, name: str) -> ShownPanel:
             for curve in panel.curves
         ],
     }
-    return ShownPanel(panel.title, panel.note, drawing, data)
+    return ShownPanel(panel.title, panel.note, drawing, data, panel.measure)
 
 
 def _permille(values: FloatArray, rounded: np.ufunc) -> list[int]:

@@ -1,47 +1,81 @@
-"""The page's tables: what is certified for the data set, what for each input, and where the numbers come from."""
+"""The page's tables: what is certified for the data set and its classes, and where the numbers come from."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from smoothcert.analysis import (
-    Askable,
     BoundsTable,
+    Estimate,
+    Proportion,
     RunSummary,
     certified_accuracy,
     class_certified_accuracy,
     population_lower,
 )
-from smoothcert.analysis.certified_accuracy import CLASS
-from smoothcert.analysis.inputs import NO_LABEL
-from smoothcert.bounds import ceil_decimals, floor_decimals
+from smoothcert.analysis.certified_accuracy import CLASS, kept_inputs
 from smoothcert.report.wording import (
     accuracy_words,
+    class_name,
     count_words,
     duration_words,
     estimate_words,
+    percent,
     percent_below,
+    percent_interval,
     proportion_pair,
-    proportion_words,
-    radius_words,
     samples_words,
     step_words,
 )
 from smoothcert.runs.config import IMPORTED, RunConfig
-from smoothcert.typing import FloatArray
+from smoothcert.typing import AnyArray, IntArray
 
 _SOFTWARE = ("smoothcert", "torch", "onnxruntime", "openvino")
 # What nobody knows of a published log.
 _NOT_OF_A_LOG = ("seed", "levels of the score grid", "precision", "outputs", "device")
+NOT_RECORDED = "not recorded"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its name in downloads, its heading, and whether it holds words."""
+
+    key: str
+    heading: str
+    words: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the page, and its exact numbers for whoever downloads it.
+
+    Args:
+        name: What its file is called; unique on the page.
+        caption: What it says.
+        columns: Its columns; the first heads each row.
+        rows: What is shown, row by row.
+        values: Exact numbers, row by row.
+    """
+
+    name: str
+    caption: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+    values: tuple[tuple[Any, ...], ...]
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What a download holds."""
+        return {"name": self.name, "columns": [column.key for column in self.columns], "rows": self.values}
 
 
 @dataclass(frozen=True)
 class Share:
-    """A fraction of the data set at one radius and threshold, ready to print."""
+    """A fraction of the data set at one radius and threshold, ready to print, and its exact numbers."""
 
     measure: str
     bound: str
@@ -50,30 +84,7 @@ class Share:
     value: str
     interval: str
     least: str  # of all such inputs, wrong certificates included
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the per-input table: its heading, and whether it holds words."""
-
-    heading: str
-    words: bool = False
-
-
-@dataclass(frozen=True)
-class Cell:
-    """An entry of the per-input table: what is shown, and the number or text it is sorted by."""
-
-    text: str
-    key: float | str
-
-
-@dataclass(frozen=True)
-class InputRow:
-    """One input: its cells and the words the filter looks for."""
-
-    state: str
-    cells: tuple[Cell, ...]
+    exact: tuple[float, float, float, float, int]  # fraction, ends of its interval, least, inputs
 
 
 def shares(
@@ -85,91 +96,194 @@ def shares(
     """
     if measure == CLASS:
         kept = class_certified_accuracy(table, radii=radii)
-        least = [float(population_lower(p.count, p.inputs, table.alpha)) for p in kept]
+        least = [float(population_lower(p.count, p.inputs, table.alpha_of(measure, bound))) for p in kept]
         return [
-            Share(measure, bound, thresholds[0], r, *proportion_pair(p), percent_below(low))
+            Share(
+                measure,
+                bound,
+                thresholds[0],
+                r,
+                *proportion_pair(p),
+                percent_below(low),
+                exact=(p.value, p.ci_low, p.ci_high, low, p.inputs),
+            )
             for r, p, low in zip(radii, kept, least, strict=True)
         ]
     rows = certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
     return [
-        Share(measure, bound, row.threshold, row.radius, *accuracy_words(row), percent_below(row.population_lower))
+        Share(
+            measure,
+            bound,
+            row.threshold,
+            row.radius,
+            *accuracy_words(row),
+            percent_below(row.population_lower),
+            exact=(row.certified_accuracy, row.ci_low, row.ci_high, row.population_lower, row.inputs),
+        )
         for row in rows
     ]
 
 
-def input_columns(
-    answers: Askable, *, measures: Sequence[str], radii: Sequence[float], radius: float, threshold: float
-) -> list[Column]:
-    """Columns of the per-input table: what the run can say about one input."""
-    first = measures[0] if measures else None
-    return [
-        Column("index"),
-        *(Column(heading, words=True) for heading in ("input", "label", "prediction", "result")),
-        *([Column("class radius")] if answers.class_radius else []),
-        *(Column(f"smoothed {measure}") for measure in measures if answers.smoothed),
-        *(Column(f"{first} ≥ at {r:g}") for r in radii if first),
-        *([Column(f"{first} ≤ at {radius:g}")] if first and answers.upper else []),
-        *([Column(f"radius for {first} > {threshold:g}")] if first else []),
-    ]
-
-
-def input_rows(
-    table: BoundsTable,
-    *,
-    measures: Sequence[str],
-    bound: str,
-    radii: Sequence[float],
-    radius: float,
-    threshold: float,
-    class_names: Sequence[str] | None,
-    at_most: int,
-) -> list[InputRow]:
-    """Rows of the per-input table, the first ``at_most`` inputs."""
-    inputs, answers = table.inputs, table.answers
-    shown = min(len(inputs), at_most)
-    numbers: list[tuple[Callable[[float], str], FloatArray]] = []  # how a column is rounded, and its values
-    if answers.class_radius:
-        numbers.append((floor_decimals, table.class_radius()))
-    if answers.smoothed:
-        numbers += [(floor_decimals, table.smoothed(measure)) for measure in measures]
-    if measures:
-        first = measures[0]
-        numbers += [(floor_decimals, column) for column in table.lower(measure=first, bound=bound, radii=radii).T]
-        if answers.upper:
-            numbers.append((ceil_decimals, table.upper(measure=first, bound=bound, radii=[radius])[:, 0]))
-        numbers.append((radius_words, table.radius(measure=first, bound=bound, threshold=threshold, at_most=shown)))
-
-    def state(row: int) -> str:
-        if inputs.abstained[row]:
-            return "abstained"
-        if inputs.labels[row] == NO_LABEL:
-            return "no label"
-        return "right" if inputs.right[row] else "wrong"
-
-    def name(label: int) -> Cell:
-        if label == NO_LABEL:
-            return Cell("—", "—")
-        text = class_names[label] if class_names is not None and label < len(class_names) else str(label)
-        return Cell(text, text)
-
-    return [
-        InputRow(
-            state(row),
-            (
-                Cell(str(inputs.indices[row]), float(inputs.indices[row])),
-                Cell(inputs.ids[row], inputs.ids[row]),
-                name(int(inputs.labels[row])),
-                name(int(inputs.predictions[row])),
-                Cell(state(row), state(row)),
-                *(Cell(words(float(v[row])), float(np.minimum(v[row], 1e9))) for words, v in numbers),
-            ),
+def certified_table(name: str, found: Sequence[Share], *, labelled: bool) -> Table:
+    """Every measure, bound, threshold and radius."""
+    what = "certified accuracy" if labelled else "fraction certified"
+    columns = (
+        Column("measure", "measure", words=True),
+        Column("bound", "bound", words=True),
+        Column("threshold", "threshold"),
+        Column("radius", "radius"),
+        Column("certified_accuracy", what),
+        Column("ci_low", "95% CI from"),
+        Column("ci_high", "to"),
+        Column("population_lower", "of all such inputs ≥"),
+        Column("inputs", "inputs"),
+    )
+    rows = []
+    for share in found:
+        low, high = share.interval.rstrip("%").split("–")
+        at = (f"{share.threshold:g}", f"{share.radius:g}")
+        rows.append(
+            (share.measure, share.bound, *at, share.value, f"{low}%", f"{high}%", share.least, f"{share.exact[4]:,}")
         )
-        for row in range(shown)
-    ]
+    values = [(share.measure, share.bound, share.threshold, share.radius, *share.exact) for share in found]
+    return Table(name, "Every bound, radius and threshold", columns, tuple(rows), tuple(values))
 
 
-def summary_rows(found: RunSummary, *, expected: int | None) -> list[tuple[str, str, str]]:
-    """Rows of the summary table: name, value, what it means."""
+def accuracy_table(name: str, found: RunSummary) -> Table:
+    """Accuracy without noise, under one draw of it and smoothed, side by side, and abstentions."""
+    clean, draw = found.clean_accuracy, found.one_draw_accuracy
+    lines: list[tuple[str, Proportion | Estimate | None, str]] = []
+    if found.accuracy is not None:
+        lines = [
+            (
+                "without noise",
+                clean,
+                "the network itself" if clean is not None else "earlier versions did not store it",
+            ),
+            ("under one draw of the noise", draw, "the network on noisy inputs"),
+            ("smoothed", found.accuracy, "what is certified, no change of the input; abstentions are wrong"),
+        ]
+    lines.append(("abstained", found.abstention, "no class certified even without a change"))
+    columns = (
+        Column("accuracy", "accuracy", words=True),
+        Column("value", "of the inputs"),
+        Column("ci_low", "95% CI from"),
+        Column("ci_high", "to"),
+        Column("meaning", "what", words=True),
+    )
+    rows, values = [], []
+    for what, share, meaning in lines:
+        rows.append((what, *_ends(share), meaning))
+        exact = (None, None, None) if share is None else (share.value, share.ci_low, share.ci_high)
+        values.append((what, *exact, meaning))
+    return Table(name, "Accuracy", columns, tuple(rows), tuple(values))
+
+
+def _ends(share: Proportion | Estimate | None) -> tuple[str, str, str]:
+    """A fraction and the ends of its interval, as percentages."""
+    if share is None:
+        return NOT_RECORDED, "", ""
+    value = percent(share.count, share.inputs) if isinstance(share, Proportion) else percent_below(share.value)
+    if share.ci_low is None or share.ci_high is None:
+        return value, "", ""
+    low, high = percent_interval(share.ci_low, share.ci_high).rstrip("%").split("–")
+    return value, f"{low}%", f"{high}%"
+
+
+@dataclass(frozen=True, eq=False)
+class Classes:
+    """What is certified of the inputs of each class.
+
+    Args:
+        labels: The classes that inputs have, shape ``(classes,)``.
+        known: For each measure the inputs of each class, those classified right and those abstained on, shape
+            ``(classes, 3)``.
+        certified: For each measure and bound those right and certified, shape ``(classes, thresholds, radii)``.
+    """
+
+    labels: IntArray
+    known: Mapping[str, IntArray]
+    certified: Mapping[tuple[str, str], IntArray]
+
+
+def by_class(
+    tables: Mapping[str, BoundsTable],
+    *,
+    bounds: Sequence[str],
+    radii: Sequence[float],
+    thresholds: Mapping[str, Sequence[float]],
+) -> Classes | None:
+    """Certified inputs of each class; None where no input has a label.
+
+    Args:
+        tables: For each measure the table that its fractions are of.
+        bounds: The bounds.
+        radii: The radii.
+        thresholds: For each measure its thresholds; the class has one, which means nothing.
+    """
+    every = np.concatenate([table.inputs.labels[table.inputs.labelled] for table in tables.values()])
+    labels, grid = np.unique(every), np.array(radii, dtype=np.float64)
+    if not labels.size:
+        return None
+
+    def count(table: BoundsTable, kept: AnyArray) -> IntArray:
+        """How many of each class, shape ``(classes, columns)``, of what has shape ``(inputs, columns)``."""
+        order = np.argsort(table.inputs.labels, kind="stable")
+        before = np.concatenate((np.zeros((1, kept.shape[1]), dtype=np.int64), np.cumsum(kept[order], axis=0)))
+        ends = [np.searchsorted(table.inputs.labels[order], labels, side=side) for side in ("left", "right")]
+        return np.asarray(before[ends[1]] - before[ends[0]], dtype=np.int64)
+
+    def kept(table: BoundsTable, measure: str, bound: str, threshold: float) -> IntArray:
+        asked = {"measure": measure, "bound": bound, "threshold": None if measure == CLASS else threshold}
+        return count(table, kept_inputs(table, **asked, radii=grid))  # type: ignore[arg-type]
+
+    return Classes(
+        labels,
+        {
+            measure: count(table, np.stack([table.inputs.labelled, table.inputs.right, table.inputs.abstained], axis=1))
+            for measure, table in tables.items()
+        },
+        {
+            (measure, bound): np.stack([kept(table, measure, bound, cut) for cut in thresholds[measure]], axis=1)
+            for measure, table in tables.items()
+            for bound in bounds
+        },
+    )
+
+
+def class_table(
+    name: str,
+    found: Classes,
+    *,
+    measure: str,
+    bound: str,
+    threshold: float,
+    place: int,
+    radii: Sequence[float],
+    class_names: Sequence[str] | None,
+) -> Table:
+    """A row for each class, at one measure, bound and threshold, the ``place``-th; classes by their label."""
+    certified = found.certified[measure, bound][:, place]
+    kept = "class unchanged" if measure == CLASS else f"{measure} > {threshold:g} by {bound}"
+    columns = (
+        Column("class", "class", words=True),
+        Column("inputs", "inputs"),
+        Column("right", "right"),
+        Column("abstained", "abstained"),
+        *(Column(f"certified_at_{radius:g}", f"certified at {radius:g}") for radius in radii),
+    )
+    rows, values = [], []
+    for row, label in enumerate(found.labels.tolist()):
+        total, right, abstained = found.known[measure][row].tolist()
+        counts = [right, abstained, *certified[row].tolist()]
+        named = class_name(label, class_names)
+        rows.append((named, f"{total:,}", *(percent(count, total) if total else "—" for count in counts)))
+        values.append((named, total, *counts))
+    return Table(name, f"By class, right and {kept}", columns, tuple(rows), tuple(values))
+
+
+def summary_table(name: str, found: RunSummary, *, expected: int | None) -> Table:
+    """What else is worth knowing: name, value, what it means."""
     of = f" of {expected:,} when finished" if expected is not None else ""
     stored = found.inputs + len(found.skipped)
     rows = [
@@ -182,9 +296,6 @@ def summary_rows(found: RunSummary, *, expected: int | None) -> list[tuple[str, 
     ]
     if found.unlabelled:
         rows.append(("inputs without a label", f"{found.unlabelled:,}", "in no fraction that says right"))
-    if found.accuracy is not None:
-        rows.append(("accuracy", proportion_words(found.accuracy), "right and not abstained, no change of the input"))
-    rows.append(("abstained", proportion_words(found.abstention), "no class certified even without a change"))
     estimates = [
         ("mean class radius", found.mean_class_radius, "abstentions count as 0"),
         ("median class radius", found.median_class_radius, "abstentions count as 0"),
@@ -194,11 +305,26 @@ def summary_rows(found: RunSummary, *, expected: int | None) -> list[tuple[str, 
     if found.samples_per_second is not None:
         rate = f"{found.samples_per_second:,.0f} noisy samples a second"
         rows.append(("sampling time", duration_words(found.seconds), rate))
-    return rows
+    return words_table(name, "Summary", rows)
+
+
+def words_table(name: str, caption: str, rows: Sequence[tuple[str, str, str]]) -> Table:
+    """A table of names, values and what they mean, all of them words."""
+    columns = (
+        Column("name", "name", words=True),
+        Column("value", "value", words=True),
+        Column("meaning", "meaning", words=True),
+    )
+    return Table(name, caption, columns, tuple(rows), tuple(rows))
 
 
 def facts(
-    config: RunConfig, inputs: int, *, step: float | None, sizes: Mapping[int, int] | None = None
+    config: RunConfig,
+    inputs: int,
+    *,
+    step: float | None,
+    alpha: str | None = None,
+    sizes: Mapping[int, int] | None = None,
 ) -> list[tuple[str, str]]:
     """What a reader must know before any number: what was certified, on what, under which noise, when and by what.
 
@@ -215,6 +341,7 @@ def facts(
         ("sigma", f"{config.sigma:g}"),
         ("samples per input", f"{pilot}{samples} estimation" + ("" if config.question is None else " at most")),
         ("noise", noise if sampled else None),
+        ("alpha", alpha or f"{config.alpha:g}"),
         ("started" if sampled else "imported", config.created.replace("T", " ").removesuffix("+00:00")),
         ("software", software),
     ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from smoothcert.analysis import Askable, BoundsTable, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
+from smoothcert.analysis.inputs import NO_LABEL
 from smoothcert.bounds import ceil_decimals, floor_decimals
 
 
@@ -123,9 +124,16 @@ def samples_words(sizes: Mapping[int, int]) -> str:
     return " or ".join(f"{size:,} ({count_words(count, 'input')})" for size, count in sizes.items())
 
 
-def radius_words(radius: float) -> str:
-    """A certified radius, rounded down; words where every radius is certified."""
-    return "any" if radius == float("inf") else floor_decimals(radius)
+def class_name(label: int, names: Sequence[str] | None) -> str:
+    """What a class is called: its name, its number, or a dash for none.
+
+    Example:
+        >>> class_name(1, ["cat", "dog"]), class_name(7, None), class_name(-1, None)
+        ('dog', '7', '\u2014')
+    """
+    if label == NO_LABEL:
+        return "—"
+    return names[label] if names is not None and 0 <= label < len(names) else str(label)
 
 
 def duration_words(seconds: float) -> str:

@@ -77,7 +77,8 @@ def grown(
             f"{where} holds more than is asked for, {ours} and not {theirs}: a run grows and never shrinks; ask for as "
             "much, or choose another folder"
         )
-    _require_share_stays(kept, asked, where=where)
+    if not same_data:
+        _require_share_stays(kept, asked, where=where)
     sampling = kept.spec.sampling if ours.n == theirs.n else replace(kept.spec.sampling, n=theirs.n)
     kept_notes = [note for note in kept.notes if note not in asked.notes]
     if not same_data:
@@ -183,7 +184,7 @@ def _contains(larger: Extent, smaller: Extent) -> bool:
 
 def _require_share_stays(kept: RunConfig, asked: RunConfig, *, where: object) -> None:
     """Refuse a growth that deals other inputs to a shard than those it has."""
-    if kept.shard is None:
+    if kept.shard is None or kept.indices is None:  # of an uneven selection the stored inputs are the first
         return
     before, after = kept.own, asked.own
     if before is None or after is None or not set(before) <= set(after):

@@ -161,9 +161,9 @@ class RunStore:
         if self._batches is None:
             self._write_small([table])
         else:
+            self._sizes.update(sizes)
             for row in range(table.num_rows):
                 self._batches.add(table.slice(row, 1))
-            self._sizes.update(sizes)
 
     def put_table(self, table: pa.Table) -> None:
         """Store many rows at once as one part, without those of inputs that the run holds with as many samples.
