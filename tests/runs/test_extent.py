@@ -123,7 +123,7 @@ def test_a_run_opened_before_it_grew_says_so(tmp_path):
     store(tmp_path, map(make_record, range(3)))
     run = Run.open(tmp_path)
     store(tmp_path, [larger(1)], config=GROWN)
-    for read in (run.records, lambda: len(run), lambda: run.record(1), run.state, lambda: run.sizes):
+    for read in (run.records, lambda: run.record(1), run.per_input, run.state):
         with pytest.raises(RunError, match="has grown since it was opened: open it again"):
             read()
 
