@@ -133,7 +133,7 @@ def test_twenty_kills_of_workers_and_machines_lose_and_double_nothing(cluster, t
     assert telling.drawn >= 80 * 1000
     certify(tmp_path / "local", spec=LOCAL, model=tiny_model(Slow(0.0)), data=data)
     assert_same_run(tmp_path / "ray", tmp_path / "local")
-    assert not workers()
+    await_no_workers()
 
 
 def test_an_input_that_kills_its_workers_is_one_record_with_an_error(cluster, tmp_path):
