@@ -214,6 +214,6 @@ def test_without_an_output_nothing_is_said(monkeypatch):
 def test_an_unknown_device_names_the_known_ones(capsys, command, device):
     assert run_cli(*command, f"--device={device}") == 2
     assert capsys.readouterr().err == (
-        "error: device must be one of cpu, cuda, mps, xpu, or one of several of a kind such as cuda:1; "
+        "error: --device must be one of cpu, cuda, mps, xpu, or one of several of a kind such as cuda:1; "
         f"got {device!r}\n"
     )

@@ -67,7 +67,6 @@ def test_what_is_not_supported_ends_with_one(stored, tmp_path, capsys):
         (["export", "RUN", "--input", "broken.png"], "was skipped and has no certificate"),
         (["export", "RUN", "--input", "a.png", "--alpha", "0.9"], "alpha must be"),
         (["export", "RUN", "--input", "a.png", "--radii", "-1"], "radii must be"),
-        (["export", "RUN"], "--input"),
     ],
 )
 def test_mistakes_end_with_two_and_one_line(arguments, message, stored, tmp_path, capsys):

@@ -15,7 +15,8 @@ from PIL import Image
 
 from runs.attacks import MERGED, make_run
 from runs.synthetic import CONFIG, make_record
-from smoothcert.runs import Run, import_log, parts
+from smoothcert.runs import Run, import_log
+from smoothcert.runs.part import encode_part
 from smoothcert.runs.records import to_table
 from smoothcert.runs.seals import _digest, _seal_position
 
@@ -86,7 +87,7 @@ def _read_resealed(content: bytes, folder: Path) -> object:
 def _parts(folder: Path) -> list[bytes]:
     config = replace(CONFIG, inputs=12, indices=(0, 12, 1))
     table = to_table([make_record(index) for index in range(8)])
-    return [parts.encode_part(table, config, compact=compact) for compact in (True, False)]
+    return [encode_part(table, config, compact=compact) for compact in (True, False)]
 
 
 def _read_log(content: bytes, folder: Path) -> object:

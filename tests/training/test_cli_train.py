@@ -98,9 +98,9 @@ def test_quiet_says_the_result_alone(capsys, tmp_path, data):
     ("more", "message"),
     [
         (["--arch", "vgg16"], "error: arch must be resnet20"),
-        (["--consistency", "-1"], "error: consistency must be a number, at least 0"),
-        (["--data", "digits"], "error: data must be colour images"),
-        (["--out", "w.pt"], "error: out must be a file that ends in .safetensors; got w.pt"),
+        (["--consistency", "-1"], "error: --consistency must be a number, at least 0"),
+        (["--data", "digits"], "error: --data must be colour images"),
+        (["--out", "w.pt"], "error: --out must be a file that ends in .safetensors; got w.pt"),
         (["--test-split", "test"], "error: split means nothing for the single file"),
     ],
 )

@@ -127,8 +127,7 @@ class ScoreCertificate(Stated):
             be above the threshold, and ``inf`` if the threshold lies below the range of the measure.
 
         Raises:
-            InvalidArgumentError: If the threshold is not finite or above the range of the measure, or the bound is
-                unknown.
+            InvalidArgumentError: If the threshold is not finite or the bound is unknown.
         """
         [found] = certified_radii(
             [self.pilot],

@@ -255,15 +255,12 @@ def certified_radii(
         Shape ``(inputs,)``, in input units; ``inf`` if the threshold lies below the range of the measure.
 
     Raises:
-        InvalidArgumentError: If an argument is outside its domain, or the threshold above the range of the measure.
+        InvalidArgumentError: If an argument is outside its domain.
     """
     chosen, least, level = bound_named(bound), check_threshold(threshold), check_alpha(alpha)
     scale = check_sigma(sigma)
     found = []
     for one in _chunks(pilots, samples, seeds, offsets, prices, size=1):
-        if least > one.samples.upper:
-            most = f"{one.samples.upper:g}, the largest value of the measure"
-            raise InvalidArgumentError(f"threshold must not be above {most}; got {threshold!r}")
         if least < one.samples.lower:
             shift = math.inf
         elif chosen.shift_above is not None:

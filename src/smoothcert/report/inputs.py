@@ -154,7 +154,7 @@ def decimals_of(ends: tuple[float, float]) -> int:
 
     Example:
         >>> decimals_of((0.0, 1.0)), decimals_of((-20.0, 20.0)), decimals_of((0.0, 5e5))
-        (4, 3, -1)
+        (4, 3, -2)
     """
     largest = max(abs(end) for end in ends) or 1.0
     return min(DECIMALS, math.floor(math.log10((2**15 - 1) / largest)))
