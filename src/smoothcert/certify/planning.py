@@ -31,8 +31,8 @@ from smoothcert.scores import SCORE
 from smoothcert.spec import RunSpec
 from smoothcert.typing import AnyArray, IntArray
 
-STORED_PER_SECOND = 600.0
-"""Records that one process stores in a second of its processor, dozens at a time as workers of a cluster send them."""
+STORED_PER_SECOND = 550.0
+"""Records that one process stores in a second, dozens at a time as workers of a cluster send them."""
 
 _SEED = 0x5EED  # nothing drawn here enters a record
 _SHARE = 0.4  # of the time, for a fixed number of samples; the rest is for the question
