@@ -31,21 +31,14 @@ def stored(folder: Path) -> int:
 
 def kill_after_some(process: subprocess.Popen[bytes], folder: Path, *, parts: int, delay: float) -> bool:
     """Kill once the folder holds some parts and a delay has gone; True if the process had not ended before."""
-    deadline = time.monotonic() + 60
-    while stored(folder) < parts and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.001)
-    time.sleep(delay)
-    alive = process.poll() is None
-    process.send_signal(KILL)
-    process.communicate()
-    return alive
+    return kill_when(process, lambda: stored(folder) >= parts, delay=delay)
 
 
 def kill_when(process: subprocess.Popen[bytes], ready: Callable[[], bool], *, delay: float) -> bool:
     """Kill some time after it is ready; True if the process had not ended before."""
     deadline = time.monotonic() + 60
     while process.poll() is None and time.monotonic() < deadline and not ready():
-        time.sleep(0.01)
+        time.sleep(0.001)
     time.sleep(delay)
     alive = process.poll() is None
     process.send_signal(KILL)

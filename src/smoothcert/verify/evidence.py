@@ -99,11 +99,7 @@ def export_input(
             alpha=certificate.alpha,
         ),
         "run": {
-            "fingerprint": config.fingerprint,
-            "defining": config.defining,
-            "model": config.model,
-            "data": config.data,
-            "notes": list(run.notes),
+            **described(run),
             **({"grown": [vars(extent) for extent in config.extents]} if config.grown else {}),
         },
         "input": {"index": record.index, "id": record.id, "label": record.label},
@@ -111,6 +107,18 @@ def export_input(
         "claims": claims(certificate, radii=radii, thresholds=thresholds, bounds=bounds),
     }
     return {**document, "checksum": checksum(document)}
+
+
+def described(run: Run) -> dict[str, Any]:
+    """Which run it is, as evidence says it of one input and of all."""
+    config = run.config
+    return {
+        "fingerprint": config.fingerprint,
+        "defining": config.defining,
+        "model": config.model,
+        "data": config.data,
+        "notes": list(run.notes),
+    }
 
 
 def require_certificates(config: RunConfig) -> None:

@@ -37,7 +37,7 @@ from smoothcert.runs.records import CHECKSUM
 from smoothcert.runs.store import CONFIG, PARTS
 from smoothcert.urls import AnyPath, to_path
 from smoothcert.verify.checks import Check
-from smoothcert.verify.evidence import assumptions, checksum, require_certificates
+from smoothcert.verify.evidence import assumptions, checksum, described, require_certificates
 
 FORMAT, SCHEMA = "smoothcert run evidence", 1
 DEFAULT_THRESHOLDS = (0.5, 0.7, 0.9)
@@ -100,11 +100,7 @@ def export_run(
             "with 95% confidence, wrong certificates included, if these were drawn from them independently.",
         ],
         "run": {
-            "fingerprint": config.fingerprint,
-            "defining": config.defining,
-            "model": config.model,
-            "data": config.data,
-            "notes": list(run.notes),
+            **described(run),
             "created": config.created,
             "versions": dict(config.versions),
             "device": config.device,
