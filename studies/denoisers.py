@@ -2,17 +2,18 @@
 
 ::
 
-    python studies/denoisers.py --data imagefolder:val --ffdnet ffdnet_color.safetensors --small denoiser.safetensors
+    python studies/denoisers.py --data imagefolder:val --ffdnet ffdnet_color.safetensors --tuned tuned
 
-Writes ``results/imagenet/denoisers.csv``. Costs are in processor seconds, which other programs hardly change.
+Writes ``results/imagenet/denoisers.md``. Costs are in processor seconds, which other programs hardly change.
 """
 
 import argparse
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
-from steps import HERE, RESULTS, write_csv
+from steps import HERE, RESULTS, between, fraction, markdown, write_csv
 
 from smoothcert import load_data
 from smoothcert.analysis import proportion
@@ -21,46 +22,68 @@ from smoothcert.models import resolve_model
 from smoothcert.models.denoised import behind_denoiser
 
 SIZE = 224
+CLASSIFIER = f"python:{HERE / 'efficientnet_lite0.py'}:classifier"
+HALF_SIZE = f"python:{HERE / 'half_size_ffdnet.py'}:denoiser"
 HEADER = ("sigma", "denoiser", "images", "accuracy", "ci_low", "ci_high", "images_a_second_eager", "images_a_second")
+
+
+class Pair(NamedTuple):
+    """A denoiser, if any, and a classifier."""
+
+    title: str
+    denoiser: str | None = None
+    denoiser_weights: Path | None = None
+    classifier_weights: Path | None = None
+    highest_sigma: float = 1.0
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, help="images that no denoiser was trained on")
-    parser.add_argument("--limit", type=int, help="the first so many images")
+    parser.add_argument("--data", required=True, help="images that nothing was trained on")
+    parser.add_argument("--stride", type=int, default=1, help="every so many-th image")
     parser.add_argument("--ffdnet", type=Path, required=True)
-    parser.add_argument("--small", type=Path, help="weights by train_denoiser.py")
+    parser.add_argument("--tuned", type=Path, help="folder of finetune.py")
     parser.add_argument("--backend", default="onnxruntime", help="what runs denoiser and classifier, as one graph")
     parser.add_argument("--out", type=Path, default=RESULTS / "imagenet")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    data = load_data(options.data, image_size=SIZE, limit=options.limit)
-    model = resolve_model(f"python:{HERE / 'efficientnet_lite0.py'}:classifier")
+    data = load_data(options.data, image_size=SIZE, stride=options.stride)
     rows = []
     for sigma in (0.25, 0.5):
-        for title, denoiser, weights in known(sigma, options):
-            both = model if denoiser is None else behind_denoiser(model, denoiser, sigma=sigma, weights=weights)
-            fast = with_backend(both.module, options.backend, example_shape=(3, SIZE, SIZE), num_threads=1)
+        for pair in pairs(options):
+            if sigma > pair.highest_sigma:
+                continue
+            model = resolve_model(CLASSIFIER, weights=pair.classifier_weights)
+            if pair.denoiser is not None:
+                model = behind_denoiser(model, pair.denoiser, sigma=sigma, weights=pair.denoiser_weights)
+            fast = with_backend(model.module, options.backend, example_shape=(3, SIZE, SIZE), num_threads=1)
             with torch.inference_mode():
                 right, seconds = one_draw(fast, data, sigma)
-                eager = cost(both.module)
+                eager = cost(model.module)
             share = proportion(right, inputs=len(data))
-            rows.append(
-                [sigma, title, len(data), share.value, share.ci_low, share.ci_high, 1 / eager, len(data) / seconds]
-            )
+            numbers = (share.value, share.ci_low, share.ci_high, 1 / eager, len(data) / seconds)
+            rows.append([sigma, pair.title, len(data), *numbers])
             print(*rows[-1], flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     write_csv(options.out / "denoisers.csv", HEADER, rows)
+    (options.out / "denoisers.md").write_text(page(rows), encoding="utf-8")
 
 
-def known(sigma: float, options: argparse.Namespace) -> list[tuple[str, str | None, Path | None]]:
-    """Denoisers for a noise level: title, name and weights."""
-    found: list[tuple[str, str | None, Path | None]] = [("none", None, None)]
-    if sigma <= 75 / 255:
-        found.append(("FFDNet", "ffdnet", options.ffdnet))
-    found.append(("FFDNet at half size", f"python:{HERE / 'half_size_ffdnet.py'}:denoiser", options.ffdnet))
-    if options.small is not None:
-        found.append(("small", f"python:{HERE / 'small_denoiser.py'}:denoiser", options.small))
+def pairs(options: argparse.Namespace) -> list[Pair]:
+    """What is compared."""
+    found = [
+        Pair("none"),
+        Pair("FFDNet", "ffdnet", options.ffdnet, highest_sigma=75 / 255),
+        Pair("FFDNet at half size", HALF_SIZE, options.ffdnet),
+    ]
+    if options.tuned:
+        alone, both, classifier = (
+            options.tuned / f"{name}.safetensors" for name in ("denoiser", "denoiser_both", "classifier_both")
+        )
+        found += [
+            Pair("half size, the denoiser tuned", HALF_SIZE, alone),
+            Pair("half size, then both tuned", HALF_SIZE, both, classifier),
+        ]
     return found
 
 
@@ -86,6 +109,23 @@ def cost(module: torch.nn.Module, repeats: int = 3) -> float:
         module(batch)
         least = min(least, time.process_time() - began)
     return least / len(batch)
+
+
+def page(rows: list[list]) -> str:
+    """The table for people."""
+    lines = [
+        [f"{sigma:g}", title, fraction(value), between(low, high), f"{eager:.1f}", f"{fast:.1f}"]
+        for sigma, title, _, value, low, high, eager, fast in rows
+    ]
+    header = ["sigma", "denoiser", "accuracy under one draw", "95% interval"]
+    header += ["images a second, PyTorch", "images a second, one ONNX graph"]
+    return f"""# ImageNet: which denoiser
+
+Written by `studies/denoisers.py`: {rows[0][2]} images that nothing was trained on, one noise draw for each,
+the same for all. Costs are passes through denoiser and classifier in a second of one processor core, four images at
+a time in PyTorch, one at a time in ONNX Runtime, float32.
+
+{markdown(header, lines)}"""
 
 
 if __name__ == "__main__":

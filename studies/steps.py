@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from smoothcert.bounds import ceil_decimals, floor_decimals
 from smoothcert.cli import main
 
 HERE = Path(__file__).parent
@@ -48,3 +49,8 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
 def fraction(value: float) -> str:
     """A fraction of inputs for people: ``.630``."""
     return f"{value:.3f}".removeprefix("0")
+
+
+def between(low: float, high: float) -> str:
+    """An interval for people, rounded outwards."""
+    return f"{floor_decimals(low).removeprefix('0')} to {ceil_decimals(high).removeprefix('0')}"

@@ -186,51 +186,115 @@ def test_the_thresholds_of_the_rivals_are_those_of_their_definitions(studies: No
         assert (fewest >= np.minimum(high, every + 1) - 1).all(), "looking all the time must not be cheaper"
 
 
-def test_the_small_denoiser_trains_and_goes_on(
+def test_a_pair_learns_the_scores_of_the_clean_picture_and_goes_on(
     studies: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import types
 
     import torch
+    from safetensors.torch import load_file, save_file
     from torch import nn
 
-    network = nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.BatchNorm2d(4), nn.Flatten(), nn.LazyLinear(5))
-    network(torch.zeros(2, 3, 32, 32))
-    known = types.ModuleType("efficientnet_lite0")
-    known.classifier = lambda: network  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0", known)
-    study = import_module("train_denoiser")
-    monkeypatch.setattr(study, "PIXELS", {"crop": 32, "batch": 4, "rate": 1e-3})
-    monkeypatch.setattr(study, "SCORES", {"crop": 32, "batch": 4, "rate": 1e-3})
-    (tmp_path / "photos").mkdir()
-    for name, side in (("a.png", 40), ("b.jpg", 500)):
-        pixels = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "photos" / name)
-    out = tmp_path / "denoiser.safetensors"
-    for minutes in (0.02, 0.03):
-        arguments = ("--photos", tmp_path / "photos", "--out", out, "--minutes", minutes)
-        monkeypatch.setattr(sys, "argv", ["x", *map(str, arguments)])
-        study.main()
-        said = capsys.readouterr().out
-        assert "scores True" in said
-    assert "0.0 minutes spent" in said
     from smoothcert.models.denoised import resolve_denoiser
 
-    denoiser = resolve_denoiser(f"python:{STUDIES / 'small_denoiser.py'}:denoiser", sigma=0.5, weights=out)
-    assert float(denoiser.sigma) == 0.5
+    def fresh() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 5))
+
+    known = types.ModuleType("efficientnet_lite0")
+    known.classifier = fresh  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0", known)
+    study, half_size = import_module("finetune"), import_module("half_size_ffdnet").denoiser
+    monkeypatch.setattr(study, "SIZE", 32)
+    monkeypatch.setattr(study, "BATCH", 4)
+    (tmp_path / "photos").mkdir()
+    for name, side in (("a.png", 40), ("b.jpg", 300)):
+        pixels = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / name)
+    save_file(half_size(0.25).state_dict(), tmp_path / "ffdnet.safetensors")
+    out = tmp_path / "tuned"
+    for steps in (3, 6):
+        arguments = ("--photos", tmp_path / "photos", "--denoiser-weights", tmp_path / "ffdnet.safetensors")
+        monkeypatch.setattr(sys, "argv", ["x", *map(str, (*arguments, "--out", out, "--steps", steps))])
+        study.main()
+        said = capsys.readouterr().out
+        assert "both True" in said
+    assert "3 steps done" in said
+    before, alone, both = (
+        load_file(file)["conv3.weight"]
+        for file in (tmp_path / "ffdnet.safetensors", out / "denoiser.safetensors", out / "denoiser_both.safetensors")
+    )
+    assert not torch.equal(before, alone)
+    assert not torch.equal(alone, both)
+    learned = load_file(out / "classifier_both.safetensors")
+    assert learned.keys() == fresh().state_dict().keys()
+    assert not torch.equal(learned["0.weight"], fresh().state_dict()["0.weight"])
+    assert torch.equal(learned["1.running_mean"], torch.zeros(4)), "statistics follow noisy pictures"
+
+    denoiser = resolve_denoiser(
+        f"python:{STUDIES / 'half_size_ffdnet.py'}:denoiser", sigma=0.5, weights=out / "denoiser.safetensors"
+    )
+    assert float(denoiser.sigma) == 0.25
     assert denoiser(torch.zeros(2, 3, 16, 24)).shape == (2, 3, 16, 24)
-    half = import_module("half_size_ffdnet").denoiser(0.5)
-    assert float(half.sigma) == 0.25
-    assert half(torch.zeros(2, 3, 16, 24)).shape == (2, 3, 16, 24)
 
 
-def test_the_imagenet_page_tells_what_was_decided_and_which_denoiser_pays(studies: None, tmp_path: Path) -> None:
-    from smoothcert.certify import RunSpec, certify_run
+def test_the_imagenet_study_certifies_decides_and_writes_pages(
+    studies: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a classifier of two classes in place of ImageNet's, and a denoiser that only averages."""
+    from dataclasses import replace
+
+    import torch
+    from safetensors.torch import save_file
 
     study = import_module("imagenet")
-    spec = RunSpec.of(model="digits", data="digits", sigma=0.25, decide="class@0.25", max_n=200, limit=3)
-    text = study.deciding([certify_run(spec, out=tmp_path / "run")])
-    assert "| 0.25 | `class@0.25` | 3 |" in text
-    assert study.deciding([]) == ""
-    assert study.denoisers(tmp_path) == ""
-    assert "| 0.25 | FFDNet at half size |" in study.denoisers(STUDIES / "results" / "imagenet")
+    classifier = tmp_path / "classifier.py"
+    classifier.write_text(
+        "import torch\n"
+        "class Sides(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.scale = torch.nn.Parameter(torch.tensor(20.0))\n"
+        "    def forward(self, x):\n"
+        "        y = x.mean((1, 2, 3))\n"
+        "        return self.scale * torch.stack([0 * y, y - 0.5], 1)\n"
+    )
+    tuned = tmp_path / "tuned"
+    tuned.mkdir()
+    identity = import_module("half_size_ffdnet").denoiser(0.25).state_dict()
+    for name, value in identity.items():
+        torch.nn.init.dirac_(value) if name.endswith("weight") else value.zero_()
+    save_file(identity, tuned / "denoiser_both.safetensors")
+    save_file({"scale": torch.tensor(30.0)}, tuned / "classifier_both.safetensors")
+    rows = []
+    for value in (20, 40, 124, 60, 126, 80, 129, 180, 131, 200, 220, 240):
+        file = io.BytesIO()
+        Image.new("RGB", (16, 16), (value,) * 3).save(file, "PNG")
+        rows.append({"image": {"bytes": file.getvalue(), "path": None}, "label": int(value > 127)})
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "val.parquet")
+    monkeypatch.setattr(study, "CLASSIFIER", f"python:{classifier}:Sides")
+    monkeypatch.setattr(study, "SIZE", 16)
+    monkeypatch.setattr(study, "N0", 4)
+    monkeypatch.setattr(study, "N", 40)
+    arguments = (
+        *("--runs", tmp_path / "runs", "--data", f"parquet:{tmp_path / 'val.parquet'}", "--stride", 2),
+        *("--denoiser-weights", tuned / "denoiser_both.safetensors", "--tuned", tuned, "--decide-stride", 2),
+        *("--backend", "torch", "--out", tmp_path / "results"),
+    )
+    asked = tuple(replace(d, most=20) for d in study.DECIDED if d.question == "class@0.25")
+    monkeypatch.setattr(study, "DECIDED", asked)
+    monkeypatch.setattr(sys, "argv", ["x", *map(str, arguments)])
+    study.main()
+    for folder in (".", "tuned-0.25", "tuned-0.5"):
+        page = (tmp_path / "results" / folder / "README.md").read_text()
+        assert "4 + 40 samples per image, alpha 0.001, 6 images" in page
+        assert (tmp_path / "results" / folder / "radius.svg").is_file()
+    decided = (tmp_path / "results" / "decided.md").read_text()
+    assert "| 0.25 | as it is | `class@0.25` | 6 | 32 + 20 |" in decided
+    assert "| 0.5 | tuned | `class@0.25` | 6 | 32 + 20 |" in decided
+
+
+def test_denoisers_are_put_side_by_side(studies: None) -> None:
+    study = import_module("denoisers")
+    rows = [[0.25, "FFDNet", 100, 0.45, 0.3502, 0.5527, 2.71, 4.49]]
+    assert "| 0.25 | FFDNet | .450 | .350 to .553 | 2.7 | 4.5 |" in study.page(rows)
