@@ -20,7 +20,7 @@ from bench.table import Table
 from bench.targets import Check, targets_table
 
 EXPORTED = [("onnxruntime", "float32"), ("openvino", "float32")]
-EAGER, HALF = ("torch", "float32"), ("torch", "bfloat16")
+EAGER, HALF, OPENVINO_HALF = ("torch", "float32"), ("torch", "bfloat16"), ("openvino", "bfloat16")
 # Noise is drawn in chunks of fixed size; rounds take whole ones, as a real n does but for the last.
 CPU = [EAGER, ("torch-folded", "float32"), *EXPORTED]
 GPU = [
@@ -65,13 +65,13 @@ FULL = Suite(
         Plan(
             "resnet20",
             Round(256, 768, 256),
-            [*CPU, ("torch-compile", "float32"), HALF],
+            [*CPU, ("torch-compile", "float32"), HALF, OPENVINO_HALF],
             15,
             overhead=0.98,
             best_backend=1.5,
         ),
-        Plan("resnet110", Round(256, 256, 64), [EAGER, EXPORTED[0]], 9),
-        Plan("efficientnet-lite0", Round(64, 192, 8), [EAGER, EXPORTED[0]], 7, overhead=0.98),
+        Plan("resnet110", Round(256, 256, 64), [EAGER, EXPORTED[0], OPENVINO_HALF], 9),
+        Plan("efficientnet-lite0", Round(64, 192, 8), [EAGER, EXPORTED[0], OPENVINO_HALF], 7, overhead=0.98),
     ),
     gpu=(
         Plan("resnet110", Round(2048, 30_720, 2048, "cuda"), GPU, 5),

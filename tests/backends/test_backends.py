@@ -16,6 +16,7 @@ from smoothcert.backends import BACKENDS, check_backend, class_scores, compare_s
 from smoothcert.backends import select as select_module
 from smoothcert.backends.cuda_graphs import GraphedClassifier
 from smoothcert.backends.fold import fold_batch_norms
+from smoothcert.backends.runtimes import has_bfloat16
 from smoothcert.errors import InvalidArgumentError, MissingDependencyError, ModelError
 from smoothcert.models.denoised import Denoised
 from smoothcert.models.ffdnet import FFDNet
@@ -121,6 +122,25 @@ def test_the_sampler_takes_it_and_counts_the_same_votes(classifier) -> None:
     assert counted[0].votes.max() < 100  # a unanimous vote would tell little
     assert np.abs(counted[0].votes - counted[1].votes).sum() <= 2  # a tie may break the other way
     assert counted[0].score.sample.mean == pytest.approx(counted[1].score.sample.mean, abs=2e-4)
+
+
+def test_openvino_runs_bfloat16_where_the_processor_has_it_and_refuses_elsewhere() -> None:
+    need("openvino")
+    module, batch = conv_net(), torch.rand(64, *SHAPE)
+    if not has_bfloat16():
+        with pytest.raises(InvalidArgumentError, match="'bfloat16' with backend 'openvino' needs a processor"):
+            with_backend(module, "openvino", example_shape=SHAPE, precision="bfloat16")
+        return
+    half = with_backend(module, "openvino", example_shape=SHAPE, precision="bfloat16")
+    moved = compare_scores([class_scores(module, batch)], [class_scores(half, batch)]).largest
+    assert 1e-5 < moved < 5e-2, "float32 moves scores less, another function more"
+
+
+def test_openvino_does_not_run_float32_and_call_it_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    need("openvino")
+    monkeypatch.setattr("smoothcert.backends.runtimes.has_bfloat16", lambda: False)
+    with pytest.raises(InvalidArgumentError, match="this one would run float32 in its place"):
+        with_backend(conv_net(), "openvino", example_shape=SHAPE, precision="bfloat16")
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
@@ -256,7 +276,8 @@ def test_without_a_compiler_torch_compile_says_so(monkeypatch) -> None:
     [
         ("tensorrt", {}, "backend must be one of"),
         ("onnxruntime", {"precision": "bfloat16"}, "float32 on the CPU only; got precision 'bfloat16'"),
-        ("openvino", {"device_type": "cuda"}, "float32 on the CPU only"),
+        ("openvino", {"precision": "float16"}, "float32 or bfloat16 on the CPU only; got precision 'float16'"),
+        ("openvino", {"device_type": "cuda"}, "on the CPU only; got precision 'float32' on 'cuda'"),
         ("torch-cuda-graphs", {}, "needs a CUDA device; got 'cpu'"),
     ],
 )

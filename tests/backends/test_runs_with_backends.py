@@ -70,7 +70,7 @@ def test_a_run_is_not_continued_with_another_backend(onnx_run) -> None:
     ("more", "message"),
     [
         ({"backend": "onnx"}, "backend must be one of"),
-        ({"backend": "openvino", "precision": "bfloat16"}, "float32 on the CPU only"),
+        ({"backend": "onnxruntime", "precision": "bfloat16"}, "float32 on the CPU only"),
     ],
 )
 def test_a_wrong_backend_is_an_error_before_anything_is_written(tmp_path, more, message) -> None:

@@ -7,4 +7,4 @@ BACKENDS = ("torch", "torch-folded", "torch-compile", "torch-cuda-graphs", "onnx
 compiled module, a captured CUDA graph, or an exported ONNX graph in another runtime."""
 
 EXPORTED = ("onnxruntime", "openvino")
-"""Those that leave PyTorch: on a CPU and in float32 only."""
+"""Those that leave PyTorch, on a CPU only: ONNX Runtime in float32, OpenVINO in bfloat16 too."""

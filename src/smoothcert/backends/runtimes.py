@@ -8,8 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from smoothcert.backends.export import INPUT, to_onnx
-from smoothcert.errors import ModelError
+from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.extras import import_optional
+
+_HINTS = {"float32": "f32", "bfloat16": "bf16"}
+"""What OpenVINO calls a precision."""
 
 
 class OnnxRuntimeClassifier:
@@ -50,7 +53,7 @@ class OnnxRuntimeClassifier:
 
 
 class OpenVinoClassifier:
-    """A module exported to ONNX, in OpenVINO on the CPU, float32.
+    """A module exported to ONNX, in OpenVINO on the CPU.
 
     The ONNX graph is read by OpenVINO's core: its converter for PyTorch modules reports its use over the network.
 
@@ -58,22 +61,33 @@ class OpenVinoClassifier:
         module: In eval mode, on a CPU.
         example_shape: Shape of one input.
         num_threads: Threads of a forward pass.
+        precision: ``"float32"``, or ``"bfloat16"`` for the layers that gain by it, on a processor that has it.
 
     Raises:
+        InvalidArgumentError: If the processor has no bfloat16 arithmetic: OpenVINO would take float32 in its place.
         MissingDependencyError: If OpenVINO or the exporter's packages are absent.
         ModelError: If the module cannot be exported.
     """
 
-    def __init__(self, module: nn.Module, example_shape: tuple[int, ...], *, num_threads: int) -> None:
+    def __init__(
+        self, module: nn.Module, example_shape: tuple[int, ...], *, num_threads: int, precision: str = "float32"
+    ) -> None:
         runtime = import_optional("openvino", what="backend 'openvino'", extra="openvino")
         core = runtime.Core()
         graph = core.read_model(to_onnx(module, example_shape, backend="openvino", extra="openvino"), b"")
         settings: dict[str, Any] = {
-            "INFERENCE_PRECISION_HINT": "f32",  # left alone, it takes bfloat16 where the CPU has it
+            "INFERENCE_PRECISION_HINT": _HINTS[precision],  # left alone, it takes bfloat16 where the CPU has it
             "INFERENCE_NUM_THREADS": num_threads,
             "PERFORMANCE_HINT": "LATENCY",  # one batch at a time, all threads on it
         }
-        self._request = core.compile_model(graph, "CPU", settings).create_infer_request()
+        compiled = core.compile_model(graph, "CPU", settings)
+        taken = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if taken != _HINTS[precision] or (precision == "bfloat16" and not has_bfloat16()):
+            raise InvalidArgumentError(
+                f"precision {precision!r} with backend 'openvino' needs a processor that has it; this one would run "
+                "float32 in its place"
+            )
+        self._request = compiled.create_infer_request()
 
     def __call__(self, batch: Tensor) -> Tensor:
         """Run a batch, shape ``(batch, *example_shape)``, float32.
@@ -87,6 +101,16 @@ class OpenVinoClassifier:
         except RuntimeError as error:
             raise _explained(error, "openvino") from error
         return torch.from_numpy(result[0]).clone()  # the next batch is written to the same place
+
+
+def has_bfloat16() -> bool:
+    """Whether OpenVINO finds bfloat16 arithmetic in this processor.
+
+    Raises:
+        MissingDependencyError: If OpenVINO is absent.
+    """
+    runtime = import_optional("openvino", what="backend 'openvino'", extra="openvino")
+    return "BF16" in runtime.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def _explained(error: Exception, backend: str) -> Exception:

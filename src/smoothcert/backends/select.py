@@ -29,10 +29,13 @@ def check_backend(backend: str, *, precision: str = "float32", device_type: str 
         'openvino'
     """
     check_choice("backend", backend, BACKENDS)
-    if backend in EXPORTED and (precision != "float32" or device_type != "cpu"):
-        raise InvalidArgumentError(
-            f"backend {backend!r} runs in float32 on the CPU only; got precision {precision!r} on {device_type!r}"
-        )
+    if backend in EXPORTED:
+        precisions = ("float32", "bfloat16") if backend == "openvino" else ("float32",)
+        if precision not in precisions or device_type != "cpu":
+            raise InvalidArgumentError(
+                f"backend {backend!r} runs in {' or '.join(precisions)} on the CPU only; got precision {precision!r} "
+                f"on {device_type!r}"
+            )
     if backend == "torch-cuda-graphs" and device_type != "cuda":
         raise InvalidArgumentError(f"backend {backend!r} needs a CUDA device; got {device_type!r}")
     return backend
@@ -67,7 +70,7 @@ def with_backend(
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain, or the backend cannot run at this precision or on
-            this device.
+            this device, or this processor.
         MissingDependencyError: If the backend's packages are absent.
         ModelError: If the backend cannot run the module, or a score differs by more than :func:`tolerance`: 1e-4 for
             float32 on a CPU.
@@ -81,7 +84,7 @@ def with_backend(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # exporters and compilers warn about their own internals
-            classifier = _make(module, backend, example_shape, threads)
+            classifier = _make(module, backend, example_shape, threads, precision)
             difference = _compare(module, classifier, example_shape, place, precision=precision, outputs=outputs)
     except SmoothcertError:
         raise
@@ -96,7 +99,7 @@ def with_backend(
     return classifier
 
 
-def _make(module: nn.Module, backend: str, shape: tuple[int, ...], threads: int) -> Classifier:
+def _make(module: nn.Module, backend: str, shape: tuple[int, ...], threads: int, precision: str) -> Classifier:
     if backend == "torch-folded":
         from smoothcert.backends.fold import fold_batch_norms
 
@@ -112,8 +115,9 @@ def _make(module: nn.Module, backend: str, shape: tuple[int, ...], threads: int)
         return GraphedClassifier(module).eval()
     from smoothcert.backends.runtimes import OnnxRuntimeClassifier, OpenVinoClassifier
 
-    runtime = OnnxRuntimeClassifier if backend == "onnxruntime" else OpenVinoClassifier
-    return runtime(module, shape, num_threads=threads)
+    if backend == "onnxruntime":
+        return OnnxRuntimeClassifier(module, shape, num_threads=threads)
+    return OpenVinoClassifier(module, shape, num_threads=threads, precision=precision)
 
 
 def _compare(
