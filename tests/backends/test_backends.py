@@ -222,6 +222,29 @@ def test_a_backend_that_returns_other_scores_is_rejected(monkeypatch, shift) -> 
     with_backend(conv_net(), "torch-folded", example_shape=SHAPE)  # rounding is not rejected
 
 
+class Coarse(nn.Module):
+    """Rounds its logits to multiples of a half in bfloat16, and not in float32."""
+
+    def __init__(self, far: float) -> None:
+        super().__init__()
+        self.net, self.far = conv_net(), far
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return (2 * self.net(x) + self.far) - self.far
+
+
+def test_a_classifier_that_half_precision_moves_far_may_be_moved_as_far_by_a_backend(monkeypatch) -> None:
+    judge, seen = select_module._compare, []
+    monkeypatch.setattr(select_module, "_compare", lambda *args, **kw: seen.append(judge(*args, **kw)) or seen[-1])
+    monkeypatch.setattr(select_module, "_make", lambda *args: Coarse(40.0).eval())
+    with_backend(Coarse(100.0), "torch-folded", example_shape=SHAPE, precision="bfloat16")
+    [(difference, allowed)] = seen
+    assert 5e-2 < difference.largest <= allowed < 0.5
+    monkeypatch.setattr(select_module, "_make", lambda *args: lambda batch: conv_net()(batch) + 2 * torch.eye(5)[0])
+    with pytest.raises(ModelError, match=r"within 0\.05; on random inputs scores move by"):
+        with_backend(conv_net(), "torch-folded", example_shape=SHAPE, precision="bfloat16")
+
+
 @pytest.mark.parametrize(
     ("backend", "package", "extra"),
     [
