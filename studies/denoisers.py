@@ -2,7 +2,7 @@
 
 ::
 
-    python studies/denoisers.py --data imagefolder:val --ffdnet ffdnet_color.safetensors --tuned tuned
+    python studies/denoisers.py --data imagefolder:val --ffdnet ffdnet_color.safetensors --tuned tuned.safetensors
 
 Writes ``results/imagenet/denoisers.md``. Costs are in processor seconds, which other programs hardly change.
 """
@@ -27,13 +27,12 @@ HALF_SIZE = f"python:{HERE / 'half_size_ffdnet.py'}:denoiser"
 HEADER = ("sigma", "denoiser", "images", "accuracy", "ci_low", "ci_high", "images_a_second_eager", "images_a_second")
 
 
-class Pair(NamedTuple):
-    """A denoiser, if any, and a classifier."""
+class Known(NamedTuple):
+    """A denoiser, if any, and how much noise it is for."""
 
     title: str
     denoiser: str | None = None
-    denoiser_weights: Path | None = None
-    classifier_weights: Path | None = None
+    weights: Path | None = None
     highest_sigma: float = 1.0
 
 
@@ -42,7 +41,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="images that nothing was trained on")
     parser.add_argument("--stride", type=int, default=1, help="every so many-th image")
     parser.add_argument("--ffdnet", type=Path, required=True)
-    parser.add_argument("--tuned", type=Path, help="folder of finetune.py")
+    parser.add_argument("--tuned", type=Path, help="weights by tune_denoiser.py")
     parser.add_argument("--backend", default="onnxruntime", help="what runs denoiser and classifier, as one graph")
     parser.add_argument("--out", type=Path, default=RESULTS / "imagenet")
     options = parser.parse_args()
@@ -50,40 +49,34 @@ def main() -> None:
     data = load_data(options.data, image_size=SIZE, stride=options.stride)
     rows = []
     for sigma in (0.25, 0.5):
-        for pair in pairs(options):
-            if sigma > pair.highest_sigma:
+        for title, denoiser, weights, highest_sigma in known(options):
+            if sigma > highest_sigma:
                 continue
-            model = resolve_model(CLASSIFIER, weights=pair.classifier_weights)
-            if pair.denoiser is not None:
-                model = behind_denoiser(model, pair.denoiser, sigma=sigma, weights=pair.denoiser_weights)
+            model = resolve_model(CLASSIFIER)
+            if denoiser is not None:
+                model = behind_denoiser(model, denoiser, sigma=sigma, weights=weights)
             fast = with_backend(model.module, options.backend, example_shape=(3, SIZE, SIZE), num_threads=1)
             with torch.inference_mode():
                 right, seconds = one_draw(fast, data, sigma)
                 eager = cost(model.module)
             share = proportion(right, inputs=len(data))
             numbers = (share.value, share.ci_low, share.ci_high, 1 / eager, len(data) / seconds)
-            rows.append([sigma, pair.title, len(data), *numbers])
+            rows.append([sigma, title, len(data), *numbers])
             print(*rows[-1], flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     write_csv(options.out / "denoisers.csv", HEADER, rows)
     (options.out / "denoisers.md").write_text(page(rows), encoding="utf-8")
 
 
-def pairs(options: argparse.Namespace) -> list[Pair]:
+def known(options: argparse.Namespace) -> list[Known]:
     """What is compared."""
     found = [
-        Pair("none"),
-        Pair("FFDNet", "ffdnet", options.ffdnet, highest_sigma=75 / 255),
-        Pair("FFDNet at half size", HALF_SIZE, options.ffdnet),
+        Known("none"),
+        Known("FFDNet", "ffdnet", options.ffdnet, highest_sigma=75 / 255),
+        Known("FFDNet at half size", HALF_SIZE, options.ffdnet),
     ]
     if options.tuned:
-        alone, both, classifier = (
-            options.tuned / f"{name}.safetensors" for name in ("denoiser", "denoiser_both", "classifier_both")
-        )
-        found += [
-            Pair("half size, the denoiser tuned", HALF_SIZE, alone),
-            Pair("half size, then both tuned", HALF_SIZE, both, classifier),
-        ]
+        found.append(Known("FFDNet at half size, tuned", HALF_SIZE, options.tuned))
     return found
 
 

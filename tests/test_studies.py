@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -186,7 +187,7 @@ def test_the_thresholds_of_the_rivals_are_those_of_their_definitions(studies: No
         assert (fewest >= np.minimum(high, every + 1) - 1).all(), "looking all the time must not be cheaper"
 
 
-def test_a_pair_learns_the_scores_of_the_clean_picture_and_goes_on(
+def test_the_denoiser_learns_the_scores_of_the_clean_picture_and_goes_on(
     studies: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import types
@@ -197,43 +198,29 @@ def test_a_pair_learns_the_scores_of_the_clean_picture_and_goes_on(
 
     from smoothcert.models.denoised import resolve_denoiser
 
-    def fresh() -> nn.Module:
-        torch.manual_seed(0)
-        return nn.Sequential(nn.Conv2d(3, 4, 8, stride=8), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 5))
-
     known = types.ModuleType("efficientnet_lite0")
-    known.classifier = fresh  # type: ignore[attr-defined]
+    known.classifier = lambda: nn.Sequential(  # type: ignore[attr-defined]
+        nn.Conv2d(3, 4, 8, stride=8), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 5)
+    )
     monkeypatch.setitem(sys.modules, "efficientnet_lite0", known)
-    study, half_size = import_module("finetune"), import_module("half_size_ffdnet").denoiser
+    study = import_module("tune_denoiser")
     monkeypatch.setattr(study, "SIZE", 32)
     monkeypatch.setattr(study, "BATCH", 4)
     (tmp_path / "photos").mkdir()
     for name, side in (("a.png", 40), ("b.jpg", 300)):
         pixels = np.random.default_rng(side).integers(0, 256, (side, side, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / "photos" / name)
-    save_file(half_size(0.25).state_dict(), tmp_path / "ffdnet.safetensors")
-    out = tmp_path / "tuned"
+    given, out = tmp_path / "ffdnet.safetensors", tmp_path / "tuned.safetensors"
+    save_file(import_module("half_size_ffdnet").denoiser(0.25).state_dict(), given)
+    weights = [load_file(given)["conv3.weight"]]
     for steps in (3, 6):
-        arguments = ("--photos", tmp_path / "photos", "--denoiser-weights", tmp_path / "ffdnet.safetensors")
-        monkeypatch.setattr(sys, "argv", ["x", *map(str, (*arguments, "--out", out, "--steps", steps))])
+        arguments = ("--photos", tmp_path / "photos", "--denoiser-weights", given, "--out", out, "--steps", steps)
+        monkeypatch.setattr(sys, "argv", ["x", *map(str, arguments)])
         study.main()
-        said = capsys.readouterr().out
-        assert "both True" in said
-    assert "3 steps done" in said
-    before, alone, both = (
-        load_file(file)["conv3.weight"]
-        for file in (tmp_path / "ffdnet.safetensors", out / "denoiser.safetensors", out / "denoiser_both.safetensors")
-    )
-    assert not torch.equal(before, alone)
-    assert not torch.equal(alone, both)
-    learned = load_file(out / "classifier_both.safetensors")
-    assert learned.keys() == fresh().state_dict().keys()
-    assert not torch.equal(learned["0.weight"], fresh().state_dict()["0.weight"])
-    assert torch.equal(learned["1.running_mean"], torch.zeros(4)), "statistics follow noisy pictures"
-
-    denoiser = resolve_denoiser(
-        f"python:{STUDIES / 'half_size_ffdnet.py'}:denoiser", sigma=0.5, weights=out / "denoiser.safetensors"
-    )
+        weights.append(load_file(out)["conv3.weight"])
+    assert "3 steps done" in capsys.readouterr().out
+    assert not any(torch.equal(one, other) for one, other in pairwise(weights))
+    denoiser = resolve_denoiser(f"python:{STUDIES / 'half_size_ffdnet.py'}:denoiser", sigma=0.5, weights=out)
     assert float(denoiser.sigma) == 0.25
     assert denoiser(torch.zeros(2, 3, 16, 24)).shape == (2, 3, 16, 24)
 
@@ -259,13 +246,11 @@ def test_the_imagenet_study_certifies_decides_and_writes_pages(
         "        y = x.mean((1, 2, 3))\n"
         "        return self.scale * torch.stack([0 * y, y - 0.5], 1)\n"
     )
-    tuned = tmp_path / "tuned"
-    tuned.mkdir()
+    weights = tmp_path / "identity.safetensors"
     identity = import_module("half_size_ffdnet").denoiser(0.25).state_dict()
     for name, value in identity.items():
         torch.nn.init.dirac_(value) if name.endswith("weight") else value.zero_()
-    save_file(identity, tuned / "denoiser_both.safetensors")
-    save_file({"scale": torch.tensor(30.0)}, tuned / "classifier_both.safetensors")
+    save_file(identity, weights)
     rows = []
     for value in (20, 40, 124, 60, 126, 80, 129, 180, 131, 200, 220, 240):
         file = io.BytesIO()
@@ -275,10 +260,10 @@ def test_the_imagenet_study_certifies_decides_and_writes_pages(
     monkeypatch.setattr(study, "CLASSIFIER", f"python:{classifier}:Sides")
     monkeypatch.setattr(study, "SIZE", 16)
     monkeypatch.setattr(study, "N0", 4)
-    monkeypatch.setattr(study, "N", 40)
+    monkeypatch.setattr(study, "CERTIFIED", tuple(replace(c, n=40) for c in study.CERTIFIED))
     arguments = (
         *("--runs", tmp_path / "runs", "--data", f"parquet:{tmp_path / 'val.parquet'}", "--stride", 2),
-        *("--denoiser-weights", tuned / "denoiser_both.safetensors", "--tuned", tuned, "--decide-stride", 2),
+        *("--denoiser-weights", weights, "--tuned", weights, "--decide-stride", 2),
         *("--backend", "torch", "--out", tmp_path / "results"),
     )
     asked = tuple(replace(d, most=20) for d in study.DECIDED if d.question == "class@0.25")

@@ -1,17 +1,15 @@
-"""Train FFDNet at half size, and then the classifier behind it, towards the scores of the clean picture.
+"""Tune FFDNet at half size towards the scores that a frozen classifier gives the clean picture.
 
 ::
 
-    python studies/finetune.py --photos FOLDER --denoiser-weights ffdnet_color.safetensors --out tuned
+    python studies/tune_denoiser.py --photos FOLDER --denoiser-weights ffdnet_color.safetensors --out tuned.safetensors
 
 The stability objective of Salman et al. (2020), https://arxiv.org/abs/2003.01908: photographs without labels, and what
-the untouched EfficientNet-Lite0 says of each. First the denoiser alone, before the classifier as it is; then both. No
-picture that is certified may be among the photographs. One pair serves both noise levels. It goes on where it was
-stopped, and writes ``denoiser.safetensors``, ``denoiser_both.safetensors`` and ``classifier_both.safetensors``.
+EfficientNet-Lite0 says of each. No picture that is certified may be among the photographs. One denoiser serves both
+noise levels. It goes on where it was stopped.
 """
 
 import argparse
-import copy
 import random
 import time
 from pathlib import Path
@@ -33,29 +31,17 @@ ZOOM = (0.6, 1.0)
 """Side of a crop, as a share of the shorter side of its photograph."""
 SIDES = (256, 512)
 """Photographs are scaled to these shorter sides, where they are larger."""
-FIRST = 1 / 3
-"""Share of the steps in which the denoiser alone learns."""
-RATES = {"denoiser": 2e-4, "classifier": 1e-4}
+RATE = 2e-4
 AVERAGED = 0.998
 """How slowly the weights that are saved follow those that learn."""
-
-
-class Pair(nn.Module):
-    """What learns: a denoiser and a classifier."""
-
-    def __init__(self, weights: Path) -> None:
-        super().__init__()
-        self.denoiser = HalfSizeFFDNet(SIGMAS[0])
-        self.denoiser.load_state_dict(load_file(weights))
-        self.classifier = classifier().eval()  # the statistics of its batch norms stay
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True, nargs="+", help="a folder may be given several times")
     parser.add_argument("--denoiser-weights", type=Path, required=True, help="FFDNet for colour images")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the weights")
-    parser.add_argument("--steps", type=int, default=1_800, help="over all starts")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--steps", type=int, default=1_300, help="over all starts")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="of the denoiser")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
@@ -65,67 +51,54 @@ def main() -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Take the steps that are left."""
-    options.out.mkdir(parents=True, exist_ok=True)
-    state_file = options.out / "state.pt"
-    pair = Pair(options.denoiser_weights).to(memory_format=torch.channels_last)
-    teacher = fold_batch_norms(classifier().eval()).to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW([{"params": getattr(pair, name).parameters(), "name": name} for name in RATES])
-    averaged, done, seconds = copy.deepcopy(pair.state_dict()), 0, 0.0
+    state_file = options.out.with_suffix(".state")
+    denoiser = HalfSizeFFDNet(SIGMAS[0])
+    denoiser.load_state_dict(load_file(options.denoiser_weights))
+    denoiser.to(memory_format=torch.channels_last)
+    judge = fold_batch_norms(classifier().eval()).to(memory_format=torch.channels_last).requires_grad_(False)
+    optimizer = torch.optim.AdamW(denoiser.parameters())
+    averaged = {name: value.detach().clone() for name, value in denoiser.named_parameters()}
+    done, seconds = 0, 0.0
     if state_file.exists():
         state = torch.load(state_file, weights_only=True)
-        pair.load_state_dict(state["pair"])
+        denoiser.load_state_dict(state["denoiser"])
         optimizer.load_state_dict(state["optimizer"])
         averaged, done, seconds = state["averaged"], state["done"], state["seconds"]
     photos = [read(folder) for folder in options.photos]
     print([len(folder) for folder in photos], f"pictures; {done} steps done", flush=True)
-    alone, losses, saved = round(FIRST * options.steps), [], time.monotonic()
+    losses, saved = [], time.monotonic()
     for step in range(done, options.steps):
-        both = step >= alone
-        share = (step - alone) / (options.steps - alone) if both else step / alone
-        pair.classifier.requires_grad_(both)
+        share = step / options.steps
         for group in optimizer.param_groups:
-            group["lr"] = RATES[group["name"]] * (1 - 0.98 * share) * min(1.0, share * 50 + 0.02)
+            group["lr"] = RATE * (1 - 0.98 * share) * min(1.0, share * 50 + 0.02)
         optimizer.zero_grad()
-        loss = divergence(pair, teacher, crops(photos), bfloat16=options.precision == "bfloat16")
+        loss = divergence(denoiser, judge, crops(photos), bfloat16=options.precision == "bfloat16")
         loss.backward()
-        nn.utils.clip_grad_norm_(pair.parameters(), 5.0)
+        nn.utils.clip_grad_norm_(denoiser.parameters(), 5.0)
         optimizer.step()
         with torch.no_grad():
-            for name, value in pair.state_dict().items():
-                if value.is_floating_point():
-                    averaged[name].lerp_(value, 1 - min(AVERAGED, 0.9 + step / 1e4))
+            for name, value in denoiser.named_parameters():
+                averaged[name].lerp_(value, 1 - min(AVERAGED, 0.9 + step / 1e4))
         losses.append(loss.item())
         now = time.monotonic()
-        if step + 1 in (alone, options.steps) or now - saved > 60:
+        if step + 1 == options.steps or now - saved > 60:
             seconds += now - saved
-            print(
-                f"{step + 1} steps, {seconds / 60:.1f} min, divergence {np.mean(losses):.4f}, both {both}", flush=True
-            )
-            keep(options.out, averaged, both)
-            state = {"pair": pair.state_dict(), "optimizer": optimizer.state_dict(), "averaged": averaged}
+            print(f"{step + 1} steps, {seconds / 60:.1f} min, divergence {np.mean(losses):.4f}", flush=True)
+            save_file({name: value.contiguous() for name, value in averaged.items()}, options.out)
+            state = {"denoiser": denoiser.state_dict(), "optimizer": optimizer.state_dict(), "averaged": averaged}
             torch.save({**state, "done": step + 1, "seconds": seconds}, state_file.with_suffix(".partial"))
             state_file.with_suffix(".partial").replace(state_file)
             losses, saved = [], now
 
 
-def divergence(pair: Pair, teacher: nn.Module, clean: Tensor, *, bfloat16: bool) -> Tensor:
+def divergence(denoiser: HalfSizeFFDNet, judge: nn.Module, clean: Tensor, *, bfloat16: bool) -> Tensor:
     """From the scores of clean pictures to those of denoised ones, mean of the batch, nats."""
     sigma = torch.tensor(random.choices(SIGMAS, k=len(clean)))[:, None, None, None]
-    with torch.no_grad():
-        wanted = teacher(clean).softmax(1)
-    pair.denoiser.sigma = sigma / 2.0  # the 2x2 averages carry half the noise
+    wanted = judge(clean).softmax(1)
+    denoiser.sigma = sigma / 2.0  # the 2x2 averages carry half the noise
     with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
-        denoised = pair.denoiser(clean + sigma * torch.randn_like(clean))
-    return kl_div(pair.classifier(denoised.float()).log_softmax(1), wanted, reduction="batchmean")
-
-
-def keep(out: Path, averaged: dict[str, Tensor], both: bool) -> None:
-    """Write the weights of the stage that is going on."""
-    for part in ("denoiser", "classifier") if both else ("denoiser",):
-        file = out / f"{part}{'_both' if both else ''}.safetensors"
-        prefix = f"{part}."
-        kept = {name: value.contiguous() for name, value in averaged.items() if name.startswith(prefix)}
-        save_file({name.removeprefix(prefix): value for name, value in kept.items()}, file)
+        denoised = denoiser(clean + sigma * torch.randn_like(clean))
+    return kl_div(judge(denoised.float()).log_softmax(1), wanted, reduction="batchmean")
 
 
 def read(folder: Path) -> list[np.ndarray]:
