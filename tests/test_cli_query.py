@@ -18,6 +18,7 @@ from published_logs import COHEN, KUMAR, write
 from smoothcert.analysis import bounds_table, population_lower
 from smoothcert.certificate import Certificate
 from smoothcert.runs import Run, RunStore
+from smoothcert.spec import RunSpec
 from synthetic_runs import synthetic_run
 
 ASKED = ["--measure", "score,margin", "--bound", "dual,cdf", "--radii", "0,0.1,0.2", "--thresholds", "0.5,0.7"]
@@ -293,8 +294,90 @@ def test_jointly_the_lead_pays_for_its_rivals_and_the_noise_is_paid_once(capsys,
     for key, statements in expected.items():
         assert at[key] == pytest.approx(left / statements, rel=1e-9)
     text = ask(capsys, "query", sampled, *asked)
-    assert "cdf 0.000125 of score, cdf 3.1" in text
+    assert "cdf 0.000126 of score, cdf 3.1" in text
     assert "for every input on the lattice of step 1/16 within the radius" in text
     assert "which is what the noise of 4 inputs costs" in refused(
         capsys, "query", sampled, *asked, "--alpha", f"{2 * price}"
     )
+
+
+def test_no_radius_or_threshold_reads_as_a_larger_one(capsys, stored):
+    asked = ["--measure", "score", "--bound", "dual", "--radii", "0.1234565,0.12345651", "--thresholds", "0.9999999"]
+    text = ask(capsys, "query", stored, *asked)
+    assert "radius 0.1234565 " in text
+    assert "radius 0.12345651" in text
+    assert "0.9999999 " in text
+    rows = json.loads(ask(capsys, "query", stored, "--per-input", *asked, "--format", "json"))
+    assert rows[0]["score_dual_lower_at_0.1234565"] > rows[0]["score_dual_lower_at_0.12345651"]
+    assert "score_dual_radius_above_0.9999999" in rows[0]
+    assert "0.9999999" in ask(capsys, "compare", stored, *asked)
+    assert "score > 0.9999999 within L2 0.1234565 (dual)" in ask(capsys, "query", stored, *asked, "--format=model-card")
+
+
+def test_inputs_that_are_in_no_fraction_are_counted(capsys, tmp_path):
+    run = synthetic_run([(20, 1)] * 4, labels=[0, 1, None, None], skipped=[("broken.png", "cannot be read")])
+    with RunStore(tmp_path, replace(run.config, inputs=7, notes=("one of a kind",))) as store:
+        store.append(*run.records())
+    assert ": 2 inputs with a label (2 more without) (1 more skipped as unreadable), 2 of 7 missing," in ask(
+        capsys, "query", tmp_path
+    )
+    assert run_cli("query", tmp_path, "--format", "json") == 0
+    told = capsys.readouterr()
+    for row in json.loads(told.out):
+        assert [row[name] for name in ("inputs", "unlabelled", "skipped", "missing")] == [2, 2, 1, 2]
+    assert "note: one of a kind" in told.err
+    assert "per input, 2 of 7 missing:" in ask(capsys, "query", tmp_path, "--per-input")
+    assert "missing: 2" in ask(capsys, "query", tmp_path, "--format", "model-card")
+
+
+def test_a_shard_says_that_it_is_one(capsys, tmp_path):
+    run = synthetic_run([(20, 1)] * 4)
+    with RunStore(tmp_path, replace(run.config, spec=run.config.spec.vary(shard="1/2"), inputs=8)) as store:
+        store.append(*run.records())
+    assert "note: this is shard 1/2 of a run of 8 inputs: what is said of all inputs is of its share alone" in ask(
+        capsys, "query", tmp_path
+    )
+
+
+def test_what_a_statement_may_fail_with_is_rounded_up(capsys, stored):
+    told = ask(
+        capsys, "query", stored, "--measure", "score", "--bound", "dual", "--radii", "0,0.1,0.2", "--joint=input"
+    )
+    assert "each statement at dual 0.000334)" in told
+
+
+def test_a_decided_run_bounds_nothing(capsys, tmp_path):
+    run = synthetic_run([(20, 1)] * 3, labels=[0, None, 2])
+    spec = RunSpec.of(**{**run.config.spec.options(), "n": None, "n0": None, "decide": "score:0.5@0.1"})
+    config = replace(run.config, spec=spec, kind="decided")
+    with RunStore(tmp_path / "run", config) as store:
+        store.append(*(replace(record, answer="certified") for record in run.records()))
+    found = Run.open(tmp_path / "run").per_input()
+    assert found["class_radius"].null_count == found["abstained"].null_count == 3
+    assert "can answer nothing else" in refused(
+        capsys, "figure", "placement", tmp_path / "run", "--out", tmp_path / "x.svg"
+    )
+    (row,) = json.loads(ask(capsys, "query", tmp_path / "run", "--format", "json"))
+    assert (row["inputs"], row["labelled_inputs"]) == (3, 2)
+    assert "certified accuracy, of the 2 with a label" in ask(capsys, "query", tmp_path / "run")
+
+
+def test_figures_of_runs_with_folders_of_one_name_are_two(capsys, stored, tmp_path):
+    other = synthetic_run([(20, 1)] * 4, seed=1)
+    with RunStore(tmp_path / stored.name, other.config) as store:
+        store.append(*other.records())
+    drawn = tmp_path / "drawn" / "at.svg"
+    drawn.parent.mkdir()
+    for second in (tmp_path / stored.name, stored):
+        ask(capsys, "figure", "distribution", stored, second, "--out", drawn, "--radii", "0")
+    assert len(list(drawn.parent.iterdir())) == 4
+
+
+def test_an_id_of_several_inputs_names_none(capsys, tmp_path):
+    run = synthetic_run([(20, 1)] * 3, ids=["twin", "twin", "other"])
+    with RunStore(tmp_path, run.config) as store:
+        store.append(*run.records())
+    assert "holds 2 inputs 'twin': give the index of one, such as 0, 1" in refused(
+        capsys, "query", tmp_path, "--input", "twin"
+    )
+    assert "input 1 (twin)" in ask(capsys, "query", tmp_path, "--input", "1")

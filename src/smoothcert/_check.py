@@ -85,10 +85,10 @@ def check_offset(offset: float) -> float:
 def check_price(price: float, *, alpha: float) -> float:
     """Return ``price`` as a float in ``[0, alpha)``, or raise ``InvalidArgumentError``."""
     value = _number("price", price)
-    if not 0.0 <= value < alpha:
-        raise InvalidArgumentError(
-            f"price must be at least 0 and leave something of alpha={alpha:g} for the statements; got {price!r}"
-        )
+    if not value >= 0.0:
+        raise InvalidArgumentError(f"price must be at least 0; got {price!r}")
+    if not value < alpha:
+        raise InvalidArgumentError(f"alpha must be above {value!r}, which is what the noise costs; got {alpha:g}")
     return value
 
 

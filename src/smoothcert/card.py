@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from smoothcert.bounds import floor_decimals
+from smoothcert.bounds import exact_text, floor_decimals
 
 if TYPE_CHECKING:
     from smoothcert.certificate import Certificate
@@ -36,13 +36,14 @@ def card(certificate: Certificate, drawn: str) -> str:
         drawn: An SVG element, or nothing.
     """
     radii = [share * certificate.sigma for share in _SIGMAS]
-    head = ["measure", "mean", *(f"within {radius:g}" for radius in radii)]
+    head = ["measure", "mean", *(f"within {exact_text(radius)}" for radius in radii)]
     rows = [
         [name, floor_decimals(own.mean), *(f"≥ {floor_decimals(bound)}" for bound in own.lower(radii))]
         for name, own in ((name, certificate.measure(name)) for name in certificate.names)
     ]
     plot = f'<div style="max-width: 24em">{drawn}</div>' if drawn else ""
-    note = f"Each bound holds with probability at least 1 − {certificate.alpha:g}. {escape(_terms(certificate))}"
+    alpha = exact_text(certificate.alpha)
+    note = f"Each bound holds with probability at least 1 − {alpha}. {escape(_terms(certificate))}"
     return (
         f'<div style="{_THEME}"><p><b>{escape(_claim(certificate))}</b></p>{_table(head, rows)}{plot}'
         f"<p><small>{note}</small></p></div>"
@@ -74,11 +75,12 @@ def _claim(certificate: Certificate) -> str:
 
 
 def _terms(certificate: Certificate) -> str:
-    return f"sigma {certificate.sigma:g}, alpha {certificate.alpha:g}, n {certificate.n0:,} + {certificate.n:,}"
+    alpha = exact_text(certificate.alpha)
+    return f"sigma {certificate.sigma:g}, alpha {alpha}, n {certificate.n0:,} + {certificate.n:,}"
 
 
 def _title(certificates: Sequence[Certificate]) -> str:
-    terms = dict.fromkeys(f"sigma {one.sigma:g}, alpha {one.alpha:g}" for one in certificates)
+    terms = dict.fromkeys(f"sigma {one.sigma:g}, alpha {exact_text(one.alpha)}" for one in certificates)
     count = f"{len(certificates):,} certificate{'s' * (len(certificates) > 1)}"
     return f"{count}, {' or '.join([*terms][:3])}; measures are means, numbers rounded down"
 

@@ -165,7 +165,9 @@ class Endless(IterableDataset):
         (3, "got a int"),
         ([], "is empty"),
         (["a", "b"], "must be an array of real numbers; it is a str"),
-        ((X, Y[:3]), None),
+        ((X, Y[:3]), "one label for each of its 5 inputs"),
+        ((np.ma.masked_greater(X.numpy(), 0.5), Y), "some of it is masked"),
+        ((X, X[:3]), None),
         ([X[0], (X[0] * 255).to(torch.uint8)], "all must be of one kind"),
         ([[[1, 2], [3]]], "is no array"),
     ],
@@ -323,3 +325,19 @@ def test_data_go_to_other_processes(tmp_path):
         copy = pickle.loads(pickle.dumps(data))
         assert copy.fingerprint == data.fingerprint
         assert (copy.load(0).x == data.load(0).x).all()
+
+
+def test_a_pair_of_numbers_is_two_inputs():
+    assert len(as_dataset((np.float32(1), 0))) == 2
+
+
+def test_inputs_that_change_from_reading_to_reading_are_said_so():
+    class Cropped(torch.utils.data.Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return torch.rand(3, 4, 4), 0
+
+    assert "inputs are others each time they are read" in " ".join(as_dataset(Cropped()).notes)
+    assert not as_dataset(TensorDataset(X, Y)).notes

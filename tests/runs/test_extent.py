@@ -128,6 +128,18 @@ def test_a_run_opened_before_it_grew_says_so(tmp_path):
             read()
 
 
+def test_a_run_opened_before_it_grew_does_not_count_by_what_it_was(tmp_path):
+    store(tmp_path, map(make_record, range(3)))
+    unread, read = Run.open(tmp_path), Run.open(tmp_path)
+    assert (len(read), read.sizes) == (3, {200: 3})
+    store(tmp_path, [larger(1)], config=GROWN)
+    for run in (unread, read):
+        for ask in (lambda run: len(run), lambda run: run.sizes, lambda run: run.missing, lambda run: run.state()):
+            with pytest.raises(RunError, match="has grown since it was opened: open it again"):
+                ask(run)
+    assert Run.open(tmp_path).sizes == {200: 2, 400: 1}
+
+
 def test_a_run_half_way_through_growing_says_so(tmp_path):
     store(tmp_path, [*map(make_record, range(3)), failed(4)])
     store(tmp_path, [larger(1)], config=GROWN)

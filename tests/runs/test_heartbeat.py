@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from smoothcert.errors import InvalidArgumentError
+from smoothcert.errors import InvalidArgumentError, RunError
 from smoothcert.progress import Reporter
 from smoothcert.runs import heartbeat
 from smoothcert.runs.heartbeat import STATUS, Heartbeat, Pulse, read_heartbeat
@@ -31,9 +31,17 @@ def beat(**values: object) -> Heartbeat:
     return Heartbeat(**{**BEAT, **values})
 
 
-def pulse(folder, *, every: float = 60.0, reporter: Reporter | None = None) -> Pulse:
+def pulse(folder, *, every: float = 60.0, reporter: Reporter | None = None, allowed=lambda: None) -> Pulse:
     execution = ExecutionSpec(device="cuda")
-    return Pulse(reporter or Reporter(), folder, BEAT["fingerprint"], execution, lambda: 3, every=every)
+    return Pulse(
+        reporter or Reporter(),
+        folder,
+        BEAT["fingerprint"],
+        execution,
+        lambda: 3,
+        allowed=allowed,
+        every=every,
+    )
 
 
 def written(folder) -> Heartbeat:
@@ -175,3 +183,15 @@ def test_none_and_a_pipe_are_none(tmp_path):
 def test_a_moment_is_finite():
     with pytest.raises(InvalidArgumentError, match="seconds since 1970"):
         beat(updated=float("inf"))
+
+
+def test_who_may_not_write_to_the_run_leaves_no_heartbeat(tmp_path):
+    asked = []
+
+    def taken_over():
+        asked.append(1)
+        raise RunError("somebody has taken over")
+
+    with pulse(tmp_path, every=0.01, allowed=taken_over).sampling(inputs=1, samples=100):
+        until(lambda: len(asked) > 1)
+    assert os.listdir(tmp_path) == []

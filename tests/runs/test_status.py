@@ -137,3 +137,33 @@ def test_a_run_that_was_made_says_who_made_it(tmp_path):
     assert found.writer == "ended"
     assert found.heartbeat is not None
     assert (found.heartbeat.engine, found.heartbeat.device, found.heartbeat.samples) == ("local", "cpu", 12 * 220)
+
+
+def shares(tmp_path):
+    """A run of 40 inputs by 200 samples; how to store another share or extent of it."""
+
+    def at(name, indices, *, n=200, inputs=40, shard=None):
+        spec = CONFIG.spec.vary(shard=shard, n=n)
+        grown = () if (n, inputs) == (200, 40) else (CONFIG.extent,)
+        data = CONFIG.data_fingerprint if inputs == 40 else "ef" * 32
+        config = replace(CONFIG, spec=spec, inputs=inputs, grown=grown, data_fingerprint=data)
+        return run_status(store(tmp_path / name, indices, config))
+
+    return at
+
+
+def test_folders_are_asked_for_as_much_as_the_one_that_goes_farthest(tmp_path):
+    at = shares(tmp_path)
+    whole, more, many = at("whole", range(40)), at("more", [], n=400), at("many", range(40, 50), inputs=50)
+    for folders in ([whole, more], [more, whole]):
+        (status,) = joined(folders)
+        assert (status.done, status.short, status.left, status.finished) == (5, 35, 35, False)
+    for folders in ([whole, many], [many, whole]):
+        (status,) = joined(folders)
+        assert (status.done, status.expected, status.finished) == (50, 50, True)
+
+
+def test_shares_that_overlap_are_not_added_up(tmp_path):
+    at = shares(tmp_path)
+    (status,) = joined([at("half", range(0, 40, 2), shard="1/2"), at("quarter", range(0, 40, 4), shard="1/4")])
+    assert (status.expected, status.done, status.finished) == (20, 20, True)

@@ -11,7 +11,7 @@ from smoothcert.analysis.difference import FractionDifference
 from smoothcert.analysis.pairing import Pairing, difference, pair_inputs
 from smoothcert.analysis.proportion import Proportion, proportion
 from smoothcert.analysis.table import DEFAULT_BOUNDS, BoundsTable
-from smoothcert.bounds import BOUNDS
+from smoothcert.bounds import BOUNDS, exact_text
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.typing import FloatArray
 
@@ -122,7 +122,7 @@ def compare(
     if not labelled:
         notes.append("a run has no labels, so every fraction is of inputs certified, right or wrong")
     if len({table.alpha for table in held}) > 1:
-        alphas = dict.fromkeys(f"{line.run} {table.alpha:g}" for line, table in lines)
+        alphas = dict.fromkeys(f"{line.run} {exact_text(table.alpha)}" for line, table in lines)
         notes.append(f"the failure probabilities alpha differ: {', '.join(alphas)}")
     rows = []
     for cut in cuts:

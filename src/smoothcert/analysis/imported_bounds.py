@@ -11,7 +11,7 @@ import pyarrow as pa
 from smoothcert._check import check_choice
 from smoothcert.analysis.inputs import Inputs
 from smoothcert.analysis.table import Askable, BoundsTable
-from smoothcert.bounds import BOUNDS
+from smoothcert.bounds import BOUNDS, exact_text
 from smoothcert.errors import DataError
 from smoothcert.scores import MEASURES
 from smoothcert.typing import FloatArray, IntArray
@@ -159,17 +159,17 @@ class ImportedBounds(BoundsTable):
         for held in at:
             if abs(held - radius) <= _TOLERANCE:
                 return held
-        raise DataError(f"the imported log does not hold radius {radius:g}; it holds {self._held()}")
+        raise DataError(f"the imported log does not hold radius {exact_text(radius)}; it holds {self._held()}")
 
     def _held(self) -> str:
         held = []
         for measure in self.answers.measures:
             names = " and ".join(bound for found, bound in self._lower if found == measure)
-            radii = ", ".join(f"{radius:g}" for radius in self.answers.radii or ())
+            radii = ", ".join(exact_text(radius) for radius in self.answers.radii or ())
             held.append(f"{names} lower bounds on the {measure} at radii {radii}")
         if self._class_radius is not None:
             held.append("class radii, which answer the measure 'class' at any radius")
-        return f"{' and '.join(held)}, all at alpha={self.alpha:g}"
+        return f"{' and '.join(held)}, all at alpha={exact_text(self.alpha)}"
 
 
 def _integers(column: Any) -> IntArray:

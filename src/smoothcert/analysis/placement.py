@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from smoothcert._check import check_alpha, check_count, check_price, check_radii
+from smoothcert.analysis.source import require_fixed
 from smoothcert.bounds.cdf import DEFAULT_THRESHOLDS, cdf_lower
 from smoothcert.errors import DataError
 from smoothcert.typing import FloatArray
@@ -82,12 +83,13 @@ def threshold_placement(
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
-        DataError: If the run holds no certified input.
+        DataError: If the run holds no certified input, or decided a single question.
         RunError: If the run is an imported log, which holds no samples.
 
     References:
         Kumar et al. (2020), Section 4.1, https://arxiv.org/abs/2009.08061.
     """
+    require_fixed(run)
     distances = check_radii(radii)
     failure = check_alpha(run.config.alpha if alpha is None else alpha)
     counts = [check_count("thresholds", count) for count in thresholds]

@@ -2,14 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias, cast
+from typing import TYPE_CHECKING, Protocol, TypeAlias, cast
 
 from smoothcert.analysis.imported_bounds import ImportedBounds, ImportedRun
 from smoothcert.analysis.stored_histograms import RunLike
 from smoothcert.analysis.table import BoundsTable
 from smoothcert.errors import DataError
 
+if TYPE_CHECKING:
+    from smoothcert.runs import RunConfig
+
 Source: TypeAlias = "RunLike | BoundsTable"
+
+
+class Configured(Protocol):
+    """What says what kind of run it is."""
+
+    @property
+    def config(self) -> RunConfig:
+        """What defines the run."""
+
+
+def require_fixed(run: Configured) -> None:
+    """Raise ``DataError`` where the number of samples depends on what was sampled, so that no bound holds."""
+    if run.config.kind == "decided":
+        raise DataError(
+            f"the run decided {run.config.question} and can answer nothing else: it stopped sampling each input "
+            "when that was settled, and a bound needs a number of samples that was fixed before"
+        )
 
 
 def bounds_table(source: Source, *, alpha: float | None = None) -> BoundsTable:
@@ -25,14 +45,10 @@ def bounds_table(source: Source, *, alpha: float | None = None) -> BoundsTable:
     """
     if isinstance(source, BoundsTable):
         table = source
-    elif source.config.kind == "decided":
-        raise DataError(
-            f"the run decided {source.config.question} and can answer nothing else: it stopped sampling each input "
-            "when that was settled, and a bound needs a number of samples that was fixed before"
-        )
     elif source.config.kind == "imported":
         table = ImportedBounds.from_log(cast(ImportedRun, source))
     else:
+        require_fixed(source)
         return BoundsTable.from_run(source, alpha=alpha)
     if alpha is not None and alpha != table.alpha:
         raise DataError(f"the bounds were made at alpha={table.alpha:g} and cannot answer alpha={alpha:g}")

@@ -12,7 +12,7 @@ from smoothcert.bounds.deal import deal_seed, mirrored_seed
 from smoothcert.bounds.dual import dual_lower
 from smoothcert.bounds.hoeffding import hoeffding_lower
 from smoothcert.bounds.lead import LeadCertificate
-from smoothcert.bounds.rounding import ceil_decimals, floor_decimals
+from smoothcert.bounds.rounding import ceil_decimals, ceil_digits, exact_text, floor_decimals, plain_number
 from smoothcert.bounds.score_certificate import ScoreCertificate
 from smoothcert.bounds.sequential import CERTIFIED, REFUTED, UNDECIDED, SequentialTest
 from smoothcert.bounds.table import (
@@ -42,6 +42,7 @@ __all__ = [
     "bound_named",
     "cdf_lower",
     "ceil_decimals",
+    "ceil_digits",
     "certified_radii",
     "class_radius",
     "clopper_pearson_lower",
@@ -50,11 +51,13 @@ __all__ = [
     "deal_seed",
     "dkw_survival_lower",
     "dual_lower",
+    "exact_text",
     "floor_decimals",
     "hoeffding_lower",
     "lower_bounds",
     "mirrored_seed",
     "pairwise_class_radius",
+    "plain_number",
     "split_alpha",
     "upper_bounds",
 ]

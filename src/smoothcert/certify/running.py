@@ -107,12 +107,19 @@ def _fill(engine: Engine, out: AnyPath | str, reporter: Reporter) -> None:
         work = _Work.of(engine, store)
         if store.present:
             reporter.note(work.told(store))
-            engine.require_unchanged(Known.of(Run.open(store.path)))
+            engine.require_unchanged(Known.of(Run(store.path, store.config)))
         if not work.inputs:
             return
         expected = work.samples if config.question is None else work.inputs * min(work.each, _USUAL)
         reporter.note(_forecast(config, engine.rehearse(samples=expected), work))
-        reporter = Pulse(reporter, store.path, store.config.fingerprint, config.spec.execution, lambda: engine.workers)
+        reporter = Pulse(
+            reporter,
+            store.path,
+            store.config.fingerprint,
+            config.spec.execution,
+            lambda: engine.workers,
+            allowed=store.require_held,
+        )
         total = work.samples if config.question is None else None
         with reporter.sampling(inputs=work.inputs, samples=total):
             for found in engine.finished(work.tasks(engine, store), progress=reporter.advance):

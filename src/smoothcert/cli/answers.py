@@ -11,6 +11,7 @@ from smoothcert.analysis import BoundsTable, certified_accuracy, class_certified
 from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND
 from smoothcert.analysis.inputs import NO_LABEL
 from smoothcert.analysis.joint import EACH
+from smoothcert.bounds import exact_text
 from smoothcert.certificate import Certificate
 from smoothcert.cli.asking import Inquiry
 from smoothcert.cli.printing import Row
@@ -25,7 +26,8 @@ def accuracy_rows(inquiry: Inquiry) -> list[Row]:
 
     For the measure ``class`` there is one row per radius: right, and the class cannot change; no threshold is meant.
     Where no input has a label, the fractions are of inputs certified, right or wrong. ``n`` is the number of samples
-    that every input has; some may have more in a run that is growing.
+    that every input has; some may have more in a run that is growing. ``unlabelled``, ``skipped`` and ``missing`` count
+    inputs that are in no fraction.
     """
     groups = len(inquiry.measures)
     rows: list[Row] = []
@@ -44,7 +46,13 @@ def accuracy_rows(inquiry: Inquiry) -> list[Row]:
             )
             rows += [asdict(row) for row in found]
     least = min(inquiry.table.sizes, default=inquiry.run.config.n)
-    return [{"run": inquiry.run.label, "joint": inquiry.joint, "n": least, **row} for row in rows]
+    run, inputs = inquiry.run, inquiry.table.inputs
+    beside = {
+        "unlabelled": len(inputs) - int(inputs.counted.sum()),
+        "skipped": len(inputs.skipped),
+        "missing": run.missing,
+    }
+    return [{"run": run.label, "joint": inquiry.joint, "n": least, **row, **beside} for row in rows]
 
 
 def _class_rows(table: BoundsTable, radii: list[float]) -> list[Row]:
@@ -198,10 +206,10 @@ def per_input_rows(inquiry: Inquiry) -> list[Row]:
             table = inquiry.table_at(inquiry.share(measure, bound, groups=groups, searched=True))
             lower = table.lower(measure=measure, bound=bound, radii=inquiry.radii)
             for radius, values in zip(inquiry.radii, lower.T, strict=True):
-                found[f"{measure}_{bound}_lower_at_{radius:g}"] = values.tolist()
+                found[f"{measure}_{bound}_lower_at_{exact_text(radius)}"] = values.tolist()
             for threshold in inquiry.thresholds:
                 radii = table.radius(measure=measure, bound=bound, threshold=threshold)
-                found[f"{measure}_{bound}_radius_above_{threshold:g}"] = [_finite(r) for r in radii.tolist()]
+                found[f"{measure}_{bound}_radius_above_{exact_text(threshold)}"] = [_finite(r) for r in radii.tolist()]
     inputs = whole.inputs
     rows = [
         {

@@ -96,12 +96,12 @@ def _rows(found: Compared) -> list[Row]:
 
 def _text(found: Compared) -> str:
     """One line a threshold, radius and contender."""
-    from smoothcert.cli.printing import proportion_text, table_text
+    from smoothcert.cli.printing import number_text, proportion_text, table_text
 
     body = [
         [
-            "—" if row.threshold is None else f"{row.threshold:g}",
-            f"{row.radius:g}",
+            number_text(row.threshold),
+            number_text(row.radius),
             row.contender.run,
             row.contender.bound,
             proportion_text(row.accuracy.count, row.accuracy.inputs, row.accuracy.ci_low, row.accuracy.ci_high),

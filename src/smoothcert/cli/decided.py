@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from smoothcert.analysis.decided import decided_summary
 from smoothcert.analysis.proportion import Proportion
 from smoothcert.cli.answers import sampled_record, skipped_rows
-from smoothcert.cli.printing import Row, Table, proportion_text
+from smoothcert.cli.printing import Row, Table, number_text, proportion_text
 from smoothcert.decision import Question
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.runs import Run
@@ -34,7 +34,7 @@ def require_no_other_question(runs: Sequence[Run], options: Sequence[str]) -> No
 
 
 def decided_row(run: Run) -> Row:
-    """The run's summary as one flat row of exact numbers."""
+    """The run's summary as one flat row of exact numbers; its certified accuracy is of the inputs with a label."""
     found = decided_summary(run)
     accuracy = found.certified_accuracy
     return {
@@ -47,11 +47,13 @@ def decided_row(run: Run) -> Row:
         "ci_low": None if accuracy is None else accuracy.ci_low,
         "ci_high": None if accuracy is None else accuracy.ci_high,
         "inputs": found.inputs,
+        "labelled_inputs": 0 if accuracy is None else accuracy.inputs,
         "alpha": found.alpha,
         "certified": found.certified.value,
         "refuted": found.refuted.value,
         "undecided": found.undecided.value,
         "skipped": found.skipped,
+        "missing": run.missing,
         "n0": found.n0,
         "max_n": found.max_n,
         "mean_samples": found.mean_samples,
@@ -65,10 +67,11 @@ def decided_lines(run: Run) -> list[str]:
     found = decided_summary(run)
     asked = found.question
     skipped = f" ({found.skipped} more skipped as unreadable)" if found.skipped else ""
+    missing = f", {run.missing} of {run.expected} missing" if run.missing else ""
     return [
-        f"{run.label}: {asked.measure} above {asked.threshold:g} within {asked.radius:g}? "
-        f"{found.inputs} inputs{skipped}, "
-        f"sigma {run.config.sigma:g}, alpha {found.alpha:g} per input, n0 {found.n0:,}, at most {found.max_n:,}",
+        f"{run.label}: {asked.measure} above {number_text(asked.threshold)} within {number_text(asked.radius)}? "
+        f"{found.inputs} inputs{skipped}{missing}, sigma {run.config.sigma:g}, "
+        f"alpha {number_text(found.alpha)} per input, n0 {found.n0:,}, at most {found.max_n:,}",
         *(f"note: {note}" for note in run.notes),
     ]
 
@@ -76,8 +79,10 @@ def decided_lines(run: Run) -> list[str]:
 def decided_table(run: Run) -> Table:
     """The run's summary for people: what, and how much."""
     found = decided_summary(run)
+    accuracy = found.certified_accuracy
+    some = f", of the {accuracy.inputs:,} with a label" if accuracy and accuracy.inputs < found.inputs else ""
     rows = [
-        ("certified accuracy", _share(found.certified_accuracy)),
+        (f"certified accuracy{some}", _share(accuracy)),
         ("certified, right or wrong", _share(found.certified)),
         ("refuted", _share(found.refuted)),
         ("undecided", _share(found.undecided)),
@@ -147,8 +152,8 @@ def input_lines(row: Row) -> list[str]:
     label = "" if row["label"] is None else f", label {row['label']}"
     return [
         f"{row['run']}: input {row['index']} ({row['id']})",
-        f"{row['measure']} above {row['threshold']:g} within {row['radius']:g}? {row['answer']}",
-        f"prediction {row['prediction']}{named}{label}, sigma {row['sigma']:g}, alpha {row['alpha']:g}, "
+        f"{row['measure']} above {number_text(row['threshold'])} within {number_text(row['radius'])}? {row['answer']}",
+        f"prediction {row['prediction']}{named}{label}, sigma {row['sigma']:g}, alpha {number_text(row['alpha'])}, "
         f"{row['samples']:,} samples used: n0 {row['n0']:,}, n {row['n']:,} of at most {row['max_n']:,}",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from smoothcert.analysis import BoundsTable
     from smoothcert.runs import Run
     from smoothcert.typing import FloatArray
+    from smoothcert.urls import AnyPath
 
 _STEPS = (0.0, 1.0, 2.0, 3.0)  # of sigma
 _POINTS = 41
@@ -171,10 +173,26 @@ def figure(
         asked = _Drawn(opened[0], measure, bound, radii, thresholds, alpha, other, tuple(opened[1:]), names)
         say(f"figure: {save_figure(_FIGURES[kind](asked), out).resolve()}")
         return
-    for run, name in zip(opened, run_names(opened), strict=True):
+    for run, path in zip(opened, _paths(out, run_names(opened)), strict=True):
         asked = _Drawn(run, measure, bound, radii, thresholds, alpha, other)
-        path = out if len(opened) == 1 else out.with_name(f"{out.stem}-{Path(name).name}{out.suffix}")
         say(f"figure: {save_figure(_FIGURES[kind](asked), path).resolve()}")
+
+
+def _paths(out: AnyPath, names: Sequence[str]) -> list[AnyPath]:
+    """A file for each run, no two the same: their names, which may be whole paths, are added."""
+    if len(names) == 1:
+        return [out]
+    added = [re.sub(r"[^\w.-]+", "-", name).strip("-.") for name in names]
+    return [
+        out.with_name(f"{out.stem}-{name if added.count(name) == 1 else f'{name}-{number}'}{out.suffix}")
+        for number, name in enumerate(added, start=1)
+    ]
+
+
+def _steps(sigma: float) -> list[float]:
+    from smoothcert.bounds import plain_number
+
+    return [plain_number(step * sigma) for step in _STEPS]
 
 
 @dataclass(frozen=True)
@@ -224,7 +242,7 @@ class _Drawn:
     @property
     def few_radii(self) -> list[float]:
         """The radii asked for, else those of the log, else multiples of sigma."""
-        return list(self.radii or self.table.answers.radii or [step * self.table.sigma for step in _STEPS])
+        return list(self.radii or self.table.answers.radii or _steps(self.table.sigma))
 
     @property
     def axis(self) -> FloatArray:
@@ -296,7 +314,7 @@ def _placement(asked: _Drawn) -> Figure:
         raise InvalidArgumentError(f"--thresholds must be how many to place, such as 10,100,1000; got {counts}")
     return placement_figure(
         asked.run,
-        radii=asked.radii or [step * asked.run.config.sigma for step in _STEPS],
+        radii=asked.radii or _steps(asked.run.config.sigma),
         measures=asked.measures,
         thresholds=[int(count) for count in counts],
         alpha=asked.alpha,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
-from smoothcert.bounds import ceil_decimals, floor_decimals
+from smoothcert.bounds import ceil_decimals, exact_text, floor_decimals
 from smoothcert.console import STEERING, one_line
 
 Row: TypeAlias = dict[str, Any]
@@ -129,7 +129,7 @@ def proportion_text(count: int, inputs: int, low: float, high: float) -> str:
 
 def number_text(value: float | None) -> str:
     """A number as it was given, or a dash."""
-    return "—" if value is None else f"{value:g}"
+    return "—" if value is None else exact_text(value)
 
 
 def lower_text(value: float | None) -> str:

@@ -109,20 +109,24 @@ class _Answer:
         rows: Flat rows of exact numbers.
         blocks: For people: lines about each run, and its tables.
         value: What JSON says, where that is not the rows.
+        notes: What a reader must know, a sentence each; beside rows they are said on standard error.
     """
 
     rows: list[Row]
     blocks: Iterable[tuple[list[str], list[Table]]]
     value: list[Row] | None = None
+    notes: Sequence[str] = ()
 
 
 def _deliver(answer: _Answer, format: _Rows, out: AnyPath | None) -> None:
     """Print an answer, or write it to a file."""
     from smoothcert.cli import printing
 
+    if format == "parquet" and out is None:
+        raise InvalidArgumentError("--format parquet needs --out FILE: it is no text")
+    for note in answer.notes if format in ("csv", "json", "parquet") else ():
+        say(note, err=True)
     if format == "parquet":
-        if out is None:
-            raise InvalidArgumentError("--format parquet needs --out FILE: it is no text")
         write_file(out, printing.as_parquet(answer.rows))
         say(f"{len(answer.rows):,} rows in {out}")
         return
@@ -171,29 +175,37 @@ def _accuracy(runs: Sequence[Run], asked: Asked) -> _Answer:
     blocks = (
         (_run_lines(inquiry, rows), [_accuracy_table(rows)]) for inquiry, rows in zip(inquiries, tables, strict=True)
     )
-    return _Answer([row for rows in tables for row in rows], blocks)
+    notes = [note for inquiry in inquiries for note in (*_notes(inquiry.run), *inquiry.reach_notes())]
+    return _Answer([row for rows in tables for row in rows], blocks, notes=notes)
+
+
+def _notes(run: Run) -> list[str]:
+    return [f"note: {note}" for note in run.notes]
 
 
 def _run_lines(inquiry: Inquiry, rows: Sequence[Row]) -> list[str]:
+    from smoothcert.bounds import ceil_digits
+    from smoothcert.cli.printing import number_text
     from smoothcert.report.wording import samples_words, step_words
 
-    run, table, skipped = inquiry.run, inquiry.table, len(inquiry.run.skipped)
-    alpha = f"alpha {table.alpha:g}"
+    run, table, counted = inquiry.run, inquiry.table, rows[0]
+    alpha = f"alpha {number_text(table.alpha)}"
     if inquiry.joint != "each":
         alpha += f" for all lines of a bound together {_ABOUT[inquiry.joint]} (each statement at {_shares(rows)})"
-    what = "certified accuracy" if rows[0]["labelled"] else "without labels: fraction certified, right or wrong"
+    what = "certified accuracy" if counted["labelled"] else "without labels: fraction certified, right or wrong"
     lines = [
-        f"{run.label}: {rows[0]['inputs']} inputs"
-        + (f" ({skipped} more skipped as unreadable)" if skipped else "")
-        + (f", {run.missing} of {run.expected} missing" if run.missing else "")
+        f"{run.label}: {counted['inputs']} inputs"
+        + (f" with a label ({counted['unlabelled']} more without)" if counted["unlabelled"] else "")
+        + (f" ({counted['skipped']} more skipped as unreadable)" if counted["skipped"] else "")
+        + (f", {counted['missing']} of {run.expected} missing" if counted["missing"] else "")
         + f", sigma {run.config.sigma:g}, {alpha}, n0 {run.config.n0:,}, n {samples_words(table.sizes)}",
-        *(f"note: {note}" for note in run.notes),
+        *_notes(run),
         *inquiry.reach_notes(),
     ]
     if table.step is not None:
         lines.append(
             f"certificates hold for every input on the lattice of step {step_words(table.step)} within the radius, in "
-            f"exact arithmetic; the noise costs {table.price:.1g} of alpha"
+            f"exact arithmetic; the noise costs {ceil_digits(table.price, 1)} of alpha for each input"
         )
     lines.append(
         f"{what} [95% interval over the inputs] ≥ what it is at least of all such inputs, with 95% confidence, wrong "
@@ -203,10 +215,12 @@ def _run_lines(inquiry: Inquiry, rows: Sequence[Row]) -> list[str]:
 
 
 def _shares(rows: Iterable[Row]) -> str:
-    """Alpha of a statement of each bound; of each measure, too, where it depends on that."""
+    """Alpha of a statement of each bound, rounded up; of each measure, too, where it depends on that."""
+    from smoothcert.bounds import ceil_digits
+
     at: dict[str, dict[str, str]] = {}
     for row in rows:
-        at.setdefault(row["bound"], {})[row["measure"]] = f"{row['alpha']:.3g}"
+        at.setdefault(row["bound"], {})[row["measure"]] = ceil_digits(row["alpha"])
     return ", ".join(
         f"{bound} {next(iter(shares.values()))}"
         if len(set(shares.values())) == 1
@@ -223,7 +237,7 @@ def _accuracy_table(rows: Sequence[Row]) -> Table:
     names = [list(dict.fromkeys(row[name] for row in rows)) for name in ("measure", "threshold", "bound")]
     lines = [line for line in product(*names) if (*line, radii[0]) in cells]
     body = [[m, number_text(t), b, *(cells[m, t, b, radius] for radius in radii)] for m, t, b in lines]
-    return ["measure", "threshold", "bound", *(f"radius {radius:g}" for radius in radii)], body, 3
+    return ["measure", "threshold", "bound", *(f"radius {number_text(radius)}" for radius in radii)], body, 3
 
 
 def _fraction(row: Row) -> str:
@@ -245,6 +259,7 @@ def _one_input(runs: Sequence[Run], asked: Asked, wanted: str) -> _Answer:
 
 
 def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
+    from smoothcert.bounds import ceil_digits
     from smoothcert.cli.printing import lower_text, number_text, upper_text
 
     named = f" ({answer['class_name']})" if answer["class_name"] else ""
@@ -268,10 +283,10 @@ def _input_block(answer: Row) -> tuple[list[str], list[Table]]:
     lines = [
         f"{answer['run']}: input {answer['index']} ({answer['id']})",
         f"prediction {prediction}{named}{label}, {radius}, sigma {answer['sigma']:g}, "
-        f"alpha {answer['alpha']:g}, n0 {answer['n0']:,}, n {answer['n']:,}",
+        f"alpha {number_text(answer['alpha'])}, n0 {answer['n0']:,}, n {answer['n']:,}",
     ]
     if answer["joint"] != "each":
-        each = [f"class radius {answer['alpha_class_radius']:.3g}", *filter(None, [_shares(answer["bounds"])])]
+        each = [f"class radius {ceil_digits(answer['alpha_class_radius'])}", *filter(None, [_shares(answer["bounds"])])]
         lines.append(
             f"alpha is for the class radius and all lines of a bound together {_ABOUT[answer['joint']]} "
             f"(each statement at {', '.join(each)})"
@@ -293,18 +308,21 @@ def _per_input(runs: Sequence[Run], asked: Asked) -> _Answer:
         inquiries = [replace(inquiry, bounds=inquiry.bounds[:1]) for inquiry in inquiries]
     tables = [per_input_rows(inquiry) for inquiry in inquiries]
     blocks = ((_each_lines(inquiry), [_rows_table(rows)]) for inquiry, rows in zip(inquiries, tables, strict=True))
-    return _Answer([row for rows in tables for row in rows], blocks)
+    notes = [note for inquiry in inquiries for note in _notes(inquiry.run)]
+    return _Answer([row for rows in tables for row in rows], blocks, notes=notes)
 
 
 def _each_lines(inquiry: Inquiry) -> list[str]:
+    from smoothcert.cli.printing import number_text
     from smoothcert.report.wording import samples_words
 
-    config = inquiry.run.config
+    run, config = inquiry.run, inquiry.run.config
+    missing = f", {run.missing} of {run.expected} missing" if run.missing else ""
     together = "" if inquiry.joint == "each" else f" for all that is said {_ABOUT[inquiry.joint]} by a bound"
     return [
-        f"{inquiry.run.label}, per input: sigma {config.sigma:g}, alpha {inquiry.table.alpha:g}{together}, "
+        f"{run.label}, per input{missing}: sigma {config.sigma:g}, alpha {number_text(inquiry.table.alpha)}{together}, "
         f"n0 {config.n0:,}, n {samples_words(inquiry.table.sizes)}",
-        *(f"note: {note}" for note in inquiry.run.notes),
+        *_notes(run),
     ]
 
 
@@ -326,14 +344,16 @@ def _decided(runs: Sequence[Run], options: Sequence[str], *, wanted: str | None,
     from smoothcert.cli import decided
 
     decided.require_no_other_question(runs, options)
+    notes = [note for run in runs for note in _notes(run)]
     if wanted is not None:
         rows = [decided.input_row(run, wanted) for run in runs]
         return _Answer(rows, ((decided.input_lines(row), []) for row in rows))
     if per_input:
         tables = [decided.decided_input_rows(run) for run in runs]
         blocks = ((decided.decided_lines(run), [_rows_table(rows)]) for run, rows in zip(runs, tables, strict=True))
-        return _Answer([row for rows in tables for row in rows], blocks)
+        return _Answer([row for rows in tables for row in rows], blocks, notes=notes)
     return _Answer(
         [decided.decided_row(run) for run in runs],
         ((decided.decided_lines(run), [decided.decided_table(run)]) for run in runs),
+        notes=notes,
     )

@@ -10,7 +10,7 @@ from smoothcert._check import check_sigma
 from smoothcert.analysis import BoundsTable, Sweep, bounds_table, sweep
 from smoothcert.certify import certify_run
 from smoothcert.cli.options import names, numbers, open_runs
-from smoothcert.cli.printing import Row, proportion_text, table_text
+from smoothcert.cli.printing import Row, number_text, proportion_text, table_text
 from smoothcert.cli.sampling import sampling_session
 from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.spec import RunSpec
@@ -122,14 +122,14 @@ def text(found: Sweep) -> str:
     """One line a radius, one column a sigma, and the rule of thumb."""
     body = [
         [
-            f"{point.radius:g}",
+            number_text(point.radius),
             *(proportion_text(share.count, share.inputs, share.ci_low, share.ci_high) for share in point.accuracies),
             "—" if point.best is None else f"{point.best:g}",
             ", ".join(f"{sigma:g}" for sigma in point.tied),
         ]
         for point in found.points
     ]
-    kept = "the class kept" if found.threshold is None else f"{found.measure} > {found.threshold:g}"
+    kept = "the class kept" if found.threshold is None else f"{found.measure} > {number_text(found.threshold)}"
     return "\n".join(
         [
             f"certified accuracy, {kept}, by the {found.bound} bound [95% interval over the inputs]",

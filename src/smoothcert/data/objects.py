@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +24,7 @@ from smoothcert.data.preprocess import Preprocess
 from smoothcert.errors import DataError, SmoothcertError
 
 _LOOKED_AT = 4  # items of a sequence, to see what they are
+_READ_TWICE = 4  # items, to see whether they stay
 _KINDS = (
     "a Dataset or Source of smoothcert, a torch.utils.data.Dataset or datasets.Dataset, a table, arrays (x, y) or x, "
     "or a list of inputs or of (input, label) pairs"
@@ -107,7 +109,6 @@ class ItemsSource:
     def __init__(self, items: Any, *, name: str, reader: Preprocess) -> None:
         self.name, self._items, self._reader = name, items, reader
         self.indices: Sequence[int] = range(len(items))
-        self.notes: tuple[str, ...] = ()
         names = getattr(items, "classes", None)
         self.class_names = tuple(map(str, names)) if isinstance(names, (list, tuple)) and names else None
         self.lattice: float | None = None
@@ -149,6 +150,24 @@ class ItemsSource:
             return _is_picture(x) or _array(x, "").dtype == np.uint8
         except DataError:  # reading it says why
             return False
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """A sentence if inputs do not stay what they are; some are read twice for it."""
+        if not any(self._changes(index) for index in self.indices[:_READ_TWICE]):
+            return ()
+        return (
+            "inputs are others each time they are read, as a random transformation makes them: what is certified is "
+            "one draw of each, and the run cannot be continued",
+        )
+
+    def _changes(self, index: int) -> bool:
+        """Whether an input that can be read is another the second time."""
+        try:
+            once, again = self.read(index), self.read(index)
+        except DataError:  # reading it says why
+            return False
+        return not np.array_equal(once, again, equal_nan=True)
 
     def _name_classes(self) -> None:
         """Number labels that are names, in their order; for that, all are read."""
@@ -255,7 +274,7 @@ def _source(
         )
     if _is_array(data):
         return ArraySource(_array(data, name), name=name, lattice=lattice)
-    if isinstance(data, tuple) and len(data) == 2 and _is_array(data[0]) and _is_labels(data[1], len(data[0])):
+    if isinstance(data, tuple) and len(data) == 2 and _are_inputs_and_labels(*data):
         return ArraySource(_array(data[0], name), _listed(data[1]), name=name, lattice=lattice)
     if not hasattr(data, "__len__"):
         raise DataError(f"data must have a length; got a {origin}")
@@ -308,8 +327,13 @@ def _is_array(data: Any) -> bool:
     return hasattr(data, "shape") and hasattr(data, "dtype")
 
 
-def _is_labels(values: Any, count: int) -> bool:
-    return (_is_array(values) or isinstance(values, (list, tuple))) and len(values) == count
+def _are_inputs_and_labels(inputs: Any, labels: Any) -> bool:
+    """Whether a pair is of all inputs and all labels, and not of two inputs or two items."""
+    if not _is_array(inputs) or len(inputs.shape) == 0:
+        return False
+    if _is_array(labels):
+        return len(labels.shape) > 0 and (labels.shape[0] == inputs.shape[0] or len(labels.shape) < len(inputs.shape))
+    return isinstance(labels, (list, tuple)) and len(labels) == len(inputs)
 
 
 def _array(x: Any, name: str) -> npt.NDArray[Any]:
@@ -320,6 +344,8 @@ def _array(x: Any, name: str) -> npt.NDArray[Any]:
         found = np.asarray(x)
     except Exception as error:  # of other libraries, or ragged lists
         raise DataError(f"input {name} is no array: {error}") from error
+    if np.ma.is_masked(x):
+        raise DataError(f"input {name} must have all its values; some of it is masked")
     if found.dtype.kind not in "fiub":
         raise DataError(f"input {name} must be an array of real numbers; it is a {type(x).__name__} of {found.dtype}")
     return found

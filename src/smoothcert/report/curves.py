@@ -10,6 +10,7 @@ import numpy as np
 
 from smoothcert.analysis import BoundsTable, certified_accuracy, class_certified_accuracy
 from smoothcert.analysis.certified_accuracy import CLASS
+from smoothcert.bounds import exact_text
 from smoothcert.report.style import CLASS_COLOR, CLASS_LINE, RADIUS_COLORS, THRESHOLD_COLORS, colors
 from smoothcert.typing import AnyArray, FloatArray
 
@@ -60,7 +61,8 @@ def over_thresholds(
     rows = _rows(table, measure, bound, radii, thresholds)
     shades = zip(radii, colors(radii, RADIUS_COLORS), strict=True)
     return [
-        _curve(rows[:, j], f"radius {radius:g}", line, color, thresholds) for j, (radius, color) in enumerate(shades)
+        _curve(rows[:, j], f"radius {exact_text(radius)}", line, color, thresholds)
+        for j, (radius, color) in enumerate(shades)
     ]
 
 
@@ -70,7 +72,9 @@ def over_radii(
     """Certified accuracy over the radius, one curve for each threshold."""
     rows = _rows(table, measure, bound, radii, thresholds)
     shades = zip(thresholds, colors(thresholds, THRESHOLD_COLORS), strict=True)
-    return [_curve(rows[i], f"{measure} > {cut:g}", line, color, radii) for i, (cut, color) in enumerate(shades)]
+    return [
+        _curve(rows[i], f"{measure} > {exact_text(cut)}", line, color, radii) for i, (cut, color) in enumerate(shades)
+    ]
 
 
 def class_curve(table: BoundsTable, *, radii: FloatArray, line: LineKind | None = None) -> Curve:

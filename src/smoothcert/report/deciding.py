@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from smoothcert.analysis.decided import REFERENCE, DecidedSummary, decided_summary
-from smoothcert.bounds import ceil_decimals
+from smoothcert.bounds import ceil_decimals, exact_text
 from smoothcert.report.gallery import samples_taken
 from smoothcert.report.svg import Chart, chart
 from smoothcert.report.tables import Table, facts, provenance_rows, words_table
@@ -70,7 +70,8 @@ def _step(run: Run) -> float | None:
 
 
 def _summary(found: DecidedSummary) -> list[tuple[str, str, str]]:
-    asked = f"{found.question.measure} above {found.question.threshold:g} within {found.question.radius:g}"
+    at, radius = exact_text(found.question.threshold), exact_text(found.question.radius)
+    asked = f"{found.question.measure} above {at} within {radius}"
     rows = [
         ("certified", proportion_words(found.certified), f"{asked}, right or wrong"),
         ("refuted", proportion_words(found.refuted), "the scores allow no such certificate, however many are drawn"),

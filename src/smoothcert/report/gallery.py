@@ -17,7 +17,7 @@ from smoothcert.analysis import (
 from smoothcert.analysis.certified_accuracy import CLASS
 from smoothcert.analysis.decided import ANSWERS, DecidedSummary
 from smoothcert.analysis.placement import ALL, PLACEMENTS, Streamed, threshold_placement
-from smoothcert.bounds import bound_named
+from smoothcert.bounds import bound_named, exact_text
 from smoothcert.certificate import Certificate
 from smoothcert.errors import InvalidArgumentError
 from smoothcert.report import panels
@@ -82,7 +82,7 @@ def accuracy_over_threshold(
         f"Fraction of inputs that are {'' if what == 'fraction certified' else 'right and '}certified to stay above "
         f"the value on the horizontal axis. Colour: radius of the change. Line: {_line_meaning(tables, bounds)}",
         tuple(drawn),
-        tuple(Key(f"radius {r:g}", f"radius {r:g}", shade) for r, shade in shades),
+        tuple(Key(f"radius {exact_text(r)}", f"radius {exact_text(r)}", shade) for r, shade in shades),
         tuple(lines.values()),
     )
 
@@ -326,7 +326,7 @@ def placement(
         "Mean CDF bound over the inputs by the number of thresholds it reads the survival function at; the thin line "
         "is the bound with all of them (Kumar et al. 2020, Section 4.1).",
         tuple(drawn),
-        tuple(Key(f"radius {r:g}", f"radius {r:g}", shade) for r, shade in shades.items()),
+        tuple(Key(f"radius {exact_text(r)}", f"radius {exact_text(r)}", shade) for r, shade in shades.items()),
         tuple(Key(kind, names[kind], style=PLACEMENT_LINES[kind]) for kind in (*PLACEMENTS, ALL)),
     )
 
@@ -334,7 +334,9 @@ def placement(
 def best_sigma(found: Sweep) -> Plot:
     """Certified accuracy over the radius with its 95% band for each sigma, the best sigma below."""
     shades = dict(zip(found.sigmas, colors(found.sigmas), strict=True))
-    kept = "class unchanged" if found.threshold is None else f"{found.measure} > {found.threshold:g}, {found.bound}"
+    kept = "class unchanged"
+    if found.threshold is not None:
+        kept = f"{found.measure} > {exact_text(found.threshold)}, {found.bound}"
     what = "certified accuracy" if found.labelled else "fraction certified"
     return Plot(
         "sweep",
@@ -382,9 +384,9 @@ def comparison(found: Compared) -> Plot:
     for differences in (False, True):
         for cut in columns:
             if over_threshold:
-                title = f"{found.measure}, radius {radii[0]:g}"
+                title = f"{found.measure}, radius {exact_text(radii[0])}"
             else:
-                title = UNCHANGED if cut is None else f"{found.measure} > {cut:g}"
+                title = UNCHANGED if cut is None else f"{found.measure} > {exact_text(cut)}"
             about = "difference from the first" if differences else what
             drawn.append(
                 Panel(

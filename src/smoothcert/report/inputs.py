@@ -19,7 +19,7 @@ import numpy as np
 
 from smoothcert.analysis import BoundsTable, Inputs
 from smoothcert.analysis.inputs import NO_LABEL
-from smoothcert.bounds import bound_named
+from smoothcert.bounds import bound_named, exact_text
 from smoothcert.report.tables import Classes, Column, Table
 from smoothcert.report.wording import class_name
 from smoothcert.typing import AnyArray, FloatArray, IntArray
@@ -67,7 +67,7 @@ class InputView:
                 numbers.append((f"smoothed {first}", rounded(self.table.smoothed(first)[shown], decimals), decimals))
             lower = self.table.lower(measure=first, bound=self.bounds[0], radii=self.radii)[shown]
             numbers += [
-                (f"{first} ≥ at {radius:g}", rounded(column, decimals), decimals)
+                (f"{first} ≥ at {exact_text(radius)}", rounded(column, decimals), decimals)
                 for radius, column in zip(self.radii, lower.T, strict=True)
             ]
         columns = (

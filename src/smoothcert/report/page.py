@@ -19,7 +19,7 @@ from smoothcert.analysis.certified_accuracy import CLASS, check_thresholds
 from smoothcert.analysis.joint import DATASET, EACH, INPUT, About
 from smoothcert.analysis.stored_histograms import RunLike
 from smoothcert.analysis.table import DEFAULT_BOUNDS
-from smoothcert.bounds import TABLE
+from smoothcert.bounds import TABLE, exact_text, plain_number
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.files import write_file
 from smoothcert.report import gallery, tables
@@ -138,14 +138,16 @@ def _default_radii(runs: Sequence[RunLike]) -> list[float]:
         return sorted(common)
     sigmas = sorted({float(run.config.sigma) for run in runs})
     steps = (0.0, 1.0, 2.0, 3.0, 4.0) if len(sigmas) == 1 else (0.0, 1.0, 2.0)
-    return [step * sigma for sigma in sigmas for step in steps]
+    return [plain_number(step * sigma) for sigma in sigmas for step in steps]
 
 
 def _decided(run: RunLike, alpha: float | None, joint: str) -> Run:
     if joint != EACH:
         raise DataError(f"a run that decided a question makes one statement of each input; got joint={joint}")
     if alpha not in (None, run.config.alpha):
-        raise DataError(f"a run that decided a question answers at its own alpha {run.config.alpha:g}; got {alpha}")
+        raise DataError(
+            f"a run that decided a question answers at its own alpha {exact_text(run.config.alpha)}; got {alpha}"
+        )
     return cast("Run", run)
 
 
@@ -164,12 +166,12 @@ def _comparison(views: Sequence[RunView], radii: Sequence[float]) -> tables.Tabl
     columns = (
         *(tables.Column(word, word, words=True) for word in ("run", "kept", "model")),
         *(tables.Column(word, word) for word in ("sigma", "n", "inputs")),
-        *(tables.Column(f"radius_{radius:g}", f"radius {radius:g}") for radius in radii),
+        *(tables.Column(f"radius_{exact_text(radius)}", f"radius {exact_text(radius)}") for radius in radii),
     )
     rows, values = [], []
     for view in views:
         asked, config = view.headline, view.config
-        kept = "class" if asked.measure == CLASS else f"{asked.measure} > {asked.threshold:g} ({asked.bound})"
+        kept = "class" if asked.measure == CLASS else f"{asked.measure} > {exact_text(asked.threshold)} ({asked.bound})"
         found = [share for share in view.key_tables[asked.measure] if share.threshold == asked.threshold]
         inputs = found[0].exact[4]
         at = (view.name, kept, config.model)

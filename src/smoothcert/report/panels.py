@@ -35,7 +35,9 @@ def draw_curves(ax: Axes, *, curves: Sequence[Curve], xlabel: str, ylabel: str) 
         (drawn,) = ax.plot(curve.x, curve.y, color=curve.color, marker=marked, markersize=3, **curve.style)  # type: ignore[arg-type]
         drawn.set_gid(f"curve-{position}")
     if curves:
-        ax.set_xlim(float(curves[0].x[0]), float(curves[0].x[-1]) or 1.0)
+        first, last = float(curves[0].x[0]), float(curves[0].x[-1]) or 1.0
+        if first != last:
+            ax.set_xlim(first, last)
     _fraction_axis(ax, xlabel, ylabel)
 
 

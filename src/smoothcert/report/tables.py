@@ -18,6 +18,7 @@ from smoothcert.analysis import (
     population_lower,
 )
 from smoothcert.analysis.certified_accuracy import CLASS, kept_inputs
+from smoothcert.bounds import exact_text
 from smoothcert.report.wording import (
     accuracy_words,
     class_name,
@@ -141,7 +142,7 @@ def certified_table(name: str, found: Sequence[Share], *, labelled: bool) -> Tab
     rows = []
     for share in found:
         low, high = share.interval.rstrip("%").split("–")
-        at = (f"{share.threshold:g}", f"{share.radius:g}")
+        at = (exact_text(share.threshold), exact_text(share.radius))
         rows.append(
             (share.measure, share.bound, *at, share.value, f"{low}%", f"{high}%", share.least, f"{share.exact[4]:,}")
         )
@@ -264,13 +265,13 @@ def class_table(
 ) -> Table:
     """A row for each class, at one measure, bound and threshold, the ``place``-th; classes by their label."""
     certified = found.certified[measure, bound][:, place]
-    kept = "class unchanged" if measure == CLASS else f"{measure} > {threshold:g} by {bound}"
+    kept = "class unchanged" if measure == CLASS else f"{measure} > {exact_text(threshold)} by {bound}"
     columns = (
         Column("class", "class", words=True),
         Column("inputs", "inputs"),
         Column("right", "right"),
         Column("abstained", "abstained"),
-        *(Column(f"certified_at_{radius:g}", f"certified at {radius:g}") for radius in radii),
+        *(Column(f"certified_at_{exact_text(radius)}", f"certified at {exact_text(radius)}") for radius in radii),
     )
     rows, values = [], []
     for row, label in enumerate(found.labels.tolist()):
@@ -341,7 +342,7 @@ def facts(
         ("sigma", f"{config.sigma:g}"),
         ("samples per input", f"{pilot}{samples} estimation" + ("" if config.question is None else " at most")),
         ("noise", noise if sampled else None),
-        ("alpha", alpha or f"{config.alpha:g}"),
+        ("alpha", alpha or exact_text(config.alpha)),
         ("started" if sampled else "imported", config.created.replace("T", " ").removesuffix("+00:00")),
         ("software", software),
     ]
@@ -370,7 +371,12 @@ def provenance_rows(
         ("pilot samples n0", f"{config.n0:,}"),
         ("question", config.question),
         ("estimation samples n" if config.question is None else "estimation samples n, at most", samples),
-        ("alpha", f"{alpha:g}" if alpha == config.alpha else f"{alpha:g} (the run's own: {config.alpha:g})"),
+        (
+            "alpha",
+            exact_text(alpha)
+            if alpha == config.alpha
+            else f"{exact_text(alpha)} (the run's own: {exact_text(config.alpha)})",
+        ),
         ("seed", config.seed),
         ("levels of the score grid", f"{config.levels:,}"),
         ("classes", config.num_classes),

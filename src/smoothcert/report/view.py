@@ -13,7 +13,7 @@ from smoothcert.analysis import BoundsTable, RunSummary, bounds_table, summary
 from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND
 from smoothcert.analysis.joint import DATASET, EACH, INPUT, About, Joint, prices_of
 from smoothcert.analysis.stored_histograms import RunLike
-from smoothcert.bounds import TABLE, ceil_decimals
+from smoothcert.bounds import TABLE, ceil_decimals, exact_text, plain_number
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.report import gallery, tables
 from smoothcert.report.inputs import InputView, holds_above
@@ -145,7 +145,7 @@ class _View:
         inputs = len(self.table.inputs)
         at_most = wanted.max_inputs or (MOST_INPUTS if inputs <= MOST_INPUTS else THINNED)
         points = FINE if min(inputs, at_most) <= FEW else COARSE
-        between = np.linspace(0.0, largest, points).tolist()
+        between = map(plain_number, np.linspace(0.0, largest, points))
         self.grid = tuple(answers.radii) if answers.radii else tuple(sorted({*self.radii, *between}))
         if wanted.joint != EACH:
             self.table = self._joint_table()
@@ -239,7 +239,11 @@ class _View:
             config=config,
             notes=tuple(getattr(self.run, "notes", config.notes)),
             facts=tables.facts(
-                config, found.inputs, step=table.step, alpha=f"{table.alpha:g} {_FOR[wanted.joint]}", sizes=table.sizes
+                config,
+                found.inputs,
+                step=table.step,
+                alpha=f"{exact_text(table.alpha)} {_FOR[wanted.joint]}",
+                sizes=table.sizes,
             ),
             joint=wanted.joint,
             thresholds=self.thresholds,

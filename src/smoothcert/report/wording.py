@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from smoothcert.analysis import Askable, BoundsTable, CertifiedAccuracy, Estimate, Proportion, RadiusCorrelation
 from smoothcert.analysis.inputs import NO_LABEL
-from smoothcert.bounds import ceil_decimals, floor_decimals
+from smoothcert.bounds import ceil_decimals, exact_text, floor_decimals
 
 
 def percent(count: int, inputs: int) -> str:
@@ -55,7 +55,7 @@ def step_words(step: float) -> str:
         ('1/255', '0.3')
     """
     parts = round(1.0 / step)
-    return f"1/{parts}" if parts > 1 and abs(parts * step - 1.0) < 1e-9 else f"{step:g}"
+    return f"1/{parts}" if parts > 1 and abs(parts * step - 1.0) < 1e-9 else exact_text(step)
 
 
 def proportion_words(found: Proportion) -> str:
@@ -158,7 +158,11 @@ def held_words(answers: Askable) -> str:
     """
     held = []
     if answers.measures:
-        at = "any radius" if answers.radii is None else f"radii {', '.join(f'{radius:g}' for radius in answers.radii)}"
+        at = (
+            "any radius"
+            if answers.radii is None
+            else f"radii {', '.join(exact_text(radius) for radius in answers.radii)}"
+        )
         held.append(f"the {' and '.join(answers.bounds)} bound on {' and '.join(answers.measures)} at {at}")
     if answers.class_radius:
         held.append("class radii")

@@ -125,6 +125,7 @@ class Pulse(Reporter):
         fingerprint: Of the run.
         execution: Who samples it, and where.
         workers: Says how many there are now.
+        allowed: Raises an error where somebody else writes to the run by now.
         every: Seconds between heartbeats.
     """
 
@@ -136,9 +137,11 @@ class Pulse(Reporter):
         execution: ExecutionSpec,
         workers: Callable[[], int],
         *,
+        allowed: Callable[[], None],
         every: float = EVERY,
     ) -> None:
         self._reporter, self._folder, self._workers, self._every = reporter, folder, workers, every
+        self._allowed = allowed
         now = time.time()
         self._now = Heartbeat(
             fingerprint=fingerprint,
@@ -220,6 +223,7 @@ class Pulse(Reporter):
                 recent_seconds=max(0.0, now - then),
                 recent_samples=self._samples - before,
             )
+            self._allowed()
             write_atomically(self._folder / STATUS, (json.dumps(asdict(beat), indent=1) + "\n").encode())
 
 

@@ -135,10 +135,10 @@ class Parts:
         return self._persistently(attempt)
 
     def require_current(self) -> None:
-        """Raise ``RunError`` if the run has grown since its configuration was read, so that its parts seem damaged."""
+        """Raise ``RunError`` if the run has grown since its configuration was read, and its parts may be of more."""
         from smoothcert.runs.store import read_config  # which builds on this
 
-        if read_config(self.folder.parent).extents != self.config.extents:
+        if not set(read_config(self.folder.parent).extents) <= set(self.config.extents):
             raise RunError(f"{self.folder.parent} has grown since it was opened: open it again")
 
     def held(self) -> Held:
@@ -190,12 +190,19 @@ class Parts:
 
     def _open(self) -> list[Part]:
         paths = self.paths()
+        before = dict(self._known)
         if self._in_store:
             known = {path: held.signature for path, held in self._known.items()}
             new = [path for path in paths if path not in known or known[path] != self._listed[path]]
             for path, content in zip(new, self.fetch(new), strict=True):
                 self.contents(path, content)
         found = [self.contents(path) for path in paths]
+        if any(before.get(path) is not content for path, content in zip(paths, found, strict=True)):
+            try:
+                self.require_current()  # a run that grows writes its configuration before its parts
+            except RunError:
+                self._known.clear()  # the next time, too
+                raise
         for path in self._known.keys() - set(paths):
             del self._known[path]
         rows = rows_that_count(paths, found, self.config, agreed=self._agreed)

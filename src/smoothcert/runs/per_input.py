@@ -10,7 +10,7 @@ import pyarrow as pa
 from smoothcert._check import check_alpha, check_price
 from smoothcert.bounds import TopVotes
 from smoothcert.histogram import grid_points
-from smoothcert.runs.config import RunConfig
+from smoothcert.runs.config import DECIDED, RunConfig
 from smoothcert.runs.records import SCHEMA, list_rows, one_array, pairs_in, ranges_in, select_columns
 from smoothcert.typing import FloatArray, IntArray
 
@@ -32,15 +32,16 @@ def _columns(table: pa.Table, config: RunConfig) -> pa.Table:
     kept = select_columns(table, _KEPT)
     n0, n = (_sums(table, f"{name}_counts") for name in ("pilot_votes", "votes"))
     sampled = n > 0
+    certified = sampled & (config.kind != DECIDED)  # samples that stopped when an answer was there bound nothing
     radius = np.full(table.num_rows, np.nan)
-    if sampled.any():
-        rows = table.filter(pa.array(sampled))
-        radius[sampled] = class_radii(rows, sigma=float(config.sigma), alpha=config.alpha)
+    if certified.any():
+        rows = table.filter(pa.array(certified))
+        radius[certified] = class_radii(rows, sigma=float(config.sigma), alpha=config.alpha)
     return pa.table(
         {
             **{name: kept[name] for name in _KEPT[:4]},
-            "abstained": pa.array(radius == 0.0, mask=~sampled),
-            "class_radius": pa.array(radius, mask=~sampled),
+            "abstained": pa.array(radius == 0.0, mask=~certified),
+            "class_radius": pa.array(radius, mask=~certified),
             "n0": n0,
             "n": n,
             **{name: kept[name] for name in _KEPT[4:]},

@@ -138,7 +138,7 @@ class Run:
     def notes(self) -> tuple[str, ...]:
         """What a reader of the numbers must know, a sentence each: from the config, of growth and of the storage."""
         unsealed = [BEFORE_CHECKSUMS] if self.config.schema == UNSEALED else []
-        return (*self.config.notes, *self.config.growth_notes, *self._still_growing(), *unsealed)
+        return (*self.config.notes, *self._share(), *self.config.growth_notes, *self._still_growing(), *unsealed)
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -197,14 +197,18 @@ class Run:
             wanted: The id of an input; or its index in the source; or ``"#k"`` for the k-th input of the run, from 1.
 
         Raises:
-            RunError: If there is none; the message lists what is near.
+            RunError: If there is none, and the message lists what is near; or if several have this id.
         """
         indices, ids = [], []
         for table in self.tables(["index", "id"]):
             indices += table["index"].to_pylist()
             ids += table["id"].to_pylist()
-        if wanted in ids:
-            return int(indices[ids.index(wanted)])
+        named = [index for index, name in zip(indices, ids, strict=True) if name == wanted]
+        if len(named) > 1:
+            some = ", ".join(map(str, named[:_NEAR])) + (" and more" if len(named) > _NEAR else "")
+            raise RunError(f"{self.label} holds {len(named)} inputs {wanted!r}: give the index of one, such as {some}")
+        if named:
+            return int(named[0])
         if (number := _number(wanted)) is not None and number in indices:
             return number
         if wanted.startswith("#") and 1 <= (_number(wanted[1:]) or 0) <= len(indices):
@@ -241,7 +245,8 @@ class Run:
         Columns are ``index``, ``id``, ``label``, ``prediction``, ``abstained`` (by its class radius at the run's
         alpha), ``class_radius``, ``n0``, ``n``, ``seconds``, ``error``, ``answer``, ``clean_prediction`` (of the base
         classifier without noise; null in runs of earlier versions), and for each measure and the lead ``{name}_mean``
-        of the estimation samples; null where an input was skipped.
+        of the estimation samples; null where an input was skipped, and the class radius also where the run decided a
+        question: it stopped sampling by what it saw.
 
         Raises:
             RunError: If the run is an imported log, or a part is damaged.
@@ -261,6 +266,13 @@ class Run:
         except ImportError as error:
             raise MissingDependencyError("Run.to_pandas needs pandas: pip install pandas") from error
         return self.per_input().to_pandas()
+
+    def _share(self) -> list[str]:
+        """A sentence if these are not all inputs of the run by themselves."""
+        if self.config.shard is None:
+            return []
+        many = "" if self.config.inputs is None else f" of {self.config.inputs:,} inputs"
+        return [f"this is shard {self.config.shard} of a run{many}: what is said of all inputs is of its share alone"]
 
     def _still_growing(self) -> list[str]:
         """A sentence if some inputs hold fewer samples than others will."""

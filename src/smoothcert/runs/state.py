@@ -237,8 +237,7 @@ def _state_of(parts: Parts, config: RunConfig) -> RunState:
                 other = next(one for one in error.paths if one != path)
                 damaged[path] = f"and {other.name} {error.reason}"
                 del whole[path]
-    if damaged:
-        parts.require_current()
+    parts.require_current()
     rows = Held.together([contents.held for contents in whole.values()])
     held, sizes, _ = rows.take(rows.counting())
     return RunState(

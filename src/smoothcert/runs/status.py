@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from smoothcert.runs.config import IMPORTED, SAMPLED, RunConfig
+from smoothcert.runs.extent import joined as joined_config
 from smoothcert.runs.heartbeat import EVERY, Heartbeat, read_heartbeat
 from smoothcert.runs.records import list_rows, one_array, validity
 from smoothcert.runs.run import Run
@@ -116,24 +117,36 @@ class Status:
 
     folders: tuple[FolderStatus, ...]
 
-    @property
+    @cached_property
     def config(self) -> RunConfig:
-        """What defines the run, as far as it goes in any of the folders."""
-        return max((folder.config for folder in self.folders), key=lambda config: (config.n, config.inputs or 0))
+        """What defines the run, as far as it goes in any of the folders.
 
-    @property
+        Raises:
+            RunError: If they have grown to different inputs.
+        """
+        configs = [folder.config for folder in self.folders]
+        return joined_config(configs, names=[folder.path for folder in self.folders])
+
+    @cached_property
     def expected(self) -> int | None:
-        """Inputs that these folders are to hold together."""
-        shares = {folder.config.shard: folder.config.expected for folder in self.folders}
-        known = [share for share in shares.values() if share is not None]
-        if len(known) < len(shares):
+        """Inputs that these folders are to hold together, each as far as the run goes in any of them."""
+        every = self.config.inputs
+        if every is None:
             return None
-        return shares[None] if None in shares else min(sum(known), self.config.inputs or 0)
+        positions: set[int] = set()
+        for shard in {folder.config.shard for folder in self.folders}:
+            if shard is None:
+                return every
+            positions.update(shard.positions(every))
+        return len(positions)
 
     @cached_property
     def inputs(self) -> Inputs:
-        """What is stored, each input once."""
-        return Inputs.together([folder.inputs for folder in self.folders])
+        """What is stored, each input once; short of the samples that the run has in any of the folders."""
+        found = Inputs.together([folder.inputs for folder in self.folders])
+        if self.config.kind != SAMPLED:
+            return found
+        return found._replace(short=~found.failed & (found.samples < self.config.n0 + self.config.n))
 
     @property
     def done(self) -> int:

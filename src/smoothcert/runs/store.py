@@ -140,6 +140,16 @@ class RunStore:
         """Indices of the inputs with an error in place of samples."""
         return frozenset(index for index, size in self._sizes.items() if size == 0)
 
+    def require_held(self) -> None:
+        """Make sure that nobody else writes to the run.
+
+        Raises:
+            OSError: If an object store does not tell.
+            RunError: If another process has taken over.
+        """
+        if isinstance(self._lock, Lease):
+            self._lock.check()
+
     def append(self, *records: Record) -> None:
         """Store records durably, all of them or none; in an object store, within seconds.
 
@@ -239,11 +249,9 @@ class RunStore:
 
     def _patiently(self, do: Callable[[], _T]) -> _T:
         """Do what can be done twice, for a while if need be in an object store, once nobody else may write there."""
-        lock = self._lock
 
         def sure() -> _T:
-            if isinstance(lock, Lease):
-                lock.check()
+            self.require_held()
             return do()
 
         with disk_errors(self.path):

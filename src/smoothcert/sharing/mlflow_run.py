@@ -13,6 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from smoothcert.bounds import exact_text
 from smoothcert.errors import MissingDependencyError, SmoothcertError
 from smoothcert.extras import import_optional
 from smoothcert.files import write_file
@@ -80,8 +81,10 @@ def _metrics(evidence: Mapping[str, Any]) -> dict[str, float]:
     found["mean_class_radius"] = results["mean_class_radius"]
     found |= {f"mean/{name}": value for name, value in results["mean"].items()}
     for row in results["certified_accuracy"]:
-        kept = "class" if row["threshold"] is None else f"{row['measure']}_above_{row['threshold']:g}"
-        found[f"certified_accuracy/{row['bound']}/{kept}_within_{row['radius']:g}"] = row["certified_accuracy"]
+        kept = "class" if row["threshold"] is None else f"{row['measure']}_above_{exact_text(row['threshold'])}"
+        found[f"certified_accuracy/{row['bound']}/{kept}_within_{exact_text(row['radius'])}"] = row[
+            "certified_accuracy"
+        ]
     return found
 
 

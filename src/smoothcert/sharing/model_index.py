@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from smoothcert.bounds import exact_text
 from smoothcert.console import printable
 from smoothcert.runs import RunConfig
 
@@ -36,7 +37,7 @@ def model_index(config: RunConfig, rows: Sequence[Mapping[str, Any]], *, name: s
         config: The run.
         rows: Certified accuracies with ``measure``, ``bound``, ``threshold`` (None for the class), ``radius``,
             ``certified_accuracy``, ``ci_low``, ``ci_high``, ``population_lower``, ``inputs``, ``alpha`` and
-            ``labelled``.
+            ``labelled``; of ``unlabelled``, ``skipped`` and ``missing``, which are in no fraction, those above 0.
         name: Name of the model. Default: what the run calls it.
 
     Example:
@@ -106,13 +107,14 @@ def _dataset(config: RunConfig) -> dict[str, Any]:
 
 def _metric(config: RunConfig, row: Mapping[str, Any]) -> dict[str, Any]:
     kind = "certified_accuracy" if row["labelled"] else "certified_fraction"
-    kept = "class" if row["threshold"] is None else f"{row['measure']} > {row['threshold']:g}"
+    kept = "class" if row["threshold"] is None else f"{row['measure']} > {exact_text(row['threshold'])}"
     asked = {name: row[name] for name in ("measure", "bound", "threshold", "radius") if row[name] is not None}
     found = {name: row[name] for name in ("inputs", "ci_low", "ci_high", "population_lower")}
+    found |= {name: row[name] for name in ("unlabelled", "skipped", "missing") if row.get(name)}
     how = {"norm": "L2", "sigma": config.sigma, "n0": config.n0, "n": row.get("n", config.n), "alpha": row["alpha"]}
     return {
         "type": kind,
         "value": row["certified_accuracy"],
-        "name": f"{kind.replace('_', ' ')}, {kept} within L2 {row['radius']:g} ({row['bound']})",
+        "name": f"{kind.replace('_', ' ')}, {kept} within L2 {exact_text(row['radius'])} ({row['bound']})",
         "args": asked | how | found,
     }

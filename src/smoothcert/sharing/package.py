@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from smoothcert.bounds import exact_text
 from smoothcert.errors import RunError
 from smoothcert.files import write_file
 from smoothcert.report.wording import percent, percent_below, percent_interval
@@ -91,7 +92,7 @@ def card(config: RunConfig, evidence: Mapping[str, Any], *, repo: str) -> str:
         "tags": ["smoothcert", "randomized-smoothing", "certified-robustness"],
         "configs": [{"config_name": "records", "data_files": "parts/*.parquet"}],
     }
-    radii = ",".join(f"{radius:g}" for radius in _radii(evidence))
+    radii = ",".join(exact_text(radius) for radius in _radii(evidence))
     labelled = results["inputs"]["labelled"] > 0
     what = "right and certified" if labelled else "certified, right or wrong,"
     sections = [
@@ -105,7 +106,8 @@ def card(config: RunConfig, evidence: Mapping[str, Any], *, repo: str) -> str:
         "## Results",
         f"Fraction of the {inputs if not labelled else results['inputs']['labelled']:,} inputs that are {what} within "
         "each L2 radius, with its 95% interval over the inputs, and what it is at least of all such inputs, with 95% "
-        f"confidence. Each statement about an input by itself is wrong with probability at most {method['alpha']:g}.",
+        f"confidence. Each statement about an input by itself is wrong with probability at most "
+        f"{exact_text(method['alpha'])}.",
         _results(evidence),
         "## What it rests on",
         "\n".join(f"- {_plain(sentence)}" for sentence in (*evidence["assumptions"], *evidence["run"]["notes"])),
@@ -154,9 +156,9 @@ def _results(evidence: Mapping[str, Any]) -> str:
     lines = []
     for measure, threshold, bound in dict.fromkeys(key[:3] for key in cells):
         found = (cells[measure, threshold, bound, radius] for radius in radii)
-        kept = "the class" if threshold is None else f"{measure} > {threshold:g}"
+        kept = "the class" if threshold is None else f"{measure} > {exact_text(threshold)}"
         lines.append([_plain(kept), bound, *(_fraction(row, of) for row in found)])
-    text = _table(["kept", "bound", *(f"R = {radius:g}" for radius in radii)], lines)
+    text = _table(["kept", "bound", *(f"R = {exact_text(radius)}" for radius in radii)], lines)
     if accuracy := evidence["results"].get("accuracy"):
         share = f"{percent(round(accuracy['value'] * labelled), labelled)} of the inputs with a label"
         text = f"The smoothed classifier is right on {share} and abstains on {_abstained(evidence)} of all.\n\n{text}"

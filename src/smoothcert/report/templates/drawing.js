@@ -17,7 +17,12 @@ function draw(tag, attributes, parent, text) {
   return node;
 }
 
-const short = (value) => String(Number(Number(value).toPrecision(6)));
+// Never fewer digits than a number has: no radius or threshold may read as a larger one. See bounds/rounding.py.
+const short = (value) => {
+  const number = Number(value);
+  const most = Number(number.toPrecision(15));
+  return String(most < number ? most : number);
+};
 const percent = (permille) => `${Math.floor(permille / 10)}.${permille % 10}%`;
 const ofAll = (count, inputs) => (inputs ? percent(Math.floor((1000 * count) / inputs)) : "—");
 const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
@@ -128,13 +133,14 @@ function axes(parent, title, { x, y, xlabel, ylabel, yticks = true }) {
     for (let i = Math.ceil(low / step - 1e-9); i * step <= high + 1e-9 * step; i += 1) found.push(i * step);
     return found;
   };
+  const tick = (value) => String(Number(value.toPrecision(6)));
   const words = { "font-size": 9, fill: SOFT };
   for (const value of ticks(x)) {
-    draw("text", { ...words, x: at.x(value), y: top + height + 14, "text-anchor": "middle" }, svg, short(value));
+    draw("text", { ...words, x: at.x(value), y: top + height + 14, "text-anchor": "middle" }, svg, tick(value));
   }
   for (const value of yticks ? ticks(y) : []) {
     draw("line", { x1: left, x2: left + width, y1: at.y(value), y2: at.y(value), stroke: "var(--rule, #d9dee3)", "stroke-width": 0.6 }, svg);
-    draw("text", { ...words, x: left - 6, y: at.y(value) + 3, "text-anchor": "end" }, svg, short(value));
+    draw("text", { ...words, x: left - 6, y: at.y(value) + 3, "text-anchor": "end" }, svg, tick(value));
   }
   const frame = `M${left},${top} V${top + height} H${left + width}`;
   draw("path", { d: frame, fill: "none", stroke: SOFT, "stroke-width": 0.8 }, svg);
