@@ -85,9 +85,12 @@ def check_offset(offset: float) -> float:
 def check_price(price: float, *, alpha: float) -> float:
     """Return ``price`` as a float in ``[0, alpha)``, or raise ``InvalidArgumentError``."""
     value = _number("price", price)
-    if not 0.0 <= value < alpha:
+    if not value >= 0.0:
+        raise InvalidArgumentError(f"price must be at least 0; got {price!r}")
+    if not value < alpha:
         raise InvalidArgumentError(
-            f"price must be at least 0 and leave something of alpha={alpha:g} for the statements; got {price!r}"
+            f"alpha must be above its price of {value:.3g}, such as drawing exact noise from finitely many bits has; "
+            f"got {alpha:g}"
         )
     return value
 

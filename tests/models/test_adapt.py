@@ -89,8 +89,21 @@ def test_functions_of_tensors_and_of_arrays(kind, x):
 def test_several_unnamed_arrays_are_refused_or_the_first_is_said_to_be_taken(x):
     with pytest.raises(ModelError, match=r"alone or as 'logits'; it returned a: torch.float32 \(5, 3\), b:"):
         as_module(Returning(lambda x, y: {"a": y, "b": x}))(x)
-    with pytest.warns(UserWarning, match="the first of them is taken"):
-        assert as_module(Returning(lambda x, y: (y, x)))(x).equal(x @ WEIGHT)
+    for second in (lambda x, y: x, lambda x, y: -y):
+        with pytest.warns(
+            UserWarning, match=r"several tables \(0: 3 columns, 1: \d columns\); the first of them is taken"
+        ):
+            assert as_module(Returning(lambda x, y, second=second: (y, second(x, y))))(x).equal(x @ WEIGHT)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_frozen_program_has_no_mode_and_runs(x):
+    network = nn.Sequential(nn.Linear(x.shape[1], 3)).eval()
+    frozen = torch.jit.freeze(torch.jit.trace(network, x))
+    for module in (frozen, nn.Sequential(torch.jit.freeze(torch.jit.trace(network, x)), nn.Dropout())):
+        g = SmoothedClassifier(module, sigma=0.1, num_classes=3, input_ndim=1)
+        one = g.certify(x[0], n0=20, n=200)
+        assert one == SmoothedClassifier(network, sigma=0.1, num_classes=3, input_ndim=1).certify(x[0], n0=20, n=200)
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def _compare(
     outputs: str,
 ) -> ScoreDifference:
     def scores(of: Classifier) -> Iterator[Tensor]:
-        return (class_scores(of, batch, precision=precision, outputs=outputs) for batch in batches)
+        return (class_scores(of, batch.clone(), precision=precision, outputs=outputs) for batch in batches)
 
     generator = torch.Generator().manual_seed(_SEED)
     batches = [

@@ -136,7 +136,7 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         # Found by measurement, which may find another the next time: and then the last bits may be others.
         sampler.fix_batch_size(sampler.planned_batch_size)
         spec = spec.vary(batch_size=sampler.batch_size)
-    behaviour, watch = _probed(sampler, working, spec)
+    behaviour, watch = _probed(sampler, working, spec, inputs=len(inputs))
     notes += () if behaviour is None else behaviour.notes()
     if spec.execution.verify_precision:
         moved = score_difference(found, sampler, inputs)
@@ -211,7 +211,7 @@ def count_classes(model: LoadedModel, data: Dataset) -> int:
 def _columns(model: LoadedModel, example: Example) -> int | ModelError:
     try:
         with torch.inference_mode(), guarded(f"model {model.name}"):
-            returned = model.module(torch.from_numpy(example.x)[None])
+            returned = model.module(torch.tensor(example.x)[None])  # a copy, which a module may write to
     except ModelError as error:
         return error
     if not isinstance(returned, torch.Tensor) or returned.ndim != 2:
@@ -314,7 +314,9 @@ def _working(sampler: Sampler, data: Dataset, spec: RunSpec) -> list[Example]:
     return found
 
 
-def _probed(sampler: Sampler, examples: Sequence[Example], spec: RunSpec) -> tuple[Behaviour | None, Watch]:
+def _probed(
+    sampler: Sampler, examples: Sequence[Example], spec: RunSpec, *, inputs: int
+) -> tuple[Behaviour | None, Watch]:
     """How the classifier behaves on a few noisy inputs; and the watch over it.
 
     Raises:
@@ -326,7 +328,8 @@ def _probed(sampler: Sampler, examples: Sequence[Example], spec: RunSpec) -> tup
     copies = -(-_PROBED // len(examples))
     noisy = [sampler.noisy(example.x, seed=_SEED).copies("pilot", 0, copies) for example in examples]
     rows = torch.cat(noisy)[:_PROBED]
-    found = probe(sampler.classifier, rows)
+    samples = inputs * (spec.sampling.pilot_samples + spec.sampling.estimation_samples)
+    found = probe(sampler.classifier, rows, most=sampler.largest_batch(tuple(rows.shape[1:]), samples=samples))
     if not spec.execution.allow_unstable:
         found.require_stable()
     return found, Watch(sampler.classifier, None if spec.execution.allow_unstable else rows)
