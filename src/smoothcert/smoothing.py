@@ -14,6 +14,7 @@ from torch import Tensor
 from smoothcert._check import check_alpha, check_count
 from smoothcert.certificate import Certificate, Certificates
 from smoothcert.decision import DEFAULT_MAX_N, Decision, Question
+from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.models.adapt import as_module, outputs_of
 from smoothcert.prediction import ABSTAIN
@@ -112,6 +113,11 @@ class SmoothedClassifier:
         self.allow_unstable = allow_unstable
         self._seen: set[tuple[int, ...]] = set()  # shapes of inputs for which the base classifier was probed
         module = as_module(base_classifier)
+        known = outputs_of(module)
+        if None not in (known, outputs) and outputs != known:
+            raise InvalidArgumentError(
+                f"outputs must be {known!r} for an estimator with predict_proba; got {outputs!r}"
+            )
         self.sampler = Sampler(
             module,
             sigma=sigma,
@@ -120,7 +126,7 @@ class SmoothedClassifier:
             batch_size=batch_size,
             device=device,
             precision=precision,
-            outputs=outputs or outputs_of(module) or "logits",
+            outputs=outputs or known or "logits",
             input_range=input_range,
             lattice=lattice,
             measures=measures,

@@ -16,6 +16,7 @@ from torch import nn
 from smoothcert import SmoothedClassifier
 from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.models.adapt import FixedBatch, Spread, as_module, outputs_of, precision_note
+from smoothcert.models.loaded import LoadedModel
 
 WEIGHT = torch.linspace(-3, 3, 12).reshape(4, 3)
 ARRAY = WEIGHT.numpy()
@@ -251,3 +252,23 @@ def test_a_grey_network_is_known_as_one():
             return self.conv(x.mean(1, keepdim=True)).mean((2, 3))
 
     assert not as_module(GreyInside()).grey()
+
+
+def test_what_an_estimator_returns_is_known():
+    class Sure:
+        def predict_proba(self, rows):
+            return np.tile([0.9, 0.1], (len(rows), 1))
+
+    with pytest.raises(
+        InvalidArgumentError, match=r"outputs must be .probabilities. for an estimator .*; got .labels."
+    ):
+        SmoothedClassifier(Sure(), sigma=0.1, num_classes=2, input_ndim=1, outputs="labels")
+    SmoothedClassifier(Sure(), sigma=0.1, num_classes=2, input_ndim=1, outputs="probabilities")
+
+
+def test_one_logit_is_not_read_from_many_columns():
+    with pytest.raises(
+        ModelError, match="returns 10 numbers per input, not the one logit of a sigmoid; several labels"
+    ):
+        LoadedModel(nn.Identity(), "net", num_classes=10).settle_outputs("logit")
+    assert LoadedModel(nn.Identity(), "net", num_classes=1).settle_outputs("logit") == "logit"

@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from smoothcert._check import check_device
+from smoothcert._check import check_choice, check_device, check_price
 from smoothcert.certify.forward import choose_classifier, score_difference
 from smoothcert.certify.inputs import first_readable, naming, readable
 from smoothcert.certify.provenance import training_notes
 from smoothcert.certify.witness import take_witness
+from smoothcert.decision import Question, check_within
 from smoothcert.errors import DataError, InvalidArgumentError, ModelError, SmoothcertError
 from smoothcert.models.guard import guarded
 from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.records import Record
 from smoothcert.sampling.probe import Behaviour, Watch, probe, steady_scores
-from smoothcert.scores import Measure, load_measure
+from smoothcert.scores import VOTE, Measure, load_measure
 from smoothcert.spec import DataSpec, RunSpec
 from smoothcert.stopping import UntilDecided
 
@@ -131,7 +132,11 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
         measures=measures,
     )
+    _require_answerable(sampling.question, sampler)
     working = _working(sampler, inputs, spec)
+    if working:
+        samples = sampling.pilot_samples + sampling.estimation_samples
+        check_price(sampler.noisy(working[0].x, seed=_SEED).price(samples), alpha=sampling.alpha)
     if sampler.device.type != "cpu" and spec.execution.batch_size is None and sampler.planned_batch_size is not None:
         # Found by measurement, which may find another the next time: and then the last bits may be others.
         sampler.fix_batch_size(sampler.planned_batch_size)
@@ -169,6 +174,18 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         created=now(),
     )
     return Prepared(config, sampler, inputs, watch)
+
+
+def _require_answerable(question: Question | None, sampler: Sampler) -> None:
+    """Refuse a question about a measure that is not sampled, or a value it cannot be above or below.
+
+    Raises:
+        InvalidArgumentError: If it is one.
+    """
+    ranges = {VOTE: (0.0, 1.0), **{one.name: (one.lower, one.upper) for one in sampler.counted.measures}}
+    if question is not None:
+        check_choice("the measure of decide", question.measure, list(ranges))
+        check_within(question.measure, question.threshold, *ranges[question.measure])
 
 
 def choose_device(device: str | None) -> str:

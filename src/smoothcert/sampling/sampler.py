@@ -26,6 +26,7 @@ from smoothcert.sampling.packing import Job, Packer, Plan, Progress, Result
 from smoothcert.sampling.reducer import Votes
 from smoothcert.scores import DEFAULT_MEASURES, Measure, choose_measures
 
+_LEAST_SIGMA = 1e-30
 _PROBE = 8  # samples in the first forward pass
 
 LatticeChoice: TypeAlias = float | Literal["auto"] | None
@@ -82,6 +83,11 @@ class Sampler:
         measures: Sequence[str | Measure] = DEFAULT_MEASURES,
     ) -> None:
         self.sigma = check_sigma(sigma)
+        if not _LEAST_SIGMA <= self.sigma <= 1.0 / _LEAST_SIGMA:
+            raise InvalidArgumentError(
+                f"sigma must be from {_LEAST_SIGMA:g} to {1.0 / _LEAST_SIGMA:g}, so that float32 holds the noise; "
+                f"got {sigma!r}"
+            )
         self._by_input = isinstance(lattice, str) and lattice == "auto"
         self._lattice = None if lattice is None or self._by_input else self._check_lattice(lattice)
         chosen, lead = choose_measures(measures)
