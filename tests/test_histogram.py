@@ -192,3 +192,9 @@ def test_sparse_counts_are_not_guessed() -> None:
     for cells, counts in (([1, 1], [2, 3]), ([1], [2.7]), ([1.9], [2]), ([1, 2], [2, 3, 4])):
         with pytest.raises(InvalidArgumentError, match=r"cells|counts"):
             ScoreHistogram.from_sparse(cells, counts, lower=0.0, upper=1.0, levels=4)
+
+
+@pytest.mark.parametrize("ends", [(-1e308, 1e308), (0.0, 5e-324), (0.0, 1e-250)])
+def test_ranges_whose_steps_float64_does_not_hold_are_refused(ends):
+    with pytest.raises(InvalidArgumentError, match="upper - lower must be finite and at least"):
+        ScoreHistogram.from_samples([0.0], lower=ends[0], upper=ends[1])

@@ -163,7 +163,7 @@ def test_images_get_exact_noise_without_asking_and_the_certificate_pays_for_it()
         for k in ({"alpha": 0.005, "price": 0.0}, {"alpha": 0.01, "price": 0.005})
     )
     assert np.array_equal(half.score.lower([0.0, 0.1]), paid.score.lower([0.0, 0.1]))
-    with pytest.raises(InvalidArgumentError, match="price must"):
+    with pytest.raises(InvalidArgumentError, match="alpha must be above its price"):
         sc.Certificate.from_samples(samples, alpha=0.01, price=0.01)
 
 
@@ -191,4 +191,56 @@ def test_measures_of_ones_own_are_certified_like_the_others():
     alone = [g.sample(image, n0=50, n=200, label=label) for image, label in zip(IMAGES, [3, 1, 4], strict=True)]
     assert [s.measure("truth") for s in several] == [s.measure("truth") for s in alone]
     with pytest.raises(InvalidArgumentError, match=r"^input 2 of the batch: measure truth is of the true label, which"):
-        g.sample(IMAGES, n0=50, n=200, label=[3, 1])
+        g.sample(IMAGES, n0=50, n=200, label=iter([3, 1]))
+    for same in (np.int64(3), np.array(3), torch.tensor(3), [3], torch.tensor([3])):
+        assert g.sample(IMAGES[0], n0=50, n=200, label=same) == alone[0]
+        assert g.sampler.sample(IMAGES[0], n0=50, n=200, seed=0, label=3) == alone[0]
+    assert g.sampler.sample(IMAGES[0], n0=50, n=200, seed=0, label=np.int64(3)) == alone[0]
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ([0, 1], r"^label must be one class for each of the 3 inputs; got 2$"),
+        (torch.arange(4), r"^label must be one class for each of the 3 inputs; got 4$"),
+        (1.0, r"^label must be the number of a class; got 1\.0$"),
+        ([0, 1, 1.7], r"^input 2 of the batch: label must be the number of a class; got 1\.7$"),
+        (True, "^label must be the number of a class; got True$"),
+        ("ab", "^label must be the number of a class; got 'ab'$"),
+        (object, "^label must be a class, or one for each input"),
+    ],
+)
+def test_labels_are_whole_numbers_one_for_each_input(label, message):
+    g = sc.SmoothedClassifier(SmallConvolutions(), sigma=0.25, num_classes=5)
+    with pytest.raises(InvalidArgumentError, match=message):
+        g.certify(IMAGES, n0=10, n=20, alpha=0.4, label=label)
+
+
+def test_measures_of_ones_own_leave_the_scores_alone_and_look_at_one_row_at_a_time():
+    def compute(scores, classes):
+        return scores.mul_(0.5)[:, classes]
+
+    def among(scores, classes):
+        return scores[:, classes].mean(dim=0, keepdim=True).expand(len(scores), -1)
+
+    half = sc.Measure("half", 0.0, 1.0, compute)
+    plain, beside = (
+        sc.SmoothedClassifier(SmallConvolutions(), sigma=0.25, num_classes=5, measures=measures).sample(
+            IMAGES[0], n0=50, n=200
+        )
+        for measures in (["score", "lead"], [half, "score", "lead"])
+    )
+    assert plain.measure("score") == beside.measure("score")
+    assert plain.lead == beside.lead
+    mean = sc.Measure("mean", 0.0, 1.0, among)
+    g = sc.SmoothedClassifier(SmallConvolutions(), sigma=0.25, num_classes=5, measures=[mean])
+    with pytest.raises(InvalidArgumentError, match="measure mean must depend on nothing but the row it is computed"):
+        g.sample(IMAGES[0], n0=50, n=200)
+
+
+@pytest.mark.parametrize("ask", ["certify", "predict", "decide"])
+def test_an_alpha_below_the_price_of_the_noise_is_refused(ask):
+    g = sc.SmoothedClassifier(SmallConvolutions(), sigma=0.25, num_classes=5)
+    question = {"threshold": 0.5, "radius": 0.1} if ask == "decide" else {}
+    with pytest.raises(InvalidArgumentError, match=r"alpha must be above its price of .*; got 1e-15$"):
+        getattr(g, ask)(torch.zeros(3, 8, 8), alpha=1e-15, **question)

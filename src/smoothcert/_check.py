@@ -88,7 +88,10 @@ def check_price(price: float, *, alpha: float) -> float:
     if not value >= 0.0:
         raise InvalidArgumentError(f"price must be at least 0; got {price!r}")
     if not value < alpha:
-        raise InvalidArgumentError(f"alpha must be above {value!r}, which is what the noise costs; got {alpha:g}")
+        raise InvalidArgumentError(
+            f"alpha must be above its price of {value:.3g}, which is what exact noise from finitely many bits costs; "
+            f"got {alpha:g}"
+        )
     return value
 
 

@@ -25,7 +25,7 @@ def line(certificate: Certificate) -> str:
     """A certificate in one line: nothing is computed for it, so means stand for the bounds."""
     names = [name for name in certificate.names if name != "vote"]
     means = ", ".join(f"{name} {floor_decimals(certificate.measure(name).mean)}" for name in names)
-    return f"{_claim(certificate)}; mean {means}; {_terms(certificate)}"
+    return "; ".join([_claim(certificate), *([f"mean {means}"] if means else []), _terms(certificate)])
 
 
 def card(certificate: Certificate, drawn: str) -> str:

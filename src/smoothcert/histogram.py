@@ -15,6 +15,7 @@ from smoothcert.errors import InvalidArgumentError
 from smoothcert.typing import FloatArray, IntArray
 
 DEFAULT_LEVELS = 10_000
+_SMALLEST_WIDTH = 1e-200  # of a range: the bounds divide by steps of it
 # From so few the dual bound certifies more than the CDF bound from 100,000 wherever scores are near 1, and hardly less
 # where they are not: bench/sizes.py.
 DEFAULT_PILOT, DEFAULT_N = 500, 9_500
@@ -73,6 +74,11 @@ class ScoreHistogram:
         if not (math.isfinite(self.lower) and math.isfinite(self.upper) and self.lower < self.upper):
             raise InvalidArgumentError(
                 f"lower and upper must be finite with lower < upper; got lower={self.lower!r}, upper={self.upper!r}"
+            )
+        if not _SMALLEST_WIDTH <= self.upper - self.lower < math.inf:
+            raise InvalidArgumentError(
+                f"upper - lower must be finite and at least {_SMALLEST_WIDTH:g}; "
+                f"got lower={self.lower!r}, upper={self.upper!r}"
             )
         counts = np.asarray(self.counts)
         if counts.ndim != 1 or counts.size < 2:

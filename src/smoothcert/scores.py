@@ -8,14 +8,13 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import math
 import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, SupportsFloat, TypeAlias
 
 from smoothcert.errors import InvalidArgumentError
 
@@ -58,6 +57,8 @@ def margin(probabilities: Tensor, classes: Tensor) -> Tensor:
     return probabilities[:, classes] - runner_up
 
 
+_LARGEST, _SMALLEST = 1e38, 1e-30  # well inside of float32
+_FINEST = 128.0  # how many times its width a range may lie from 0, so that float32 still has 2^16 steps in it
 Of: TypeAlias = Literal["prediction", "label"] | int
 
 
@@ -96,9 +97,20 @@ class Measure:
                 f"a measure's name must be lower-case letters, digits and underscores, and none of "
                 f"{', '.join(_TAKEN)}; got {self.name!r}"
             )
-        if not (math.isfinite(self.lower) and math.isfinite(self.upper) and self.lower < self.upper):
+        ends = (self.lower, self.upper)
+        if not (
+            all(isinstance(end, SupportsFloat) and abs(float(end)) <= _LARGEST for end in ends) and ends[0] < ends[1]
+        ):
             raise InvalidArgumentError(
                 f"measure {self.name} must have a finite range, lower < upper; got [{self.lower!r}, {self.upper!r}]"
+            )
+        for end in ("lower", "upper"):
+            object.__setattr__(self, end, float(getattr(self, end)))
+        width, largest = self.upper - self.lower, max(abs(self.lower), abs(self.upper))
+        if width < max(largest / _FINEST, _SMALLEST):
+            raise InvalidArgumentError(
+                f"measure {self.name} is counted in float32, which is too coarse for values in [{self.lower!r}, "
+                f"{self.upper!r}]; move the range nearer to 0, or scale it up"
             )
         by_number = isinstance(self.of, int) and not isinstance(self.of, bool) and self.of >= 0
         if not by_number and self.of not in ("prediction", "label"):
@@ -130,6 +142,8 @@ def choose_measures(wanted: Iterable[str | Measure]) -> tuple[tuple[Measure, ...
     """
     if isinstance(wanted, (str, Measure)):
         wanted = (wanted,)
+    if not isinstance(wanted, Iterable):
+        raise InvalidArgumentError(f"measures must be names or measures, one or several; got {wanted!r}")
     given = list(wanted)
     own = (one if isinstance(one, Measure) else load_measure(one) for one in given if one not in (LEAD, VOTE))
     found = list(dict.fromkeys(own))

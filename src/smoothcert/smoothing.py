@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import repeat
 from typing import TypeAlias, TypeVar, overload
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 from smoothcert._check import check_alpha, check_count
 from smoothcert.certificate import Certificate, Certificates
 from smoothcert.decision import DEFAULT_MAX_N, Decision, Question
+from smoothcert.errors import InvalidArgumentError
 from smoothcert.histogram import DEFAULT_LEVELS, DEFAULT_N, DEFAULT_PILOT
 from smoothcert.models.adapt import as_module, outputs_of
 from smoothcert.prediction import ABSTAIN
@@ -113,6 +113,11 @@ class SmoothedClassifier:
         self.allow_unstable = allow_unstable
         self._seen: set[tuple[int, ...]] = set()  # shapes of inputs for which the base classifier was probed
         module = as_module(base_classifier)
+        known = outputs_of(module)
+        if None not in (known, outputs) and outputs != known:
+            raise InvalidArgumentError(
+                f"outputs must be {known!r} for an estimator with predict_proba; got {outputs!r}"
+            )
         self.sampler = Sampler(
             module,
             sigma=sigma,
@@ -121,7 +126,7 @@ class SmoothedClassifier:
             batch_size=batch_size,
             device=device,
             precision=precision,
-            outputs=outputs or outputs_of(module) or "logits",
+            outputs=outputs or known or "logits",
             input_range=input_range,
             lattice=lattice,
             measures=measures,
@@ -197,12 +202,13 @@ class SmoothedClassifier:
         """
         check_alpha(alpha)
         warn_if_too_few(n=n, alpha=alpha)
-        sampling = self._sampling(n0=n0, n=n, seed=seed, label=label)
+        given = Given.of(x, ndim=self.input_ndim)
+        sampling = self._sampling(n0=n0, n=n, seed=seed, labels=given.labels(label))
 
         def job(one: Tensor) -> Job[Certificate]:
             return Certificate.from_samples((yield from sampling(one)), alpha=alpha)
 
-        found = self._each(x, job, progress=progress, samples=n0 + n)
+        found = self._each(given, job, progress=progress, samples=n0 + n)
         return Certificates(found) if isinstance(found, list) else found
 
     @overload
@@ -453,29 +459,36 @@ class SmoothedClassifier:
         Returns:
             Samples of one input, or a list of them.
         """
-        job = self._sampling(n0=n0, n=n, seed=seed, label=label)
-        return self._each(x, job, progress=progress, samples=n0 + n)
+        given = Given.of(x, ndim=self.input_ndim)
+        job = self._sampling(n0=n0, n=n, seed=seed, labels=given.labels(label))
+        return self._each(given, job, progress=progress, samples=n0 + n)
 
     def _sampling(
-        self, *, n0: int, n: int, seed: int, label: int | Iterable[int] | None
+        self, *, n0: int, n: int, seed: int, labels: Iterator[int | None]
     ) -> Callable[[Tensor], Job[Samples]]:
         """The job on one input after the other, each with its label."""
         n0, n = check_count("n0", n0), check_count("n", n)
-        labels = repeat(label) if label is None or isinstance(label, (int, np.integer)) else map(int, label)
         return lambda one: self.sampler.sampling(one, n0=n0, n=n, seed=seed, label=next(labels, None))
 
     def _each(
-        self, x: Inputs, job: Callable[[Tensor], Job[Result]], *, progress: bool, samples: int | None = None
+        self, x: Inputs | Given, job: Callable[[Tensor], Job[Result]], *, progress: bool, samples: int | None = None
     ) -> Result | list[Result]:
         """Run a job on one input or several; ``samples`` is what one takes, None where that is open."""
         reporter = interactive_reporter() if progress else Reporter()
-        given = Given.of(x, ndim=self.input_ndim)
-        return run_each(self.sampler, given, lambda one: self._probing(one, job), reporter=reporter, samples=samples)
+        given = x if isinstance(x, Given) else Given.of(x, ndim=self.input_ndim)
+        total = None if samples is None or given.count is None else samples * given.count
 
-    def _probing(self, x: Tensor, job: Callable[[Tensor], Job[Result]]) -> Job[Result]:
+        def probing(one: Tensor) -> Job[Result]:
+            return self._probing(one, job, samples=total)
+
+        return run_each(self.sampler, given, probing, reporter=reporter, samples=samples)
+
+    def _probing(self, x: Tensor, job: Callable[[Tensor], Job[Result]], *, samples: int | None) -> Job[Result]:
         """The same job, behind a look at the base classifier where inputs of this shape are new."""
         if not self.allow_unstable and tuple(x.shape) not in self._seen:
-            found = probe(self.sampler.classifier, self.sampler.noisy(x, seed=0).copies("predict", 0, 4))
+            few = self.sampler.noisy(x, seed=0).copies("predict", 0, 4)
+            most = self.sampler.largest_batch(tuple(x.shape), samples=samples)
+            found = probe(self.sampler.classifier, few, most=most)
             found.require_stable()
             for note in found.notes():
                 warnings.warn(note, ConfidenceWarning, stacklevel=2)

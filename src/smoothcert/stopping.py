@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from smoothcert._check import MOST_SAMPLES, check_alpha, check_choice, check_count, check_radii
+from smoothcert._check import MOST_SAMPLES, check_alpha, check_choice, check_count, check_price, check_radii
 from smoothcert.bounds import BOUNDS, UNDECIDED, SequentialTest, VoteTest
 from smoothcert.certificate import Certificate, stages_of
 from smoothcert.decision import Decision, Question, check_within, doubling_looks
@@ -67,6 +67,7 @@ class UntilDecided:
     ) -> Job[tuple[Decision, Samples]]:
         """The answer about one input, and everything that was sampled for it."""
         growing = sampler.begin(x, seed=seed, label=label)
+        left = self.alpha - check_price(growing.price(self.n0 + self.max_n), alpha=self.alpha)
         yield from growing.pilot(self.n0)
         begun = growing.samples()
         pilot = stages_of(begun, self.question.measure).pilot
@@ -75,7 +76,7 @@ class UntilDecided:
         test = kind(
             threshold=self.question.threshold,
             r=(self.question.radius + begun.offset) / sampler.sigma,
-            alpha=check_alpha(self.alpha - growing.price(self.n0 + self.max_n)),
+            alpha=left,
             pilot=pilot,
         )
         seen = stages_of(begun, self.question.measure).sample

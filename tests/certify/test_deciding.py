@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 import smoothcert as sc
 from command_line import run_cli
 from runs.synthetic import ArraySource, assert_same_run
-from smoothcert.analysis import bounds_table
+from smoothcert.analysis import bounds_table, calibration
 from smoothcert.analysis.decided import decided_summary
 from smoothcert.certify import RunSpec, certify_run
 from smoothcert.data import Dataset
@@ -227,3 +227,31 @@ def test_certify_decides_from_the_command_line(capsys, tmp_path):
     assert captured.out == f"9 inputs in {tmp_path}\n"
     assert "margin:0.0@0.1 decided with at most 600 samples each on cpu" in captured.err
     assert {r.answer for r in Run.open(tmp_path).records()} <= {"certified", "refuted", "undecided"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decide": "foo:0.5@0.1"}, "the measure of decide must be one of vote, score, margin; got 'foo'"),
+        ({"decide": "margin:0@0.1", "measure": ("score",)}, "the measure of decide must be one of vote, score; got"),
+        ({"alpha": 1e-15, "lattice": 1 / 255}, "alpha must be above its price of"),
+        ({"sigma": 1e-50}, "sigma must be from 1e-30 to 1e.30, so that float32 holds the noise; got 1e-50"),
+    ],
+)
+def test_what_no_input_can_answer_is_refused_before_there_is_a_run(tmp_path, options, message):
+    with pytest.raises(InvalidArgumentError, match=message):
+        decide(tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("measures", [("vote",), ("lead",), ("vote", "lead"), ("margin",)])
+def test_runs_without_the_score_are_stored_asked_and_shown(tmp_path, measures, capsys):
+    spec = RunSpec.of(sigma=0.25, n0=20, n=100, levels=100, device="cpu", measure=measures)
+    run = certify_run(spec, out=tmp_path / "run", model=tiny_model(), data=Dataset(ArraySource(12)))
+    assert all(record.samples is not None for record in Run.open(tmp_path / "run").records())
+    assert set(bounds_table(run).answers.measures) == set(measures)
+    run_cli("report", tmp_path / "run", "--out", tmp_path / "report.html")
+    run_cli("query", tmp_path / "run")
+    assert measures[0] in capsys.readouterr().out
+    with pytest.raises(DataError, match="calibration is of the score, which is not held; held are"):
+        calibration(run)

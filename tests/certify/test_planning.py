@@ -15,9 +15,9 @@ from smoothcert.errors import DataError, InvalidArgumentError
 from .tiny_model import tiny_model
 
 
-def plan(data=None, **options):
+def plan(data=None, *, seconds=0.2, **options):
     spec = RunSpec.of(**{"sigma": 0.25, "n": 200, "n0": 20, "device": "cpu", **options})
-    return plan_run(spec, seconds=0.2, model=tiny_model(), data=data or Dataset(ArraySource()))
+    return plan_run(spec, seconds=seconds, model=tiny_model(), data=data or Dataset(ArraySource()))
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 64, 1_000])
@@ -120,3 +120,12 @@ def test_on_the_command_line(tmp_path, monkeypatch, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["run.yaml"]
     for workers in ("0", "1.5", "many"):
         assert "--for-workers must be" in refused(capsys, *asked, "--for-workers", workers)
+
+
+def test_however_short_the_time_one_input_is_looked_at():
+    assert plan(seconds=1e-9).fixed.looked_at == 1
+
+
+@pytest.mark.parametrize("measures", [("vote",), ("lead",)])
+def test_runs_without_histograms_of_measures_are_planned(measures):
+    assert plan(measure=measures).fixed.looked_at >= 1

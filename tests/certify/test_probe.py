@@ -63,6 +63,21 @@ class Neighbours(Brightness):
         return super().forward(0.9 * x + 0.1 * x.mean(dim=0, keepdim=True))
 
 
+class OnlyMany(Brightness):
+    """Answers with the mean of the batch where it is larger than any that a look at a few rows has."""
+
+    def forward(self, x):
+        y = super().forward(x)
+        return y if len(x) <= 16 else y.mean(dim=0, keepdim=True).expand_as(y)
+
+
+class Writing(Brightness):
+    """Writes to the batch it is given."""
+
+    def forward(self, x):
+        return super().forward(x.mul_(0.5))
+
+
 class HeldInTraining(nn.BatchNorm2d):
     """Stays in training mode."""
 
@@ -322,11 +337,72 @@ def test_the_python_interface_refuses_it_too(name):
 def test_the_python_interface_looks_once_per_shape(monkeypatch):
     looks = []
     real = smoothing.probe
-    monkeypatch.setattr(smoothing, "probe", lambda *of: looks.append(tuple(of[1].shape)) or real(*of))
+    monkeypatch.setattr(smoothing, "probe", lambda *of, **by: looks.append(tuple(of[1].shape)) or real(*of, **by))
     g = SmoothedClassifier(Brightness(), sigma=0.25, num_classes=3)
     for side in (4, 4, 6):
         g.decide(torch.rand(3, 1, side, side), threshold=0.5, radius=0.1)
     assert looks == [(4, 1, 4, 4), (4, 1, 6, 6)]
+
+
+def test_batches_as_large_as_those_to_come_are_looked_at(tmp_path):
+    rows = torch.rand(1, 4, 4)
+    with pytest.raises(ModelError, match="scores an input by its company"):
+        SmoothedClassifier(OnlyMany(), sigma=0.25, num_classes=3).certify(rows, n0=20, n=200)
+    with pytest.raises(ModelError, match="scores an input by its company"):
+        SmoothedClassifier(OnlyMany(), sigma=0.25, num_classes=3).decide(rows, threshold=0.5, radius=0.1)
+    SmoothedClassifier(OnlyMany(), sigma=0.25, num_classes=3, batch_size=16).certify(rows, n0=20, n=200)
+    SmoothedClassifier(Brightness(), sigma=0.25, num_classes=3, batch_size=10**9).certify(rows, n0=20, n=200)
+    with pytest.raises(ModelError, match="scores an input by its company"):
+        certify_run(SPEC, out=tmp_path / "run", model=OnlyMany(), data=Dataset(ArraySource()))
+
+
+def test_a_look_at_a_large_batch_makes_do_with_the_memory_there_is():
+    class Narrow(OnlyMany):
+        def forward(self, x):
+            if len(x) > 40:
+                raise RuntimeError("out of memory")
+            return super().forward(x)
+
+    assert probe(BaseClassifier(Narrow(), num_classes=3), BATCH, most=128).is_dependent
+    with pytest.raises(ModelError, match="given 128 rows, failed with ValueError: no"):
+        probe(BaseClassifier(lambda x: Brightness()(x) if len(x) < 128 else fail(), num_classes=3), BATCH, most=128)
+
+
+def fail():
+    raise ValueError("no")
+
+
+def test_a_classifier_may_write_to_its_batch(tmp_path):
+    found = look(Writing())
+    assert (found.is_dependent, found.is_random, found.drifts) == (False, False, False)
+    images = torch.rand(3, 1, 4, 4).numpy()
+    before = images.copy()
+
+    class Held(ArraySource):
+        def read(self, index):
+            return images[index]
+
+    certify_run(SPEC, out=tmp_path / "run", model=Writing(), data=Dataset(Held(3)))
+    assert (images == before).all()
+    g = SmoothedClassifier(nn.Sequential(Halved(), Brightness()), sigma=0.25, num_classes=3)
+    records = Run.open(tmp_path / "run").records()
+    assert [g.sample(x, n0=20, n=200).votes.tolist() for x in images] == [r.samples.votes.tolist() for r in records]
+
+
+class Halved(nn.Module):
+    def forward(self, x):
+        return x * 0.5
+
+
+@pytest.mark.parametrize(
+    ("module", "outputs"),
+    [(nn.Sequential(Brightness(), nn.Sigmoid()), "logits"), (nn.Sequential(Brightness(), nn.Sigmoid()), "labels")],
+)
+def test_a_sigmoid_among_logits_is_noted(module, outputs):
+    with pytest.warns(ConfidenceWarning, match=r"lies in \[0, 1\] and was taken for logits: if it ends in a sigmoid"):
+        SmoothedClassifier(module, sigma=0.25, num_classes=3, outputs=outputs).predict(torch.rand(1, 4, 4))
+    assert probe(BaseClassifier(module, num_classes=3, outputs=outputs), BATCH).notes()
+    assert not probe(BaseClassifier(module[0], num_classes=3, outputs=outputs), BATCH).notes()
 
 
 def test_the_python_interface_warns_of_random_classifiers():

@@ -16,6 +16,7 @@ from torch import nn
 from smoothcert import SmoothedClassifier
 from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.models.adapt import FixedBatch, Spread, as_module, outputs_of, precision_note
+from smoothcert.models.loaded import LoadedModel
 
 WEIGHT = torch.linspace(-3, 3, 12).reshape(4, 3)
 ARRAY = WEIGHT.numpy()
@@ -89,8 +90,21 @@ def test_functions_of_tensors_and_of_arrays(kind, x):
 def test_several_unnamed_arrays_are_refused_or_the_first_is_said_to_be_taken(x):
     with pytest.raises(ModelError, match=r"alone or as 'logits'; it returned a: torch.float32 \(5, 3\), b:"):
         as_module(Returning(lambda x, y: {"a": y, "b": x}))(x)
-    with pytest.warns(UserWarning, match="the first of them is taken"):
-        assert as_module(Returning(lambda x, y: (y, x)))(x).equal(x @ WEIGHT)
+    for second in (lambda x, y: x, lambda x, y: -y):
+        with pytest.warns(
+            UserWarning, match=r"several tables \(0: 3 columns, 1: \d columns\); the first of them is taken"
+        ):
+            assert as_module(Returning(lambda x, y, second=second: (y, second(x, y))))(x).equal(x @ WEIGHT)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_frozen_program_has_no_mode_and_runs(x):
+    network = nn.Sequential(nn.Linear(x.shape[1], 3)).eval()
+    frozen = torch.jit.freeze(torch.jit.trace(network, x))
+    for module in (frozen, nn.Sequential(torch.jit.freeze(torch.jit.trace(network, x)), nn.Dropout())):
+        g = SmoothedClassifier(module, sigma=0.1, num_classes=3, input_ndim=1)
+        one = g.certify(x[0], n0=20, n=200)
+        assert one == SmoothedClassifier(network, sigma=0.1, num_classes=3, input_ndim=1).certify(x[0], n0=20, n=200)
 
 
 @pytest.mark.parametrize(
@@ -238,3 +252,23 @@ def test_a_grey_network_is_known_as_one():
             return self.conv(x.mean(1, keepdim=True)).mean((2, 3))
 
     assert not as_module(GreyInside()).grey()
+
+
+def test_what_an_estimator_returns_is_known():
+    class Sure:
+        def predict_proba(self, rows):
+            return np.tile([0.9, 0.1], (len(rows), 1))
+
+    with pytest.raises(
+        InvalidArgumentError, match=r"outputs must be .probabilities. for an estimator .*; got .labels."
+    ):
+        SmoothedClassifier(Sure(), sigma=0.1, num_classes=2, input_ndim=1, outputs="labels")
+    SmoothedClassifier(Sure(), sigma=0.1, num_classes=2, input_ndim=1, outputs="probabilities")
+
+
+def test_one_logit_is_not_read_from_many_columns():
+    with pytest.raises(
+        ModelError, match="returns 10 numbers per input, not the one logit of a sigmoid; several labels"
+    ):
+        LoadedModel(nn.Identity(), "net", num_classes=10).settle_outputs("logit")
+    assert LoadedModel(nn.Identity(), "net", num_classes=1).settle_outputs("logit") == "logit"

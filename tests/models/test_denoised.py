@@ -238,3 +238,28 @@ def test_a_run_behind_a_denoiser(tmp_path):
     )
     with pytest.raises(InvalidArgumentError, match="denoiser_weights needs a denoiser"):
         certify_run(spec.vary(denoiser_weights="w"), out=tmp_path / "x")
+
+
+@pytest.mark.parametrize(
+    ("denoise", "came"),
+    [
+        (lambda x: (x * 255).to(torch.uint8), "torch.uint8"),
+        (lambda x: (x, x), "tuple"),
+        (lambda x: {"sample": x}, "dict"),
+    ],
+)
+def test_a_denoiser_returns_images(denoise, came):
+    class Other(nn.Module):
+        def forward(self, x):
+            return denoise(x)
+
+    with pytest.raises(ModelError, match=f"the denoiser must return a floating-point tensor.*; it returned {came}$"):
+        Denoised(Other(), nn.Flatten())(torch.ones(2, 3, 4, 4))
+
+
+def test_a_denoiser_may_work_in_double_precision():
+    class Double(nn.Module):
+        def forward(self, x):
+            return x.double()
+
+    assert Denoised(Double(), nn.Sequential(nn.Flatten(), nn.Linear(48, 2)))(torch.ones(2, 3, 4, 4)).shape == (2, 2)

@@ -239,3 +239,23 @@ def test_namespaces_are_plain_but_what_they_hold_is_looked_at(tmp_path, capsys):
     with pytest.raises(ModelError, match="refused"):
         read_weights(tmp_path / "p.pt")
     assert "code was run" not in capsys.readouterr().out
+
+
+def test_a_state_of_another_kind_belongs_to_the_state_dict(tmp_path):
+    class Counting(nn.Linear):
+        seen = 0
+
+        def get_extra_state(self):
+            return {"seen": self.seen}
+
+        def set_extra_state(self, state):
+            self.seen = state["seen"]
+
+    module, other = Counting(3, 2), Counting(3, 2)
+    module.seen = 7
+    for content in (module.state_dict(), {"state_dict": module.state_dict(), "epoch": 3}):
+        torch.save(content, tmp_path / "w.pt")
+        load_weights(other, read_weights(tmp_path / "w.pt"))
+        assert other.seen == 7
+        assert torch.equal(other.weight, module.weight)
+        other = Counting(3, 2)

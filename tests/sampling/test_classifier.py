@@ -114,6 +114,43 @@ def test_eval_mode_inside_and_every_submodule_restored():
     assert {name: m.training for name, m in module.named_modules()} == before
 
 
+def test_the_mode_comes_back_by_the_modules_own_method():
+    class Merging(nn.Linear):
+        merged = False
+
+        def train(self, mode=True):
+            self.merged = not mode
+            return super().train(mode)
+
+    module = nn.Sequential(nn.Flatten(), Merging(192, 5), nn.Sequential(Merging(5, 5))).train()
+    module[2].eval()
+    with BaseClassifier(module, num_classes=5).evaluating():
+        assert module[1].merged
+    assert not module[1].merged
+    assert module[2][0].merged
+    assert [m.training for m in module.modules()] == [True, True, True, False, False]
+
+
+def test_a_buffer_that_is_written_again_is_not_what_is_counted():
+    kept = torch.zeros(8, 5)
+
+    def overwriting(batch):
+        return kept.copy_(torch.eye(5)[batch.flatten(1).sum(1).long() % 5])
+
+    classifier = BaseClassifier(overwriting, num_classes=5, outputs="probabilities")
+    first = classifier.scores(BATCH)[0]
+    held = first.clone()
+    classifier.scores(BATCH.flip(0) + 1.0)
+    assert torch.equal(first, held)
+
+
+def test_a_device_without_values_is_refused_and_nothing_moved_there():
+    module = SmallConvolutions()
+    with pytest.raises(InvalidArgumentError, match="device must be one that computes; got 'meta'"):
+        BaseClassifier(module, num_classes=5, device="meta")
+    assert not any(p.is_meta for p in module.parameters())
+
+
 def test_precision_is_that_of_the_forward_pass_only():
     module = SmallConvolutions().eval()
     exact = BaseClassifier(module, num_classes=5).scores(BATCH)[0]
@@ -132,9 +169,6 @@ def test_device_is_where_the_parameters_are():
     assert BaseClassifier(nn.Linear(2, 2), num_classes=2).device == torch.device("cpu")
     assert BaseClassifier(nn.Linear(2, 2, device="meta"), num_classes=2).device == torch.device("meta")
     assert BaseClassifier(nn.Flatten(), num_classes=2).device == torch.device("cpu")
-    module = nn.Linear(2, 2)
-    BaseClassifier(module, num_classes=2, device="meta")
-    assert module.weight.device == torch.device("meta")
 
 
 @pytest.mark.parametrize(

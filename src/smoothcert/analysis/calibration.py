@@ -14,6 +14,7 @@ from smoothcert.analysis.inputs import BoolArray
 from smoothcert.analysis.proportion import CONFIDENCE, Proportion, proportion
 from smoothcert.analysis.source import Source, bounds_table
 from smoothcert.errors import DataError
+from smoothcert.scores import SCORE
 from smoothcert.typing import FloatArray, IntArray
 
 DRAWS = 20_000
@@ -75,7 +76,7 @@ def calibration(
 
     Raises:
         InvalidArgumentError: If an argument is outside its domain.
-        DataError: If no input has a label.
+        DataError: If no input has a label, or the run holds no score.
 
     References:
         Guo et al. (2017), Section 2, https://arxiv.org/abs/1706.04599; Kumar, Liang and Ma (2019), Section 5,
@@ -85,8 +86,10 @@ def calibration(
     count = check_count("bins", bins)
     table = bounds_table(run, alpha=alpha)
     table.require_labels("calibration")
+    if SCORE.name not in table.answers.measures:
+        raise DataError(f"calibration is of the score, which is not held; held are {', '.join(table.answers.measures)}")
     kept = table.inputs.labelled
-    scores, right = table.smoothed("score")[kept], table.inputs.predicted_right[kept]
+    scores, right = table.smoothed(SCORE.name)[kept], table.inputs.predicted_right[kept]
     if np.isnan(scores).any():
         raise DataError("the smoothed scores are not numbers, so their calibration is not defined")
     cells, edges = _cells(scores, binning, count)

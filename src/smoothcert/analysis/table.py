@@ -115,7 +115,9 @@ class BoundsTable:
         self.sigma = sigma
         self.seconds = seconds
         self.drawn = drawn
-        self._ranges = dict((run.ranges if run is not None else {}) or USUAL_ENDS)  # nothing is known of an empty run
+        self._ranges = {} if run is None else dict(run.ranges)
+        if not self._ranges and (run is None or not set(run.config.measures) <= {LEAD, VOTE}):
+            self._ranges = dict(USUAL_ENDS)  # nothing is known of an empty run
         if run is not None and run.pairs and LEAD not in self._ranges:
             self._ranges[LEAD] = LEAD_ENDS
         if run is not None and VOTE in run.config.measures:

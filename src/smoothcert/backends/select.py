@@ -134,7 +134,7 @@ def _compare(
     """How far scores move, and how far rounding may move them."""
 
     def scores(of: Classifier, at: str = precision) -> Iterator[Tensor]:
-        return (class_scores(of, batch, precision=at, outputs=outputs) for batch in batches)
+        return (class_scores(of, batch.clone(), precision=at, outputs=outputs) for batch in batches)
 
     generator = torch.Generator().manual_seed(_SEED)
     batches = [

@@ -72,7 +72,7 @@ def score_difference(model: LoadedModel, sampler: Sampler, data: Dataset) -> Sco
         if not batches:
             raise DataError(f"no input of {data.name} can be read")
         return compare_scores(
-            (class_scores(model.module, batch, outputs=chosen.outputs) for batch in batches),
+            (class_scores(model.module, batch.clone(), outputs=chosen.outputs) for batch in batches),
             (
                 class_scores(chosen.module, batch, precision=chosen.precision, outputs=chosen.outputs)
                 for batch in batches

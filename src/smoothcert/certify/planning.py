@@ -292,8 +292,8 @@ def _look(run: Prepared, seconds: float) -> _Looked:
             marks.append((now, drawn))
 
     def tasks() -> Iterator[Task]:
-        for position in spread(len(run.data)):
-            if time.monotonic() - start >= seconds:
+        for count, position in enumerate(spread(len(run.data))):
+            if count and time.monotonic() - start >= seconds:  # one in any case
                 return
             yield Task(position)
 

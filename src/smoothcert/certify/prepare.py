@@ -9,17 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from smoothcert._check import check_device
+from smoothcert._check import check_choice, check_device, check_price
 from smoothcert.certify.forward import choose_classifier, score_difference
 from smoothcert.certify.inputs import first_readable, naming, readable
 from smoothcert.certify.provenance import training_notes
 from smoothcert.certify.witness import take_witness
+from smoothcert.decision import Question, check_within
 from smoothcert.errors import DataError, InvalidArgumentError, ModelError, SmoothcertError
 from smoothcert.models.guard import guarded
 from smoothcert.runs.config import DECIDED, SAMPLED, RunConfig, current_versions, evenly_spaced, now
 from smoothcert.runs.records import Record
 from smoothcert.sampling.probe import Behaviour, Watch, probe, steady_scores
-from smoothcert.scores import Measure, load_measure
+from smoothcert.scores import VOTE, Measure, load_measure
 from smoothcert.spec import DataSpec, RunSpec
 from smoothcert.stopping import UntilDecided
 
@@ -131,12 +132,16 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         lattice="auto" if lattice is None and sampling.noise == "lattice" else lattice,
         measures=measures,
     )
+    _require_answerable(sampling.question, sampler)
     working = _working(sampler, inputs, spec)
+    if working:
+        samples = sampling.pilot_samples + sampling.estimation_samples
+        check_price(sampler.noisy(working[0].x, seed=_SEED).price(samples), alpha=sampling.alpha)
     if sampler.device.type != "cpu" and spec.execution.batch_size is None and sampler.planned_batch_size is not None:
         # Found by measurement, which may find another the next time: and then the last bits may be others.
         sampler.fix_batch_size(sampler.planned_batch_size)
         spec = spec.vary(batch_size=sampler.batch_size)
-    behaviour, watch = _probed(sampler, working, spec)
+    behaviour, watch = _probed(sampler, working, spec, inputs=len(inputs))
     notes += () if behaviour is None else behaviour.notes()
     if spec.execution.verify_precision:
         moved = score_difference(found, sampler, inputs)
@@ -169,6 +174,18 @@ def prepare(spec: RunSpec, *, model: object | None, data: object | None, reporte
         created=now(),
     )
     return Prepared(config, sampler, inputs, watch)
+
+
+def _require_answerable(question: Question | None, sampler: Sampler) -> None:
+    """Refuse a question about a measure that is not sampled, or a value it cannot be above or below.
+
+    Raises:
+        InvalidArgumentError: If it is one.
+    """
+    ranges = {VOTE: (0.0, 1.0), **{one.name: (one.lower, one.upper) for one in sampler.counted.measures}}
+    if question is not None:
+        check_choice("the measure of decide", question.measure, list(ranges))
+        check_within(question.measure, question.threshold, *ranges[question.measure])
 
 
 def choose_device(device: str | None) -> str:
@@ -211,7 +228,7 @@ def count_classes(model: LoadedModel, data: Dataset) -> int:
 def _columns(model: LoadedModel, example: Example) -> int | ModelError:
     try:
         with torch.inference_mode(), guarded(f"model {model.name}"):
-            returned = model.module(torch.from_numpy(example.x)[None])
+            returned = model.module(torch.tensor(example.x)[None])  # a copy, which a module may write to
     except ModelError as error:
         return error
     if not isinstance(returned, torch.Tensor) or returned.ndim != 2:
@@ -314,7 +331,9 @@ def _working(sampler: Sampler, data: Dataset, spec: RunSpec) -> list[Example]:
     return found
 
 
-def _probed(sampler: Sampler, examples: Sequence[Example], spec: RunSpec) -> tuple[Behaviour | None, Watch]:
+def _probed(
+    sampler: Sampler, examples: Sequence[Example], spec: RunSpec, *, inputs: int
+) -> tuple[Behaviour | None, Watch]:
     """How the classifier behaves on a few noisy inputs; and the watch over it.
 
     Raises:
@@ -326,7 +345,8 @@ def _probed(sampler: Sampler, examples: Sequence[Example], spec: RunSpec) -> tup
     copies = -(-_PROBED // len(examples))
     noisy = [sampler.noisy(example.x, seed=_SEED).copies("pilot", 0, copies) for example in examples]
     rows = torch.cat(noisy)[:_PROBED]
-    found = probe(sampler.classifier, rows)
+    samples = inputs * (spec.sampling.pilot_samples + spec.sampling.estimation_samples)
+    found = probe(sampler.classifier, rows, most=sampler.largest_batch(tuple(rows.shape[1:]), samples=samples))
     if not spec.execution.allow_unstable:
         found.require_stable()
     return found, Watch(sampler.classifier, None if spec.execution.allow_unstable else rows)

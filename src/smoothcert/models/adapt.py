@@ -171,9 +171,12 @@ class ClassScores(nn.Module):
                 f"the classifier must return its class scores alone or as 'logits'; it returned {_shown(named)}"
             )
         scores = next(iter(found.values()))
-        if len({tuple(one.shape) for one in found.values()}) > 1:
+        if len(found) > 1:
+            columns = ", ".join(
+                f"{key}: {one.shape[1]} columns" for key, one in found.items()
+            )  # the same in each batch
             warnings.warn(
-                f"the classifier returns {_shown(named)}; the first of them is taken as its class scores",
+                f"the classifier returns several tables ({columns}); the first of them is taken as its class scores",
                 UserWarning,
                 stacklevel=2,
             )
@@ -403,7 +406,7 @@ def _around(network: nn.Module, name: str) -> Iterable[nn.Module]:
         yield Spread(network)
         return
     try:
-        network.train(network.training)
+        network.train(getattr(network, "training", False))  # a frozen TorchScript program has no mode
     except NotImplementedError:
         network = Unswitchable(network)
     yield network

@@ -63,14 +63,17 @@ class SameShape(nn.Module):
     """Hands on denoised images; a module of its own, because what branches on a shape cannot be traced."""
 
     def forward(self, noisy: Tensor, clean: Tensor) -> Tensor:
-        """``clean``, of the shape of ``noisy``.
+        """``clean``, of the shape and kind of ``noisy``.
 
         Raises:
-            ModelError: The denoiser changed the shape.
+            ModelError: The denoiser returned no floating-point tensor, or changed the shape.
         """
+        if not isinstance(clean, Tensor) or not clean.is_floating_point():
+            came = clean.dtype if isinstance(clean, Tensor) else type(clean).__name__
+            raise ModelError(f"the denoiser must return a floating-point tensor, images in [0, 1]; it returned {came}")
         if clean.shape != noisy.shape:
             raise ModelError(f"the denoiser must keep the shape {tuple(noisy.shape)}; it returned {tuple(clean.shape)}")
-        return clean
+        return clean.to(noisy.dtype)
 
 
 class DenoiserLoader(Protocol):

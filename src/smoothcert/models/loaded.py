@@ -73,6 +73,11 @@ class LoadedModel:
                 f"model {self.name!r} returns one number per input, not {settled} of several classes; "
                 "if it is the logit of a sigmoid, declare it with --outputs logit"
             )
+        if settled == "logit" and self.num_classes not in (None, 1):
+            raise ModelError(
+                f"model {self.name!r} returns {self.num_classes} numbers per input, not {_RETURNS[settled]}; several "
+                "labels that may apply together are declared with --outputs labels"
+            )
         return settled
 
 

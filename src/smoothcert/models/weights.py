@@ -27,6 +27,7 @@ from smoothcert.models.identity import file_sha256, state_sha256
 
 _WRAPPERS = ("module.", "_orig_mod.")  # DataParallel and torch.compile
 _UNUSED = "num_batches_tracked"  # inference does not use it, and files older than PyTorch 0.4.1 do not have it
+_EXTRA = "_extra_state"  # of get_extra_state(); any object
 _DEPTH = 3  # of dicts around a state dict
 _SHOWN = 3
 _SLACK = 1 << 20  # bytes a file's tensors may ask for beyond the file's own size
@@ -202,6 +203,8 @@ def state_dict_sha256(module: nn.Module) -> str:
 def _state_dicts(content: Mapping[Any, Any], path: str = "", depth: int = 0) -> dict[str, Mapping[Any, Any]]:
     """Dicts of tensors in a checkpoint, by the names of the entries that lead there."""
     tensors = {key: value for key, value in content.items() if isinstance(value, Tensor)}
+    if tensors:  # beside which modules may have a state of their own kind
+        tensors |= {key: value for key, value in content.items() if str(key).endswith(_EXTRA)}
     if tensors and len(tensors) == len(content):
         return {path: content}
     found: dict[str, Mapping[Any, Any]] = {}

@@ -22,6 +22,7 @@ from smoothcert.report.plot import Plot
 from smoothcert.report.svg import Chart, chart
 from smoothcert.report.wording import held_words, step_words
 from smoothcert.runs.config import IMPORTED, RunConfig
+from smoothcert.scores import SCORE
 
 PARTS_OF_RANGE = (0.5, 0.7, 0.9)
 """Default thresholds: of a score as they are; of a margin 0, 0.4 and 0.8, the same between two classes."""
@@ -291,7 +292,7 @@ class _View:
             drawn = [over_threshold, *drawn, spread]
         if answers.smoothed and answers.class_radius:
             drawn.append(gallery.correlation(own, measures=self.measures, marks=_MOST_MARKS))
-        if self.table.inputs.has_labels and answers.smoothed:
+        if self.table.inputs.has_labels and answers.smoothed and SCORE.name in answers.measures:
             drawn.append(gallery.reliability(own))
         return drawn
 

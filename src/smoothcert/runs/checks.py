@@ -24,6 +24,7 @@ from smoothcert.runs.records import (
     required_columns,
     validity,
 )
+from smoothcert.scores import VOTE
 from smoothcert.typing import AnyArray, IntArray
 
 ANSWERS = ("certified", "refuted", "undecided")
@@ -124,7 +125,8 @@ class _Rows:
         for name in self._names & {"sigma", "seed", "levels", "num_classes"}:
             value = getattr(self._config, name)
             self._refuse(self._outside(name, value, value), f"its {name} is not the run's, {value}")
-        for name in self._names & {"prediction", "num_classes", "sigma", "seed", "levels", "content_hash"}:
+        grid = () if set(self._config.measures) <= {VOTE} else ("levels",)  # votes have none
+        for name in self._names & {"prediction", "num_classes", "sigma", "seed", "content_hash", *grid}:
             self._with_samples(name)
         if "clean_prediction" in self._names and self._sampled is not None:
             self._refuse(

@@ -324,7 +324,8 @@ def _scalar(record: Record, name: str) -> object:
     if record.samples is None:
         return None
     if name == "levels":
-        return next(iter(record.samples.measures.values())).sample.levels
+        counted = (*record.samples.measures.values(), *record.samples.lead)
+        return counted[0].sample.levels if counted else None  # votes have no grid
     return getattr(record.samples, name)
 
 

@@ -11,7 +11,7 @@ from smoothcert.models.guard import is_out_of_memory
 from smoothcert.sampling._warnings import BatchSizeWarning
 
 _CPU_VALUES = 2**20  # input values in a batch on a CPU: beyond, throughput halves (measured)
-_SMALLEST, _LARGEST_CPU, _LARGEST = 8, 512, 8192  # at 1,024 rows small networks are a third slower than at 512
+_SMALLEST, _LARGEST_CPU, LARGEST = 8, 512, 8192  # at 1,024 rows small networks are a third slower than at 512
 _WORTHWHILE = 1.03  # a doubled batch must be this much faster per sample
 
 
@@ -76,7 +76,7 @@ def fastest_batch_size(
     """
     best, best_seconds = first, float("inf")
     size = first
-    while size <= _LARGEST:
+    while size <= LARGEST:
         try:
             run(size)  # the first pass at a size pays for allocations and the choice of kernels
             start = clock()

@@ -69,13 +69,15 @@ class BaseClassifier:
         if not isinstance(self.module, nn.Module):
             yield
             return
-        training = [m for m in self.module.modules() if m.training]
+        before = [(m, getattr(m, "training", False)) for m in self.module.modules()]  # a frozen program's has none
         self.module.eval()
         try:
             yield
         finally:
-            for submodule in training:
-                submodule.training = True
+            for submodule, training in before:
+                # By its own method, which may undo what its eval did, such as merged weights; parents come first.
+                if submodule.training != training:
+                    submodule.train(training)
 
     @torch.inference_mode()
     def scores(self, batch: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +95,9 @@ class BaseClassifier:
         """
         values = self._forward(batch)
         with one_thread(values):
-            return as_scores(values, self.outputs), self._valid(values)
+            scores = as_scores(values, self.outputs)
+            # What was returned may be a buffer that the module writes its next answer to.
+            return scores.clone() if scores is values else scores, self._valid(values)
 
     @torch.inference_mode()
     def probe(self, batch: Tensor) -> None:
@@ -117,6 +121,14 @@ class BaseClassifier:
                 "the base classifier must return logits; got rows in [0, 1] that sum to one. Remove its "
                 'softmax, or declare outputs="probabilities"'
             )
+
+    @torch.inference_mode()
+    def looks_squashed(self, batch: Tensor) -> bool:
+        """Whether everything it returns as logits lies in ``[0, 1]``, as behind a sigmoid."""
+        if self.outputs == "probabilities":
+            return False
+        values = self._forward(batch)
+        return bool(((values >= 0.0) & (values <= 1.0)).all() & (values != values.flatten()[0]).any())
 
     def require_valid(self, valid: Tensor, stage: str) -> None:
         """Wait for the device and raise unless everything is what was declared.
@@ -185,6 +197,8 @@ def _place(module: object, device: torch.device | str | None) -> torch.device:
             raise InvalidArgumentError(
                 f"device must be one that PyTorch can use here; got {device!r}: {str(error).split('. ')[0]}"
             ) from error
+        if place.type == "meta":
+            raise InvalidArgumentError("device must be one that computes; got 'meta'")
         if isinstance(module, nn.Module):
             module.to(place)
         return place

@@ -5,7 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass
-from operator import itemgetter
+from itertools import repeat
+from operator import index, itemgetter
 from typing import Any, TypeVar
 
 from torch import Tensor
@@ -61,6 +62,36 @@ class Given:
             f"x must have {ndim} dimensions, or {ndim + 1} for a batch; got shape {tuple(values.shape)}. "
             "For inputs of other dimensions set input_ndim"
         )
+
+    def labels(self, label: Any) -> Iterator[int | None]:
+        """The label of each input, one after the other: the same for all, or one for each.
+
+        Raises:
+            InvalidArgumentError: If it is neither, or there are not as many as inputs.
+        """
+        if label is None or _is_one(label):
+            return repeat(label if label is None else _class(label))
+        if not hasattr(label, "__iter__"):
+            raise InvalidArgumentError(f"label must be a class, or one for each input; got {label!r}")
+        if isinstance(label, Sized) and self.count is not None and len(label) != self.count:
+            inputs = "the input" if self.count == 1 else f"each of the {self.count} inputs"
+            raise InvalidArgumentError(f"label must be one class for {inputs}; got {len(label)}")
+        return map(_class, label)
+
+
+def _is_one(label: Any) -> bool:
+    """Whether it is a single label: a number, or an array or tensor of no dimensions."""
+    return getattr(label, "ndim", None) == 0 or isinstance(label, (int, float, str, bytes))
+
+
+def _class(label: Any) -> int:
+    """A label as a whole number."""
+    try:
+        if "bool" in str(getattr(label, "dtype", type(label).__name__)):
+            raise TypeError
+        return index(label)
+    except TypeError as error:
+        raise InvalidArgumentError(f"label must be the number of a class; got {label!r}") from error
 
 
 def run_each(

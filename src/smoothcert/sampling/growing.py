@@ -191,8 +191,9 @@ class GrowingSamples:
             )
 
     def _class_of(self, measure: Measure) -> int:
-        named = self._label if measure.of == "label" else measure.of
-        return named if isinstance(named, int) else self._prediction
+        if measure.of == "prediction":
+            return self._prediction
+        return int(self._label if measure.of == "label" else measure.of)  # type: ignore[arg-type]  # seen to be known
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from smoothcert.backends.agreement import tolerance
 from smoothcert.errors import ModelError
-from smoothcert.models.guard import guarded
+from smoothcert.models.guard import guarded, is_out_of_memory
 from smoothcert.sampling.classifier import BaseClassifier
 
 _SHARE = 1 / 250  # of a run's time, at most, that the watch takes
@@ -33,12 +33,14 @@ class Behaviour:
         calls: From one call to the next on the same batch.
         drift: From the first call to the last on the same batch, with PyTorch's random numbers repeated.
         allowed: Changes up to this are rounding.
+        squashed: Whether all that was returned as logits lies in ``[0, 1]``.
     """
 
     company: float
     calls: float
     drift: float
     allowed: float
+    squashed: bool = False
 
     @property
     def is_dependent(self) -> bool:
@@ -77,6 +79,12 @@ class Behaviour:
                 f"the base classifier is random (scores of one batch moved by {self.calls:.2g} from call to call): "
                 "certified is its average over that too, and nothing can be repeated exactly"
             )
+        if self.squashed:
+            notes.append(
+                "all that the base classifier returned for a few inputs lies in [0, 1] and was taken for logits: if it "
+                "ends in a sigmoid, other scores are certified than it means; remove that, and declare its outputs as "
+                "labels or logit"
+            )
         return notes
 
     def _unstable(self) -> str:
@@ -88,12 +96,12 @@ class Behaviour:
         return (
             f"the base classifier scores an input by its company: on a few rows, scores moved by {self.company:.2g} "
             "with the other rows of the batch, their order or number, as batch normalization without running "
-            "statistics makes them"
+            "statistics and dynamic quantization make them"
         )
 
 
-def probe(classifier: BaseClassifier, batch: Tensor) -> Behaviour:
-    """Score a small batch again: as it is, in another order, in parts, and each end of it among other rows.
+def probe(classifier: BaseClassifier, batch: Tensor, *, most: int = 0) -> Behaviour:
+    """Score a small batch again: as it is, in another order, in parts, each end of it among other rows, and many times.
 
     A random classifier is made to repeat its random numbers, which leaves one thing comparable: whether a row's score
     stays when the others are replaced.
@@ -101,6 +109,7 @@ def probe(classifier: BaseClassifier, batch: Tensor) -> Behaviour:
     Args:
         classifier: Evaluated in its own precision, on its own device.
         batch: A few noisy inputs, as different as they come, shape ``(rows, *input_shape)`` with at least 2 rows.
+        most: Rows of the largest batch that will be run: the few are repeated to fill one, as far as memory allows.
 
     Raises:
         ModelError: If it fails on a batch of one of the sizes tried, or returns something that is not class scores.
@@ -114,11 +123,14 @@ def probe(classifier: BaseClassifier, batch: Tensor) -> Behaviour:
         company = moved(first.flip(0), steady_scores(classifier, batch.flip(0)))
         for part in {1, len(batch) - 1}:
             company = max(company, moved(first[:part], steady_scores(classifier, batch[:part])))
+        company = max(company, _among_many(classifier, batch, first, most))
     for row in (0, -1):
         among = batch[-1 - row].expand_as(batch).clone()
         among[row] = batch[row]
         company = max(company, moved(first[row], steady_scores(classifier, among)[row]))
-    return Behaviour(company, calls, moved(first, steady_scores(classifier, batch)), allowed)
+    drift = moved(first, steady_scores(classifier, batch))
+    with classifier.evaluating(), torch.random.fork_rng(_devices(classifier)):
+        return Behaviour(company, calls, drift, allowed, classifier.looks_squashed(batch.clone()))
 
 
 class Watch:
@@ -203,6 +215,19 @@ def moved(one: Tensor, other: Tensor) -> float:
     return float(torch.maximum((one - other).abs(), relative / 10.0).max())
 
 
+def _among_many(classifier: BaseClassifier, batch: Tensor, first: Tensor, most: int) -> float:
+    """How far scores move in a batch as large as those to come."""
+    while most > len(batch):
+        rows = torch.arange(most) % len(batch)
+        try:
+            return moved(first[rows], steady_scores(classifier, batch[rows.to(batch.device)]))
+        except ModelError as error:
+            if error.__cause__ is None or not is_out_of_memory(error.__cause__):
+                raise
+            most //= 2  # as sampling will
+    return 0.0
+
+
 def _devices(classifier: BaseClassifier) -> list[torch.device]:
     """Devices beside the CPU whose random numbers it may use."""
     return [classifier.device] if classifier.device.type == "cuda" else []
@@ -210,6 +235,6 @@ def _devices(classifier: BaseClassifier) -> list[torch.device]:
 
 def _scores(classifier: BaseClassifier, batch: Tensor) -> Tensor:
     with guarded(f"the base classifier, given {len(batch)} rows,"):
-        scores, valid = classifier.scores(batch)
+        scores, valid = classifier.scores(batch.clone())  # which a module may write to
     classifier.require_valid(valid, f"a batch of {len(batch)} rows")
     return scores.detach().double().cpu()

@@ -137,9 +137,11 @@ class Histograms:
             if measure.name in MEASURES:
                 counts.add(measure.compute(scores, self._classes[label]))
                 continue
-            with guarded(f"measure {measure.name}"):
-                values = measure.compute(scores, self._classes[label])
-            counts.add(self._looked_at(measure, values, len(scores)))
+            known = measure in self._ends
+            values = self._computed(measure, scores, label)
+            if not known and len(scores) > 1:
+                self._require_independent(measure, values, scores, label)
+            counts.add(values)
 
     def require_valid(self, stage: str) -> None:
         """Wait for the device and raise if a measure of the user's own left its range.
@@ -160,8 +162,26 @@ class Histograms:
         """Histogram of each measure, by its name; waits for the device."""
         return {m.name: counts.histograms()[0] for m, counts in zip(self._measures, self._counts, strict=True)}
 
-    def _looked_at(self, measure: Measure, values: object, rows: int) -> Tensor:
-        """What a measure of the user's own returned, its shape checked and its extremes kept."""
+    def _require_independent(self, measure: Measure, values: Tensor, scores: Tensor, label: int) -> None:
+        """Refuse a measure of the user's own whose value of a row depends on the other rows.
+
+        Raises:
+            InvalidArgumentError: The first or the last row has another value alone.
+        """
+        slack = _ROUNDING * (measure.upper - measure.lower)
+        for row in (slice(1), slice(-1, None)):
+            alone, among = (float(some) for some in (self._computed(measure, scores[row], label), values[row]))
+            if abs(alone - among) > slack:
+                raise InvalidArgumentError(
+                    f"measure {measure.name} must depend on nothing but the row it is computed for; the same row has "
+                    f"{among:g} among {len(scores)} rows and {alone:g} alone"
+                )
+
+    def _computed(self, measure: Measure, scores: Tensor, label: int) -> Tensor:
+        """What a measure of the user's own returns, its shape checked and its extremes kept."""
+        rows = len(scores)
+        with guarded(f"measure {measure.name}"):
+            values: object = measure.compute(scores.clone(), self._classes[label].clone())  # which it may write to
         if not isinstance(values, Tensor) or tuple(values.shape) != (rows, 1) or not values.is_floating_point():
             came = f"{tuple(values.shape)}, {values.dtype}" if isinstance(values, Tensor) else type(values).__name__
             raise InvalidArgumentError(

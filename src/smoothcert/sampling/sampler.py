@@ -9,14 +9,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from smoothcert._check import MOST_LEVELS, MOST_SAMPLES, check_alpha, check_count, check_sigma
+from smoothcert._check import MOST_LEVELS, MOST_SAMPLES, check_alpha, check_count, check_price, check_sigma
 from smoothcert.discrete_gaussian import DiscreteGaussian
 from smoothcert.errors import InvalidArgumentError, ModelError
 from smoothcert.histogram import DEFAULT_LEVELS
 from smoothcert.lattice import IMAGE_STEP, Lattice, is_8_bit_image
 from smoothcert.prediction import most_voted
 from smoothcert.samples import Samples
-from smoothcert.sampling.batching import BatchSize, batch_size_for_cpu, fastest_batch_size
+from smoothcert.sampling.batching import LARGEST, BatchSize, batch_size_for_cpu, fastest_batch_size
 from smoothcert.sampling.chunks import content_hash
 from smoothcert.sampling.classifier import BaseClassifier
 from smoothcert.sampling.growing import Counted, GrowingSamples, draw_checked
@@ -26,6 +26,7 @@ from smoothcert.sampling.packing import Job, Packer, Plan, Progress, Result
 from smoothcert.sampling.reducer import Votes
 from smoothcert.scores import DEFAULT_MEASURES, Measure, choose_measures
 
+_LEAST_SIGMA = 1e-30
 _PROBE = 8  # samples in the first forward pass
 
 LatticeChoice: TypeAlias = float | Literal["auto"] | None
@@ -82,6 +83,11 @@ class Sampler:
         measures: Sequence[str | Measure] = DEFAULT_MEASURES,
     ) -> None:
         self.sigma = check_sigma(sigma)
+        if not _LEAST_SIGMA <= self.sigma <= 1.0 / _LEAST_SIGMA:
+            raise InvalidArgumentError(
+                f"sigma must be from {_LEAST_SIGMA:g} to {1.0 / _LEAST_SIGMA:g}, so that float32 holds the noise; "
+                f"got {sigma!r}"
+            )
         self._by_input = isinstance(lattice, str) and lattice == "auto"
         self._lattice = None if lattice is None or self._by_input else self._check_lattice(lattice)
         chosen, lead = choose_measures(measures)
@@ -107,6 +113,10 @@ class Sampler:
     def planned_batch_size(self) -> int | None:
         """Samples in one forward pass over inputs of the shape that came first; None before there were any."""
         return next((plan.batch.size for plan in self._plans.values()), None)
+
+    def largest_batch(self, shape: tuple[int, ...], *, samples: int | None) -> int:
+        """Samples in the largest forward pass over inputs of a shape that has been seen, when so many are drawn."""
+        return min(self._plans[shape].batch.size, LARGEST if samples is None else samples)
 
     def fix_batch_size(self, batch_size: int) -> None:
         """From now on run so many samples in one forward pass, so that the bits are those of others that do."""
@@ -202,7 +212,7 @@ class Sampler:
         """
         check_count("n", n, at_most=MOST_SAMPLES)
         noisy, votes = self.noisy(x, seed=seed), Votes(self.num_classes, self.device)
-        left = check_alpha(check_alpha(alpha) - noisy.price(n))
+        left = check_alpha(alpha) - check_price(noisy.price(n), alpha=alpha)
         yield from draw_checked(noisy, self.classifier, "predict", 0, n, [votes])
         return most_voted(votes.counts(), alpha=left)
 
