@@ -11,7 +11,7 @@ import pytest
 
 from smoothcert.analysis import bounds_table, stored_histograms
 from smoothcert.analysis import table as table_module
-from smoothcert.analysis.stored_histograms import in_chunks, lists, stacks
+from smoothcert.analysis.stored_histograms import certifiable, in_chunks, lists
 from smoothcert.bounds import BOUNDS, lower_bounds, upper_bounds
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.certificate import Certificate
@@ -35,7 +35,7 @@ def certified(run):
 def test_chunks_hold_the_histograms_of_the_records(run, measure, chunk, monkeypatch):
     monkeypatch.setattr(stored_histograms, "CHUNK", chunk)
     indices = np.array([record.index for record in certified(run)])
-    found = list(stacks(run, measure, ends=run.ranges[measure], indices=indices))
+    found = [some[:2] for some in certifiable(run, measure, ends=run.ranges[measure], indices=indices)]
     assert {len(pilot) for pilot, _ in found[:-1]} <= {chunk}
     stages = [record.samples.measure(measure) for record in certified(run)]
     assert [h for pilot, _ in found for h in pilot.each()] == [stage.pilot for stage in stages]

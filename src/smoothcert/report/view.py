@@ -16,7 +16,7 @@ from smoothcert.analysis.stored_histograms import RunLike
 from smoothcert.bounds import TABLE, ceil_decimals
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.report import gallery, tables
-from smoothcert.report.inputs import InputView, holds_above
+from smoothcert.report.inputs import BINS, InputView, holds_above
 from smoothcert.report.pictures import Pictures, pictures_of
 from smoothcert.report.plot import Plot
 from smoothcert.report.svg import Chart, chart
@@ -157,8 +157,9 @@ class _View:
         if self.measures and inputs > at_most:  # its fractions are of all
             self.table.lowers(measure=self.first, bounds=self.bounds, radii=self.radii)
         self.few = self.table.thinned(at_most)
+        uppers = [bound for bound in self.bounds if holds_above(bound)]
         for measure in self.measures:  # at once: whatever is drawn and counted is among them
-            self.few.lowers(measure=measure, bounds=self.bounds, radii=self.grid)
+            self.few.ahead(measure=measure, bounds=self.bounds, uppers=uppers, radii=self.grid, bins=BINS)
 
     def _joint_table(self) -> BoundsTable:
         if self.config.kind == IMPORTED:
