@@ -102,6 +102,7 @@ def accuracy_over_radius(
     what = fraction_words(tables.values())
     start = next(iter(tables.values())).sigma
     several = len(tables) > 1
+    with_class = not several and next(iter(tables.values())).answers.class_radius
     drawn = []
     for measure, cuts in thresholds.items():
         curves = [
@@ -117,7 +118,7 @@ def accuracy_over_radius(
             )
         ]
         keys = dict.fromkeys((curve.group, curve.color) for curve in curves)
-        if not several and next(iter(tables.values())).answers.class_radius:
+        if with_class:
             curves.append(class_curve(next(iter(tables.values())), radii=radii))
             keys[UNCHANGED, CLASS_COLOR] = None
         drawn.append(_curves_panel(curves, measure, "radius", what, start=start, keys=[Key(g, g, c) for g, c in keys]))
@@ -136,7 +137,7 @@ def accuracy_over_radius(
         + (
             f"axis. Line: {_line_meaning(tables, bounds)}"
             if several
-            else "axis. Dotted grey: the class cannot change (Cohen et al. 2019)."
+            else f"axis.{' Dotted grey: the class cannot change (Cohen et al. 2019).' if with_class else ''}"
         ),
         tuple(drawn),
         lines=tuple(lines.values()) if thresholds or several else (),
@@ -219,7 +220,9 @@ def correlation(
         "One mark per input that is not abstained on. If the class radius told how confident the classifier stays, "
         f"the marks would lie on a line. {' '.join(notes)} The number of samples limits that radius.",
         tuple(drawn),
-        (Key("right", "right", RIGHT, "dot"), Key("wrong", "wrong or no label", WRONG, "cross")),
+        (Key("right", "right", RIGHT, "dot"), Key("wrong", "wrong or no label", WRONG, "cross"))
+        if any(table.inputs.has_labels for table in tables.values())
+        else (Key("wrong", "no label", WRONG, "cross"),),
     )
 
 

@@ -20,6 +20,7 @@ from smoothcert.analysis.joint import DATASET, EACH, INPUT, About
 from smoothcert.analysis.stored_histograms import RunLike
 from smoothcert.analysis.table import DEFAULT_BOUNDS
 from smoothcert.bounds import TABLE
+from smoothcert.console import printable
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.files import write_file
 from smoothcert.report import gallery, tables
@@ -199,9 +200,16 @@ def _overlay(views: Sequence[RunView]) -> Chart | None:
     return chart(plot, prefix="all")
 
 
+def _without_steering(value: Any) -> Any:
+    """Names of files and classes cannot turn the direction of the text around them."""
+    return printable(value) if type(value) is str else value  # and not Markup
+
+
 def _render(views: Sequence[RunView | DecidedView], **shared: Any) -> str:
     folder = files("smoothcert.report") / "templates"
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_without_steering
+    )
     environment.filters["themed"] = themed
     template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
     parts = [(folder / name).read_text(encoding="utf-8") for name in SCRIPTS]

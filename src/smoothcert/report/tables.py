@@ -149,17 +149,14 @@ def certified_table(name: str, found: Sequence[Share], *, labelled: bool) -> Tab
     return Table(name, "Every bound, radius and threshold", columns, tuple(rows), tuple(values))
 
 
-def accuracy_table(name: str, found: RunSummary) -> Table:
+def accuracy_table(name: str, found: RunSummary, *, imported: bool) -> Table:
     """Accuracy without noise, under one draw of it and smoothed, side by side, and abstentions."""
     clean, draw = found.clean_accuracy, found.one_draw_accuracy
     lines: list[tuple[str, Proportion | Estimate | None, str]] = []
     if found.accuracy is not None:
+        source = "the log" if imported else "an earlier version"
         lines = [
-            (
-                "without noise",
-                clean,
-                "the network itself" if clean is not None else "earlier versions did not store it",
-            ),
+            ("without noise", clean, "the network itself" if clean is not None else f"{source} did not store it"),
             ("under one draw of the noise", draw, "the network on noisy inputs"),
             ("smoothed", found.accuracy, "what is certified, no change of the input; abstentions are wrong"),
         ]
@@ -290,7 +287,7 @@ def summary_table(name: str, found: RunSummary, *, expected: int | None) -> Tabl
         (
             "certified inputs",
             f"{found.inputs:,}",
-            f"{stored:,} stored{of}" if expected != stored else "all of them",
+            "all of them" if found.inputs == expected else f"{stored:,} stored{of}",
         ),
         ("skipped inputs", f"{len(found.skipped):,}", "could not be read; in no fraction on this page"),
     ]
