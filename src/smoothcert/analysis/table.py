@@ -369,7 +369,7 @@ class BoundsTable:
             return True
         for known, values in list(self._known.items()):
             if known[:3] == key[:3]:
-                held = {radius: column for column, radius in enumerate(np.frombuffer(known[3]).tolist())}  # type: ignore[call-overload]
+                held = {radius: column for column, radius in enumerate(np.frombuffer(known[3]).tolist())}  # type: ignore[arg-type]
                 if held.keys() >= set(radii.tolist()):
                     self._known[key] = values[:, [held[radius] for radius in radii.tolist()]]
                     self._known[key].setflags(write=False)

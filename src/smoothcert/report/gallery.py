@@ -100,9 +100,8 @@ def accuracy_over_radius(
     """
     lines, asked = _lines(tables, bounds)
     what = fraction_words(tables.values())
-    start = next(iter(tables.values())).sigma
-    several = len(tables) > 1
-    with_class = not several and next(iter(tables.values())).answers.class_radius
+    first, several = next(iter(tables.values())), len(tables) > 1
+    with_class = not several and first.answers.class_radius
     drawn = []
     for measure, cuts in thresholds.items():
         curves = [
@@ -119,15 +118,19 @@ def accuracy_over_radius(
         ]
         keys = dict.fromkeys((curve.group, curve.color) for curve in curves)
         if with_class:
-            curves.append(class_curve(next(iter(tables.values())), radii=radii))
+            curves.append(class_curve(first, radii=radii))
             keys[UNCHANGED, CLASS_COLOR] = None
-        drawn.append(_curves_panel(curves, measure, "radius", what, start=start, keys=[Key(g, g, c) for g, c in keys]))
+        drawn.append(
+            _curves_panel(curves, measure, "radius", what, start=first.sigma, keys=[Key(g, g, c) for g, c in keys])
+        )
     if not thresholds:
         curves = [
             class_curve(table, radii=radii, line=lines[name] if several else None) for name, table in tables.items()
         ]
         drawn.append(
-            _curves_panel(curves, CLASS, "radius", what, start=start, keys=[Key(UNCHANGED, UNCHANGED, CLASS_COLOR)])
+            _curves_panel(
+                curves, CLASS, "radius", what, start=first.sigma, keys=[Key(UNCHANGED, UNCHANGED, CLASS_COLOR)]
+            )
         )
     right = "" if what == "fraction certified" else "are right and "
     return Plot(

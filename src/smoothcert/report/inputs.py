@@ -21,7 +21,7 @@ from smoothcert.analysis import BoundsTable, Inputs
 from smoothcert.analysis.inputs import NO_LABEL
 from smoothcert.bounds import bound_named
 from smoothcert.console import one_line
-from smoothcert.report.tables import Classes, Column, Table
+from smoothcert.report.tables import Classes, Column, Table, words_columns
 from smoothcert.report.wording import class_name
 from smoothcert.typing import AnyArray, FloatArray, IntArray
 
@@ -73,7 +73,7 @@ class InputView:
             ]
         columns = (
             Column("index", "index"),
-            *(Column(word, word, words=True) for word in ("input", "label", "prediction", "result")),
+            *words_columns("input", "label", "prediction", "result"),
             *(Column(heading, heading) for heading, _, _ in numbers),
         )
         rows = tuple(

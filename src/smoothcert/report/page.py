@@ -163,7 +163,7 @@ def _names(runs: Sequence[RunLike]) -> list[str]:
 def _comparison(views: Sequence[RunView], radii: Sequence[float]) -> tables.Table:
     """The first question, answered by each run, at each radius."""
     columns = (
-        *(tables.Column(word, word, words=True) for word in ("run", "kept", "model")),
+        *tables.words_columns("run", "kept", "model"),
         *(tables.Column(word, word) for word in ("sigma", "n", "inputs")),
         *(tables.Column(f"radius_{radius:g}", f"radius {radius:g}") for radius in radii),
     )

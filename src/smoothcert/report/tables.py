@@ -49,6 +49,11 @@ class Column:
     words: bool = False
 
 
+def words_columns(*names: str) -> tuple[Column, ...]:
+    """Columns of words under their own names."""
+    return tuple(Column(name, name, words=True) for name in names)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of the page, and its exact numbers for whoever downloads it.
@@ -95,32 +100,29 @@ def shares(
     The measure ``"class"`` is kept where the class is: more than half of the votes, whatever the threshold named.
     """
     if measure == CLASS:
-        kept = class_certified_accuracy(table, radii=radii)
-        least = [float(population_lower(p.count, p.inputs, table.alpha_of(measure, bound))) for p in kept]
-        return [
-            Share(
-                measure,
-                bound,
+        alpha = table.alpha_of(measure, bound)
+        found = [
+            (
                 thresholds[0],
-                r,
-                *proportion_pair(p),
-                percent_below(low),
-                exact=(p.value, p.ci_low, p.ci_high, low, p.inputs),
+                radius,
+                proportion_pair(p),
+                (p.value, p.ci_low, p.ci_high, float(population_lower(p.count, p.inputs, alpha)), p.inputs),
             )
-            for r, p, low in zip(radii, kept, least, strict=True)
+            for radius, p in zip(radii, class_certified_accuracy(table, radii=radii), strict=True)
         ]
-    rows = certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
+    else:
+        found = [
+            (
+                row.threshold,
+                row.radius,
+                accuracy_words(row),
+                (row.certified_accuracy, row.ci_low, row.ci_high, row.population_lower, row.inputs),
+            )
+            for row in certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
+        ]
     return [
-        Share(
-            measure,
-            bound,
-            row.threshold,
-            row.radius,
-            *accuracy_words(row),
-            percent_below(row.population_lower),
-            exact=(row.certified_accuracy, row.ci_low, row.ci_high, row.population_lower, row.inputs),
-        )
-        for row in rows
+        Share(measure, bound, cut, radius, *words, percent_below(exact[3]), exact)
+        for cut, radius, words, exact in found
     ]
 
 
@@ -128,8 +130,7 @@ def certified_table(name: str, found: Sequence[Share], *, labelled: bool) -> Tab
     """Every measure, bound, threshold and radius."""
     what = "certified accuracy" if labelled else "fraction certified"
     columns = (
-        Column("measure", "measure", words=True),
-        Column("bound", "bound", words=True),
+        *words_columns("measure", "bound"),
         Column("threshold", "threshold"),
         Column("radius", "radius"),
         Column("certified_accuracy", what),
@@ -162,7 +163,7 @@ def accuracy_table(name: str, found: RunSummary, *, imported: bool) -> Table:
         ]
     lines.append(("abstained", found.abstention, "no class certified even without a change"))
     columns = (
-        Column("accuracy", "accuracy", words=True),
+        *words_columns("accuracy"),
         Column("value", "of the inputs"),
         Column("ci_low", "95% CI from"),
         Column("ci_high", "to"),
@@ -263,7 +264,7 @@ def class_table(
     certified = found.certified[measure, bound][:, place]
     kept = "class unchanged" if measure == CLASS else f"{measure} > {threshold:g} by {bound}"
     columns = (
-        Column("class", "class", words=True),
+        *words_columns("class"),
         Column("inputs", "inputs"),
         Column("right", "right"),
         Column("abstained", "abstained"),
@@ -307,12 +308,7 @@ def summary_table(name: str, found: RunSummary, *, expected: int | None) -> Tabl
 
 def words_table(name: str, caption: str, rows: Sequence[tuple[str, str, str]]) -> Table:
     """A table of names, values and what they mean, all of them words."""
-    columns = (
-        Column("name", "name", words=True),
-        Column("value", "value", words=True),
-        Column("meaning", "meaning", words=True),
-    )
-    return Table(name, caption, columns, tuple(rows), tuple(rows))
+    return Table(name, caption, words_columns("name", "value", "meaning"), tuple(rows), tuple(rows))
 
 
 def facts(
