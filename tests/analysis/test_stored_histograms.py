@@ -126,3 +126,25 @@ def test_lists_of_a_slice_are_its_own():
     column = pa.chunked_array([[[1, 2], []], [[3], [4, 5]]])
     starts, values = lists(column.slice(1, 2))
     assert (starts.tolist(), values.tolist()) == ([0, 0, 1], [3])
+
+
+def test_what_is_computed_ahead_is_read_once_and_the_same(run, monkeypatch):
+    passes = []
+    reading = table_module.certifiable
+    monkeypatch.setattr(
+        table_module, "certifiable", lambda *args, **kwargs: passes.append(1) or reading(*args, **kwargs)
+    )
+    asked = {"measure": "score", "radii": [0.0, 0.25]}
+
+    def answers(table):
+        lowers = table.lowers(bounds=["dual", "cdf"], **asked)
+        uppers = table.uppers(bounds=["cdf", "hoeffding"], **asked)
+        return [*lowers, *uppers, table.smoothed("score"), table.histograms("score", bins=7)]
+
+    ahead, plain = bounds_table(run), bounds_table(run)
+    ahead.ahead(bounds=["dual", "cdf"], uppers=["cdf", "hoeffding"], bins=7, **asked)
+    found = answers(ahead)
+    assert len(passes) == 1
+    for one, other in zip(found, answers(plain), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(passes) == 5
