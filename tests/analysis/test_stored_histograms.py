@@ -11,7 +11,7 @@ import pytest
 
 from smoothcert.analysis import bounds_table, stored_histograms
 from smoothcert.analysis import table as table_module
-from smoothcert.analysis.stored_histograms import in_chunks, lists, stacks
+from smoothcert.analysis.stored_histograms import certifiable, in_chunks, lists
 from smoothcert.bounds import BOUNDS, lower_bounds, upper_bounds
 from smoothcert.bounds.stack import HistogramStack
 from smoothcert.certificate import Certificate
@@ -35,7 +35,7 @@ def certified(run):
 def test_chunks_hold_the_histograms_of_the_records(run, measure, chunk, monkeypatch):
     monkeypatch.setattr(stored_histograms, "CHUNK", chunk)
     indices = np.array([record.index for record in certified(run)])
-    found = list(stacks(run, measure, ends=run.ranges[measure], indices=indices))
+    found = [some[:2] for some in certifiable(run, measure, ends=run.ranges[measure], indices=indices)]
     assert {len(pilot) for pilot, _ in found[:-1]} <= {chunk}
     stages = [record.samples.measure(measure) for record in certified(run)]
     assert [h for pilot, _ in found for h in pilot.each()] == [stage.pilot for stage in stages]
@@ -126,3 +126,25 @@ def test_lists_of_a_slice_are_its_own():
     column = pa.chunked_array([[[1, 2], []], [[3], [4, 5]]])
     starts, values = lists(column.slice(1, 2))
     assert (starts.tolist(), values.tolist()) == ([0, 0, 1], [3])
+
+
+def test_what_is_computed_ahead_is_read_once_and_the_same(run, monkeypatch):
+    passes = []
+    reading = table_module.certifiable
+    monkeypatch.setattr(
+        table_module, "certifiable", lambda *args, **kwargs: passes.append(1) or reading(*args, **kwargs)
+    )
+    asked = {"measure": "score", "radii": [0.0, 0.25]}
+
+    def answers(table):
+        lowers = table.lowers(bounds=["dual", "cdf"], **asked)
+        uppers = table.uppers(bounds=["cdf", "hoeffding"], **asked)
+        return [*lowers, *uppers, table.smoothed("score"), table.histograms("score", bins=7)]
+
+    ahead, plain = bounds_table(run), bounds_table(run)
+    ahead.ahead(bounds=["dual", "cdf"], uppers=["cdf", "hoeffding"], bins=7, **asked)
+    found = answers(ahead)
+    assert len(passes) == 1
+    for one, other in zip(found, answers(plain), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len(passes) == 5

@@ -56,13 +56,13 @@ def test_a_stack_mirrors_each_histogram() -> None:
     top = ScoreHistogram(np.array([0, 0, 0, 0, 4]), 0.0, 1.0)
     nothing = empty(4)
     given = [ends, nothing, top, ends, nothing]
-    assert list(HistogramStack.of(given).mirrored().each()) == [h.mirrored() for h in given]
-    assert list(HistogramStack.of([nothing]).mirrored().each()) == [nothing.mirrored()]
+    assert list(HistogramStack.of(given).mirrored.each()) == [h.mirrored() for h in given]
+    assert list(HistogramStack.of([nothing]).mirrored.each()) == [nothing.mirrored()]
     votes = ScoreHistogram(np.array([3, 7]), 0.0, 1.0, exact=True)
     assert votes.mirrored() == ScoreHistogram(np.array([7, 3]), 0.0, 1.0, exact=True)
     assert votes.merge(votes).exact
     assert not votes.merge(empty(1)).exact
-    assert list(HistogramStack.of([votes, votes])[1:].mirrored().each()) == [votes.mirrored()]
+    assert list(HistogramStack.of([votes, votes])[1:].mirrored.each()) == [votes.mirrored()]
 
 
 @pytest.mark.parametrize(

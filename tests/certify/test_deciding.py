@@ -202,6 +202,7 @@ def test_report_has_a_section_about_the_one_question(capsys, stored, tmp_path):
         assert "skipped inputs 1 could not be read" in text
         assert "question score:0.95@0.2" in text
         assert ("Every bound, radius and threshold" in text) == (len(runs) == 2)
+        assert "--joint dataset" not in text  # it would be refused
     assert "2 runs side by side" in text
     with pytest.raises(DataError, match=r"answers at its own alpha 0\.001; got 0\.01"):
         write_report([stored], page, alpha=0.01)

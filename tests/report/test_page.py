@@ -12,13 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from smoothcert.analysis import certified_accuracy
+from published_logs import KUMAR, write
+from smoothcert.analysis import certified_accuracy, summary
 from smoothcert.bounds import ceil_decimals, floor_decimals, split_alpha
 from smoothcert.certificate import Certificate
 from smoothcert.errors import DataError, InvalidArgumentError, RunError
 from smoothcert.report import write_report
 from smoothcert.report.inputs import decimals_of, fixed, rounded, unpack
+from smoothcert.report.tables import summary_table
 from smoothcert.report.wording import accuracy_words, percent, percent_below, percent_interval
+from smoothcert.runs import import_log
 from synthetic_runs import SyntheticRun, mixed_run, synthetic_run
 
 FULL = {"bounds": ["cdf", "hoeffding"], "radii": [0.0, 0.25, 0.5]}
@@ -445,3 +448,40 @@ def test_percentages_never_promise_more():
     assert percent(9999, 10000) == "99.9%"
     assert percent(29, 100) == "29.0%"
     assert percent_interval(0.7999, 0.80001) == "79.9–80.1%"
+
+
+def test_nothing_is_said_of_figures_and_options_that_are_not_there(run, tmp_path):
+    unlabelled = synthetic_run([(20.0, 1.0)] * 2, labels=[None, None])
+    log = import_log(write(tmp_path, "cifar10-pred_score-noise_0.25.tsv", KUMAR), out=tmp_path / "run")
+    said = {
+        name: Page(write_report(of, tmp_path / f"{name}.html", **kwargs).read_text(encoding="utf-8")).text
+        for name, of, kwargs in (("run", run, QUICK), ("unlabelled", unlabelled, QUICK), ("log", log, {}))
+    }
+    having = {
+        "See the calibration figure": {"run"},
+        "--joint dataset": {"run", "unlabelled"},
+        "Dotted grey: the class cannot change": {"run", "unlabelled"},
+        "bootstrap intervals": {"run", "unlabelled"},
+        "the log did not store it": {"log"},
+        "an earlier version did not store it": {"run"},
+        "wrong or no label": {"run"},
+    }
+    assert {words: {name for name in said if words in said[name]} for words in having} == having
+
+
+def test_inputs_that_were_skipped_are_not_among_all():
+    skipping = synthetic_run([(20.0, 1.0)], skipped=[("a.png", "no bytes"), ("b.png", "no bytes")])
+    said = {n: summary_table("s", summary(skipping), expected=n).rows[0] for n in (1, 3, None)}
+    assert said[1] == ("certified inputs", "1", "all of them")
+    assert said[3] == ("certified inputs", "1", "3 stored of 3 when finished")
+    assert said[None] == ("certified inputs", "1", "3 stored")
+
+
+def test_names_cannot_turn_the_direction_of_the_text(tmp_path):
+    turned = synthetic_run(
+        [(20.0, 1.0)], ids=["a\u202egnp.exe"], skipped=[("b\u202e", "no\u202e")], class_names=("c\u202e",) * 10
+    )
+    text = write_report(turned, tmp_path / "r.html", **QUICK).read_text(encoding="utf-8")
+    assert "\u202e" not in text
+    assert packed_of(text)["ids"] == [r"a\u202egnp.exe"]
+    assert known_of(text)["classNames"][0] == r"c\u202e"

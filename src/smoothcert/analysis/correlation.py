@@ -84,8 +84,6 @@ def radius_correlation(
     References:
         Kumar et al. (2020), Figure 4, https://arxiv.org/abs/2009.08061.
     """
-    from scipy.stats import rankdata  # not at the top: it would double the start of every command
-
     table = bounds_table(run, alpha=alpha)
     table.require_inputs()
     by = bound if bound is not None or table.answers.smoothed else common_bound([table])
@@ -102,11 +100,14 @@ def radius_correlation(
     mine, theirs = mine[~abstained & same], theirs[~abstained & same]
     values, radius = values[mine], other.class_radius()[theirs]
 
+    places = [np.unique(side, return_inverse=True)[1] for side in (values, radius)]
+
     def pearson(chosen: IntArray) -> float:
         return _pearson(values[chosen], radius[chosen])
 
     def spearman(chosen: IntArray) -> float:
-        return _pearson(rankdata(values[chosen]), rankdata(radius[chosen]))
+        of_values, of_radius = (_ranks(place[chosen]) for place in places)
+        return _pearson(of_values, of_radius)
 
     return RadiusCorrelation(
         measure=measure,
@@ -136,6 +137,12 @@ def _pairs(table: BoundsTable, other: BoundsTable) -> tuple[IntArray, IntArray]:
         what = f"input {different[0]} has another label" if different.size else "no index is in both"
         raise DataError(f"class_radii must be about the run's inputs; {what}")
     return mine, theirs
+
+
+def _ranks(places: IntArray) -> FloatArray:
+    """Ranks from 1, equal ones sharing their mean, of values given by their place among all distinct ones."""
+    counts = np.bincount(places)
+    return np.asarray((np.cumsum(counts) - 0.5 * (counts - 1))[places])
 
 
 def _pearson(x: FloatArray, y: FloatArray) -> float:

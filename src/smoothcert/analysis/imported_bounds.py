@@ -136,11 +136,14 @@ class ImportedBounds(BoundsTable):
         """
         raise DataError(f"the imported log does not hold the smoothed {measure} itself; it holds {self._held()}")
 
-    def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
+    def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> None:
         if side == "upper":
             raise DataError(f"the imported log holds no upper bounds; it holds {self._held()}")
-        columns = [self._columns(measure, bound) for bound in bounds]
-        return np.stack([np.stack([at[self._column(at, radius)] for radius in radii], axis=1) for at in columns])
+        for bound in bounds:
+            at = self._columns(measure, bound)
+            values = np.stack([at[self._column(at, radius)] for radius in radii], axis=1)
+            values.setflags(write=False)
+            self._known[side, measure, bound, radii.tobytes()] = values
 
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
         """Largest radius of the log at which each input is above the threshold: certified, though not the largest."""

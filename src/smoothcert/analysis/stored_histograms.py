@@ -64,28 +64,6 @@ class Held:
         yield self._table if columns is None else select_columns(self._table, columns)
 
 
-def stacks(
-    run: RunLike, measure: str, *, ends: tuple[float, float], indices: IntArray, stages: Sequence[str] = STAGES
-) -> Iterator[tuple[HistogramStack, ...]]:
-    """Histograms of some inputs, chunk by chunk in their order.
-
-    Args:
-        run: A run sampled here.
-        measure: Name of the columns: a stored measure, or a pair of the lead such as ``"lead_0"``.
-        ends: Smallest and largest value of it.
-        indices: Inputs that the run holds samples of, ascending; it may hold more by now.
-        stages: Some of ``"pilot"`` and ``"sample"``.
-
-    Yields:
-        One stack for each stage, at most ``CHUNK`` inputs in each.
-
-    Raises:
-        DataError: If the run mixes grids.
-    """
-    for table in _tables(run, measure, indices=indices, stages=stages):
-        yield tuple(_stack(table, measure, stage, ends) for stage in stages)
-
-
 class Certifiable(NamedTuple):
     """Consecutive inputs and all that their bounds are computed from: the arguments of ``smoothcert.bounds``."""
 
@@ -102,9 +80,21 @@ class Certifiable(NamedTuple):
 
 
 def certifiable(run: RunLike, measure: str, *, ends: tuple[float, float], indices: IntArray) -> Iterator[Certifiable]:
-    """Both stages of :func:`stacks`, with what the certificates of each input need beside them."""
-    more = ("seed", "content_hash", "offset", "price")
-    for table in _tables(run, measure, indices=indices, stages=STAGES, more=more):
+    """Histograms of some inputs and what their certificates need beside them, chunk by chunk in their order.
+
+    Args:
+        run: A run sampled here.
+        measure: Name of the columns: a stored measure, or a pair of the lead such as ``"lead_0"``.
+        ends: Smallest and largest value of it.
+        indices: Inputs that the run holds samples of, ascending; it may hold more by now.
+
+    Yields:
+        At most ``CHUNK`` inputs.
+
+    Raises:
+        DataError: If the run mixes grids.
+    """
+    for table in _tables(run, measure, indices=indices):
         noise = zip(table["seed"].to_pylist(), table["content_hash"].to_pylist(), strict=True)
         offsets, prices = (table[name].fill_null(0.0).to_numpy() for name in ("offset", "price"))
         yield Certifiable(
@@ -116,15 +106,20 @@ def certifiable(run: RunLike, measure: str, *, ends: tuple[float, float], indice
         )
 
 
-def _tables(
-    run: RunLike, measure: str, *, indices: IntArray, stages: Sequence[str], more: Sequence[str] = ()
-) -> Iterator[pa.Table]:
+def no_inputs(ends: tuple[float, float]) -> Certifiable:
+    """A chunk without inputs, for the shape of what is computed from it."""
+    none = np.empty(0, dtype=np.int64)
+    nothing = HistogramStack(np.zeros(1, dtype=np.int64), none, none, *ends, levels=1)
+    return Certifiable(nothing, nothing, [], np.empty(0), np.empty(0))
+
+
+def _tables(run: RunLike, measure: str, *, indices: IntArray) -> Iterator[pa.Table]:
     """Rows of at most ``CHUNK`` inputs at a time, on one grid."""
     if measure == VOTE:
-        columns = ["prediction", *(f"{_VOTES[stage]}_{side}" for stage in stages for side in ("classes", "counts"))]
+        columns = ["prediction", *(f"{_VOTES[stage]}_{side}" for stage in STAGES for side in ("classes", "counts"))]
     else:
-        columns = [f"{measure}_{stage}_{side}" for stage in stages for side in ("cells", "counts")]
-    every = run.tables(["index", "levels", *more, *columns])
+        columns = [f"{measure}_{stage}_{side}" for stage in STAGES for side in ("cells", "counts")]
+    every = run.tables(["index", "levels", "seed", "content_hash", "offset", "price", *columns])
     for table in in_chunks((_rows(table, indices) for table in every), CHUNK):
         levels = np.unique(table["levels"])
         if levels.size > 1:

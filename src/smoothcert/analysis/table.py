@@ -14,14 +14,23 @@ import pyarrow.compute as pc
 
 from smoothcert._check import check_alpha, check_choice, check_radii, check_threshold
 from smoothcert.analysis.inputs import NO_LABEL, Inputs, SkippedInput
-from smoothcert.analysis.stored_histograms import VOTE, Certifiable, Held, RunLike, certifiable, lists, row_sums, stacks
+from smoothcert.analysis.stored_histograms import (
+    VOTE,
+    Certifiable,
+    Held,
+    RunLike,
+    certifiable,
+    lists,
+    no_inputs,
+    row_sums,
+)
 from smoothcert.analysis.workers import spread
 from smoothcert.bounds import BOUNDS, bound_named, certified_radii, lower_bounds, upper_bounds
 from smoothcert.errors import DataError
 from smoothcert.runs.per_input import class_radii
 from smoothcert.runs.records import SCHEMA
 from smoothcert.scores import MEASURES
-from smoothcert.typing import FloatArray, IntArray
+from smoothcert.typing import AnyArray, FloatArray, IntArray
 
 COLUMNS = (
     "index",
@@ -51,6 +60,8 @@ DEFAULT_BOUNDS = ("dual", "cdf", "hoeffding")
 _KEPT = ["index", "id", "label", "seconds", "prediction", "content_hash", "step", "price", "clean_prediction"]
 Share: TypeAlias = "Callable[[str, str], float]"
 """From a measure and a bound to the probability that one statement of it is wrong."""
+_Key: TypeAlias = "tuple[str | float | bytes, ...]"  # what is known, beginning with its kind
+_Job: TypeAlias = "Callable[[Certifiable], AnyArray]"  # to it, an input a row
 
 
 @dataclass(frozen=True)
@@ -77,7 +88,7 @@ class Askable:
 class BoundsTable:
     """Certified bounds of every input of a run, computed when first asked for and kept.
 
-    The histograms stay on disk and are read anew for every bound, in chunks: in memory is what was computed, a few
+    The histograms stay on disk and are read anew for every question, in chunks: in memory is what was computed, a few
     numbers per input. A run that goes on keeps the inputs it had when the table was made.
 
     Args:
@@ -125,7 +136,7 @@ class BoundsTable:
         self.answers = Askable(measures=tuple(self._ranges), class_radius=class_radius is not None)
         self._run = run
         self._class_radius = class_radius
-        self._known: dict[tuple[object, ...], FloatArray] = {}
+        self._known: dict[_Key, AnyArray] = {}
 
     @classmethod
     def from_run(cls, run: RunLike, *, alpha: float | None = None, share: Share | None = None) -> BoundsTable:
@@ -293,27 +304,36 @@ class BoundsTable:
 
         The mean of its estimation samples, at most one grid step below it; the least one of the rivals' for the lead.
         """
-        key = ("smoothed", measure)
-        if key not in self._known:
-            self._known[key] = np.min([self._means(part) for part in self._parts(measure)], axis=0)
-        return self._known[key]
+        self._compute(measure, {("smoothed", measure): _means})
+        return self._known["smoothed", measure]
 
     def histograms(self, measure: str, *, bins: int) -> IntArray:
         """Counts of each input's pilot and estimation samples in equal bins of the range, ``(inputs, 2, bins)``.
 
         Of the lead those against its strongest rival of the pilot.
         """
-        part = self._parts(measure)[0]
-        found = [np.empty((0, 2, bins), dtype=np.int64)]
-        for stages in stacks(self._sampled(part), part, ends=self._part_ends(part), indices=self.inputs.indices):
-            counts = np.empty((len(stages[0]), 2, bins), dtype=np.int64)
-            for stage, stack in enumerate(stages):
-                row = np.repeat(np.arange(len(stack)), np.diff(stack.starts))
-                bin_of = np.minimum(stack.cells * bins // stack.levels, bins - 1)
-                flat = np.bincount(row * bins + bin_of, stack.counts, len(stack) * bins)
-                counts[:, stage] = flat.reshape(len(stack), bins)
-            found.append(counts)
-        return np.concatenate(found)
+        self._compute(measure, {("histograms", measure, bins): partial(_binned, bins=bins)})
+        return self._known["histograms", measure, bins]
+
+    def ahead(
+        self, *, measure: str, bounds: Sequence[str], uppers: Sequence[str], radii: Sequence[float], bins: int
+    ) -> None:
+        """Compute :meth:`lowers`, :meth:`uppers`, :meth:`smoothed` and :meth:`histograms` in one pass over the run.
+
+        What the table cannot be asked is left out, and so is everything where nothing has to be read.
+        """
+        if self._run is None:
+            return
+        asked = check_radii(radii)
+        self._compute(
+            measure,
+            {
+                **self._jobs("lower", measure, bounds, asked),
+                **self._jobs("upper", measure, uppers, asked),
+                ("smoothed", measure): _means,
+                ("histograms", measure, bins): partial(_binned, bins=bins),
+            },
+        )
 
     def ends(self, measure: str) -> tuple[float, float]:
         """Smallest and largest value a measure can take.
@@ -342,18 +362,16 @@ class BoundsTable:
         keys = {bound: (side, measure, bound, radii.tobytes()) for bound in bounds}
         missing = [bound for bound, key in keys.items() if not self._among(key, radii)]
         if missing:
-            for bound, values in zip(missing, self._bounds(side, measure, missing, radii), strict=True):
-                values.setflags(write=False)
-                self._known[keys[bound]] = values
+            self._bounds(side, measure, missing, radii)
         return [self._known[keys[bound]] for bound in bounds]
 
-    def _among(self, key: tuple[object, ...], radii: FloatArray) -> bool:
+    def _among(self, key: _Key, radii: FloatArray) -> bool:
         """Whether bounds are known: as they are, or among those at other radii, from where they are copied."""
         if key in self._known:
             return True
         for known, values in list(self._known.items()):
             if known[:3] == key[:3]:
-                held = {radius: column for column, radius in enumerate(np.frombuffer(known[3]).tolist())}  # type: ignore[call-overload]
+                held = {radius: column for column, radius in enumerate(np.frombuffer(known[3]).tolist())}  # type: ignore[arg-type]
                 if held.keys() >= set(radii.tolist()):
                     self._known[key] = values[:, [held[radius] for radius in radii.tolist()]]
                     self._known[key].setflags(write=False)
@@ -371,34 +389,44 @@ class BoundsTable:
             return [f"{LEAD}_{pair}" for pair in range(self._run.pairs)]
         return [measure]
 
-    def _means(self, part: str) -> FloatArray:
-        run, ends = self._sampled(part), self._part_ends(part)
-        samples = stacks(run, part, ends=ends, indices=self.inputs.indices, stages=["sample"])
-        return np.concatenate([*(sample.means for (sample,) in samples), np.empty(0)])
-
-    def _part_ends(self, part: str) -> tuple[float, float]:
-        return self._ranges.get(part, LEAD_ENDS)
-
     def _certifiable(self, part: str) -> Iterator[Certifiable]:
-        return certifiable(self._sampled(part), part, ends=self._part_ends(part), indices=self.inputs.indices)
+        ends = self._ranges.get(part, LEAD_ENDS)
+        return certifiable(self._sampled(part), part, ends=ends, indices=self.inputs.indices)
 
-    def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
-        """Bounds of all inputs, shape ``(bounds, inputs, radii)``; ``side`` is ``"lower"`` or ``"upper"``."""
-        parts = self._parts(measure)
-        if side == "upper":  # any rival bounds the lead from above; the strongest of the pilot serves
-            parts = parts[:1]
-        # Each at full alpha: the least is wrong only if that of the rival with the least true value is.
-        return np.asarray(np.min([self._part_bounds(side, measure, part, bounds, radii) for part in parts], axis=0))
+    def _bounds(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> None:
+        """Compute bounds of all inputs, each of shape ``(inputs, radii)``; ``side`` is ``"lower"`` or ``"upper"``."""
+        self._compute(measure, self._jobs(side, measure, bounds, radii))
 
-    def _part_bounds(self, side: str, measure: str, part: str, bounds: Sequence[str], radii: FloatArray) -> FloatArray:
+    def _jobs(self, side: str, measure: str, bounds: Sequence[str], radii: FloatArray) -> dict[_Key, _Job]:
         function = upper_bounds if side == "upper" else lower_bounds
-        shares = {bound: self.alpha_of(measure, bound) for bound in bounds}
-        answer = partial(_each_bound, function, shares=shares, radii=radii, sigma=self.sigma)
-        chunks = self._certifiable(part)
-        # Those without a pilot take less time than it takes to hand over the histograms.
-        slow = any(bound_named(bound).needs_pilot for bound in bounds)
-        found = spread(answer, chunks) if slow else map(answer, chunks)
-        return np.concatenate([np.empty((len(bounds), 0, radii.size)), *found], axis=1)
+        return {
+            (side, measure, bound, radii.tobytes()): partial(
+                _bounded,
+                function=function,
+                radii=radii,
+                sigma=self.sigma,
+                alpha=self.alpha_of(measure, bound),
+                bound=bound,
+            )
+            for bound in bounds
+        }
+
+    def _compute(self, measure: str, jobs: Mapping[_Key, _Job]) -> None:
+        """Do what is not done yet, in one pass over what the run holds of the measure, and keep it."""
+        missing = {key: job for key, job in jobs.items() if key not in self._known}
+        for position, part in enumerate(self._parts(measure) if missing else ()):
+            # Of the lead the least over the rivals, each at full alpha: it is wrong only if that of the rival with the
+            # least true value is. Any rival bounds it from above, and the strongest of the pilot serves.
+            of_part = {key: job for key, job in missing.items() if position == 0 or key[0] in ("lower", "smoothed")}
+            answer = partial(_answers, jobs=tuple(of_part.values()))
+            # Bounds without a pilot take less time than it takes to hand over the histograms.
+            slow = any(key[0] in ("lower", "upper") and bound_named(str(key[2])).needs_pilot for key in of_part)
+            chunks = self._certifiable(part) if len(self.inputs) else iter([no_inputs(self.ends(measure))])
+            found = zip(*(spread(answer, chunks) if slow else map(answer, chunks)), strict=True)
+            for key, each in zip(of_part, found, strict=True):
+                values = np.concatenate(each)
+                self._known[key] = values if position == 0 else np.minimum(self._known[key], values)
+                self._known[key].setflags(write=False)
 
     def _radius(self, measure: str, bound: str, threshold: float, rows: int) -> FloatArray:
         """Radii of the first ``rows`` inputs, shape ``(rows,)``."""
@@ -429,11 +457,27 @@ def _first(rows: int, chunks: Iterable[Certifiable]) -> Iterator[Certifiable]:
         rows -= len(chunk.samples)
 
 
-def _each_bound(
-    function: Callable[..., FloatArray], chunk: Certifiable, *, shares: Mapping[str, float], **asked: Any
-) -> FloatArray:
-    """Several bounds of a chunk of inputs, each at its share of alpha; shape ``(bounds, inputs, radii)``."""
-    return np.stack([function(**chunk._asdict(), bound=bound, alpha=alpha, **asked) for bound, alpha in shares.items()])
+def _answers(chunk: Certifiable, *, jobs: Sequence[_Job]) -> list[AnyArray]:
+    return [job(chunk) for job in jobs]
+
+
+def _bounded(chunk: Certifiable, *, function: Callable[..., FloatArray], **asked: Any) -> FloatArray:
+    """One bound of a chunk of inputs."""
+    return function(**chunk._asdict(), **asked)
+
+
+def _means(chunk: Certifiable) -> FloatArray:
+    return chunk.samples.means
+
+
+def _binned(chunk: Certifiable, *, bins: int) -> IntArray:
+    """Pilot and estimation samples in equal bins of the range, shape ``(inputs, 2, bins)``."""
+    counts = np.empty((len(chunk.samples), 2, bins), dtype=np.int64)
+    for stage, stack in enumerate((chunk.pilots, chunk.samples)):
+        row = np.repeat(np.arange(len(stack)), np.diff(stack.starts))
+        bin_of = np.minimum(stack.cells * bins // stack.levels, bins - 1)
+        counts[:, stage] = np.bincount(row * bins + bin_of, stack.counts, len(stack) * bins).reshape(len(stack), bins)
+    return counts
 
 
 def _given_the_label(rows: pa.Table) -> FloatArray:

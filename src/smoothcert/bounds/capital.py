@@ -155,12 +155,24 @@ class Moments:
         """
         s0, s1, s2, s3, s4 = self.sums
         v = u - self.centre
-        first = v * s0 - s1
-        second = v * (v * s0 - 2.0 * s1) + s2
-        third = v * (v * (v * s0 - 3.0 * s1) + 3.0 * s2) - s3
-        fourth = v * (v * (v * (v * s0 - 4.0 * s1) + 6.0 * s2) - 4.0 * s3) + s4
-        at = np.ceil(np.clip(bet * (1.0 - u), 0.0, BOLDEST) * ((FOURTH.size - 1) / BOLDEST)).astype(np.int64)
-        k = FOURTH[at]
+        scaled = v * s0
+        first = scaled - s1
+        second = v * (scaled - 2.0 * s1)
+        second += s2
+        third = v * (scaled - 3.0 * s1)
+        third += 3.0 * s2
+        third *= v
+        third -= s3
+        fourth = v * (scaled - 4.0 * s1)
+        fourth += 6.0 * s2
+        fourth *= v
+        fourth -= 4.0 * s3
+        fourth *= v
+        fourth += s4
+        losing = bet * (1.0 - u)
+        np.clip(losing, 0.0, BOLDEST, out=losing)
+        losing *= (FOURTH.size - 1) / BOLDEST
+        k = FOURTH.take(np.ceil(losing, out=losing).astype(np.int64))
         return np.asarray(bet * (first - bet * (second / 2.0 - bet * (third / 3.0 - k * bet * fourth))))
 
 

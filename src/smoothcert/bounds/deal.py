@@ -204,7 +204,7 @@ def in_groups(
         else:
             stream = bits.random_raw(-(-n // 8)).astype("<u8", copy=False).view(np.uint8)[:n]
             position = np.repeat(left, counts)
-            position += first_knot[stream]
+            position += first_knot.take(stream, mode="clip")  # thrice as fast as by index; a byte is never outside
             dealt[row] = gather(position, np.repeat(share, counts), None, shape=dealt.shape[1:])
     return Groups(
         samples.points[knots],

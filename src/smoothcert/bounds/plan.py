@@ -190,23 +190,31 @@ def tilt(weights: FloatArray, deficit: FloatArray, delta: FloatArray, *, start: 
     """
     value = 1.0 - deficit
     column = np.swapaxes(weights, -1, -2)
+    inverse, scratch = np.empty_like(value), np.empty_like(value)
 
     def mean(array: FloatArray) -> FloatArray:
         return np.asarray(np.matmul(array, column)[..., 0])
 
+    def invert(log_s: FloatArray) -> None:
+        np.multiply(np.exp(log_s)[..., None], value, out=inverse)
+        np.add(1.0, inverse, out=inverse)
+        np.divide(1.0, inverse, out=inverse)
+
     if start is None:
         average = mean(value)
-        variance = np.maximum(mean(value * value) - average * average, 1e-24)
+        variance = np.maximum(mean(np.multiply(value, value, out=scratch)) - average * average, 1e-24)
         log_s = np.clip(0.5 * np.log(2.0 * delta / variance), -30.0, 30.0)
     else:
         log_s = start
     # The bet needs no precision, but what is certified should not depend on a processor's single-precision logarithm.
     for _ in range(COLD_STEPS if start is None else WARM_STEPS):
-        inverse = 1.0 / (1.0 + np.exp(log_s)[..., None] * value)
+        invert(log_s)
         total = mean(inverse)
-        growth = np.maximum(np.log(total) - mean(np.log(inverse)), 1e-300)
-        climb = np.maximum(mean(inverse * inverse) / total - total, 1e-300)  # d growth / d log s
+        growth = np.maximum(np.log(total) - mean(np.log(inverse, out=scratch)), 1e-300)
+        climb = np.maximum(
+            mean(np.multiply(inverse, inverse, out=scratch)) / total - total, 1e-300
+        )  # of growth in log s
         step = np.log(delta / growth) * growth / climb
         log_s = np.clip(log_s + np.clip(step, -3.0, 3.0), -30.0, 30.0)
-    inverse = 1.0 / (1.0 + np.exp(log_s)[..., None] * value)
+    invert(log_s)
     return Tilt(log_s, inverse, mean(inverse))

@@ -101,10 +101,14 @@ def deficit_at(weights: FloatArray, widths: FloatArray, r: FloatArray) -> FloatA
 def nearest_quantiles(weights: FloatArray) -> IntArray:
     """Where in ``QUANTILES`` to find ``Phi^-1(P(X > knot))`` for each knot but the last."""
     below = np.cumsum(weights, axis=-1)
-    above = below[..., -1:] - below[..., :-1]  # imprecise where it is minute; there the slope is, too
+    odds = below[..., -1:] - below[..., :-1]  # imprecise where it is minute; there the slope is, too
     with np.errstate(divide="ignore", over="ignore"):
-        odds = np.log(above / below[..., :-1])
-    return np.rint(np.clip(odds, -_REACH, _REACH) * _STEPS + _STEPS * _REACH).astype(np.int64)
+        np.divide(odds, below[..., :-1], out=odds)
+        np.log(odds, out=odds)
+    np.clip(odds, -_REACH, _REACH, out=odds)
+    odds *= _STEPS
+    odds += _STEPS * _REACH
+    return np.rint(odds, out=odds).astype(np.int64)
 
 
 def _slope(z: FloatArray, r: FloatArray) -> FloatArray:
@@ -121,12 +125,16 @@ def _looked_up(function: Callable[[FloatArray, FloatArray], FloatArray], at: Int
     """A function of ``QUANTILES[at]`` and radii; of many inputs from a table, which is the same and cheaper."""
     if at.shape[0] * at.shape[-1] < QUANTILES.size:
         return function(QUANTILES[at], r)
-    return np.asarray(_table(function, r.tobytes())[at + QUANTILES.size * np.arange(r.size)[:, None]])
+    table = _table(function, r.tobytes())
+    found = np.empty((at.shape[0], r.size, at.shape[-1]))
+    for column, of_radius in enumerate(table):
+        of_radius.take(at[:, column if at.shape[1] > 1 else 0], out=found[:, column], mode="clip")
+    return found
 
 
 @lru_cache(maxsize=16)
 def _table(function: Callable[[FloatArray, FloatArray], FloatArray], radii: bytes) -> FloatArray:
-    return np.asarray(function(QUANTILES, np.frombuffer(radii)[:, None]).ravel())
+    return function(QUANTILES, np.frombuffer(radii)[:, None])
 
 
 def _integrate(slope: FloatArray, widths: FloatArray) -> tuple[FloatArray, FloatArray]:

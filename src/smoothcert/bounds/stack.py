@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -109,7 +110,7 @@ class HistogramStack:
         entries = slice(int(starts[0]), int(starts[-1]))
         return replace(self, starts=starts - starts[0], cells=self.cells[entries], counts=self.counts[entries])
 
-    @property
+    @cached_property
     def n(self) -> IntArray:
         """Number of samples of each input, shape ``(inputs,)``."""
         return self.sums(self.counts)
@@ -140,18 +141,22 @@ class HistogramStack:
         if np.any(np.diff(self.starts) == 0):
             raise InvalidArgumentError("sample must hold at least one sample; it is empty")
 
+    @cached_property
     def mirrored(self) -> HistogramStack:
         """Every input as :meth:`~smoothcert.histogram.ScoreHistogram.mirrored`: lower bounds on it are upper bounds."""
         sizes = np.diff(self.starts)
         backwards = np.repeat(self.starts[:-1] + self.starts[1:] - 1, sizes) - np.arange(self.cells.size)
-        up = 0 if self.exact else 1
-        cells = self.levels - np.minimum(self.cells[backwards] + up, self.levels)
-        begins = np.ones(cells.size, dtype=np.bool_)  # the two highest cells become one
-        begins[1:] = np.diff(cells) != 0
-        begins[self.starts[:-1][sizes > 0]] = True
-        counts = np.add.reduceat(self.counts[backwards], np.flatnonzero(begins)) if cells.size else self.counts
-        starts = np.concatenate(([0], np.cumsum(begins)))[self.starts]
-        return replace(self, starts=starts, cells=cells[begins], counts=counts)
+        cells, counts = self.levels - self.cells[backwards], self.counts[backwards]
+        if self.exact:
+            return replace(self, cells=cells, counts=counts)
+        np.maximum(cells - 1, 0, out=cells)
+        first = self.starts[:-1][sizes > 1]
+        first = first[cells[first + 1] == 0]  # the two highest cells become one
+        counts[first] += counts[first + 1]
+        merged = np.zeros(cells.size, dtype=np.bool_)
+        merged[first + 1] = True
+        starts = self.starts - np.searchsorted(first, self.starts)
+        return replace(self, starts=starts, cells=cells[~merged], counts=counts[~merged])
 
     def split(self) -> Iterator[HistogramStack]:
         """Each input as a stack of one."""

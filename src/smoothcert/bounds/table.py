@@ -223,7 +223,8 @@ def upper_bounds(
     if len(samples) == 0:
         return lower(pilots, samples)
     bet_on, drawn = HistogramStack.of(pilots), HistogramStack.of(samples)
-    return drawn.lower + drawn.upper - lower(bet_on.mirrored(), drawn.mirrored())
+    mirrored = bet_on.mirrored if bound_named(bound).needs_pilot else bet_on
+    return drawn.lower + drawn.upper - lower(mirrored, drawn.mirrored)
 
 
 def certified_radii(

@@ -100,8 +100,8 @@ def accuracy_over_radius(
     """
     lines, asked = _lines(tables, bounds)
     what = fraction_words(tables.values())
-    start = next(iter(tables.values())).sigma
-    several = len(tables) > 1
+    first, several = next(iter(tables.values())), len(tables) > 1
+    with_class = not several and first.answers.class_radius
     drawn = []
     for measure, cuts in thresholds.items():
         curves = [
@@ -117,16 +117,20 @@ def accuracy_over_radius(
             )
         ]
         keys = dict.fromkeys((curve.group, curve.color) for curve in curves)
-        if not several and next(iter(tables.values())).answers.class_radius:
-            curves.append(class_curve(next(iter(tables.values())), radii=radii))
+        if with_class:
+            curves.append(class_curve(first, radii=radii))
             keys[UNCHANGED, CLASS_COLOR] = None
-        drawn.append(_curves_panel(curves, measure, "radius", what, start=start, keys=[Key(g, g, c) for g, c in keys]))
+        drawn.append(
+            _curves_panel(curves, measure, "radius", what, start=first.sigma, keys=[Key(g, g, c) for g, c in keys])
+        )
     if not thresholds:
         curves = [
             class_curve(table, radii=radii, line=lines[name] if several else None) for name, table in tables.items()
         ]
         drawn.append(
-            _curves_panel(curves, CLASS, "radius", what, start=start, keys=[Key(UNCHANGED, UNCHANGED, CLASS_COLOR)])
+            _curves_panel(
+                curves, CLASS, "radius", what, start=first.sigma, keys=[Key(UNCHANGED, UNCHANGED, CLASS_COLOR)]
+            )
         )
     right = "" if what == "fraction certified" else "are right and "
     return Plot(
@@ -136,7 +140,7 @@ def accuracy_over_radius(
         + (
             f"axis. Line: {_line_meaning(tables, bounds)}"
             if several
-            else "axis. Dotted grey: the class cannot change (Cohen et al. 2019)."
+            else f"axis.{' Dotted grey: the class cannot change (Cohen et al. 2019).' if with_class else ''}"
         ),
         tuple(drawn),
         lines=tuple(lines.values()) if thresholds or several else (),
@@ -219,7 +223,9 @@ def correlation(
         "One mark per input that is not abstained on. If the class radius told how confident the classifier stays, "
         f"the marks would lie on a line. {' '.join(notes)} The number of samples limits that radius.",
         tuple(drawn),
-        (Key("right", "right", RIGHT, "dot"), Key("wrong", "wrong or no label", WRONG, "cross")),
+        (Key("right", "right", RIGHT, "dot"), Key("wrong", "wrong or no label", WRONG, "cross"))
+        if any(table.inputs.has_labels for table in tables.values())
+        else (Key("wrong", "no label", WRONG, "cross"),),
     )
 
 

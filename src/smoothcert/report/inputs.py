@@ -20,7 +20,8 @@ import numpy as np
 from smoothcert.analysis import BoundsTable, Inputs
 from smoothcert.analysis.inputs import NO_LABEL
 from smoothcert.bounds import bound_named, exact_text
-from smoothcert.report.tables import Classes, Column, Table
+from smoothcert.console import one_line
+from smoothcert.report.tables import Classes, Column, Table, words_columns
 from smoothcert.report.wording import class_name
 from smoothcert.typing import AnyArray, FloatArray, IntArray
 
@@ -72,7 +73,7 @@ class InputView:
             ]
         columns = (
             Column("index", "index"),
-            *(Column(word, word, words=True) for word in ("input", "label", "prediction", "result")),
+            *words_columns("input", "label", "prediction", "result"),
             *(Column(heading, heading) for heading, _, _ in numbers),
         )
         rows = tuple(
@@ -128,7 +129,7 @@ class InputView:
                 most = np.maximum(counts.sum(axis=2, keepdims=True), 1)
                 arrays[f"histogram|{measure}"] = (_WHOLE * counts // most).astype(np.uint16)
         more = {
-            "ids": list(inputs.ids),
+            "ids": [one_line(name) for name in inputs.ids],
             "decimals": decimals,
             "ends": {measure: table.ends(measure) for measure in self.measures},
             "bins": BINS,

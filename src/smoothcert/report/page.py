@@ -20,6 +20,7 @@ from smoothcert.analysis.joint import DATASET, EACH, INPUT, About
 from smoothcert.analysis.stored_histograms import RunLike
 from smoothcert.analysis.table import DEFAULT_BOUNDS
 from smoothcert.bounds import TABLE, exact_text, plain_number
+from smoothcert.console import printable
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.files import write_file
 from smoothcert.report import gallery, tables
@@ -164,7 +165,7 @@ def _names(runs: Sequence[RunLike]) -> list[str]:
 def _comparison(views: Sequence[RunView], radii: Sequence[float]) -> tables.Table:
     """The first question, answered by each run, at each radius."""
     columns = (
-        *(tables.Column(word, word, words=True) for word in ("run", "kept", "model")),
+        *tables.words_columns("run", "kept", "model"),
         *(tables.Column(word, word) for word in ("sigma", "n", "inputs")),
         *(tables.Column(f"radius_{exact_text(radius)}", f"radius {exact_text(radius)}") for radius in radii),
     )
@@ -201,9 +202,16 @@ def _overlay(views: Sequence[RunView]) -> Chart | None:
     return chart(plot, prefix="all")
 
 
+def _without_steering(value: Any) -> Any:
+    """Names of files and classes cannot turn the direction of the text around them."""
+    return printable(value) if type(value) is str else value  # and not Markup
+
+
 def _render(views: Sequence[RunView | DecidedView], **shared: Any) -> str:
     folder = files("smoothcert.report") / "templates"
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_without_steering
+    )
     environment.filters["themed"] = themed
     template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
     parts = [(folder / name).read_text(encoding="utf-8") for name in SCRIPTS]

@@ -50,6 +50,11 @@ class Column:
     words: bool = False
 
 
+def words_columns(*names: str) -> tuple[Column, ...]:
+    """Columns of words under their own names."""
+    return tuple(Column(name, name, words=True) for name in names)
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of the page, and its exact numbers for whoever downloads it.
@@ -96,32 +101,29 @@ def shares(
     The measure ``"class"`` is kept where the class is: more than half of the votes, whatever the threshold named.
     """
     if measure == CLASS:
-        kept = class_certified_accuracy(table, radii=radii)
-        least = [float(population_lower(p.count, p.inputs, table.alpha_of(measure, bound))) for p in kept]
-        return [
-            Share(
-                measure,
-                bound,
+        alpha = table.alpha_of(measure, bound)
+        found = [
+            (
                 thresholds[0],
-                r,
-                *proportion_pair(p),
-                percent_below(low),
-                exact=(p.value, p.ci_low, p.ci_high, low, p.inputs),
+                radius,
+                proportion_pair(p),
+                (p.value, p.ci_low, p.ci_high, float(population_lower(p.count, p.inputs, alpha)), p.inputs),
             )
-            for r, p, low in zip(radii, kept, least, strict=True)
+            for radius, p in zip(radii, class_certified_accuracy(table, radii=radii), strict=True)
         ]
-    rows = certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
+    else:
+        found = [
+            (
+                row.threshold,
+                row.radius,
+                accuracy_words(row),
+                (row.certified_accuracy, row.ci_low, row.ci_high, row.population_lower, row.inputs),
+            )
+            for row in certified_accuracy(table, measures=[measure], bounds=[bound], radii=radii, thresholds=thresholds)
+        ]
     return [
-        Share(
-            measure,
-            bound,
-            row.threshold,
-            row.radius,
-            *accuracy_words(row),
-            percent_below(row.population_lower),
-            exact=(row.certified_accuracy, row.ci_low, row.ci_high, row.population_lower, row.inputs),
-        )
-        for row in rows
+        Share(measure, bound, cut, radius, *words, percent_below(exact[3]), exact)
+        for cut, radius, words, exact in found
     ]
 
 
@@ -129,8 +131,7 @@ def certified_table(name: str, found: Sequence[Share], *, labelled: bool) -> Tab
     """Every measure, bound, threshold and radius."""
     what = "certified accuracy" if labelled else "fraction certified"
     columns = (
-        Column("measure", "measure", words=True),
-        Column("bound", "bound", words=True),
+        *words_columns("measure", "bound"),
         Column("threshold", "threshold"),
         Column("radius", "radius"),
         Column("certified_accuracy", what),
@@ -150,23 +151,20 @@ def certified_table(name: str, found: Sequence[Share], *, labelled: bool) -> Tab
     return Table(name, "Every bound, radius and threshold", columns, tuple(rows), tuple(values))
 
 
-def accuracy_table(name: str, found: RunSummary) -> Table:
+def accuracy_table(name: str, found: RunSummary, *, imported: bool) -> Table:
     """Accuracy without noise, under one draw of it and smoothed, side by side, and abstentions."""
     clean, draw = found.clean_accuracy, found.one_draw_accuracy
     lines: list[tuple[str, Proportion | Estimate | None, str]] = []
     if found.accuracy is not None:
+        source = "the log" if imported else "an earlier version"
         lines = [
-            (
-                "without noise",
-                clean,
-                "the network itself" if clean is not None else "earlier versions did not store it",
-            ),
+            ("without noise", clean, "the network itself" if clean is not None else f"{source} did not store it"),
             ("under one draw of the noise", draw, "the network on noisy inputs"),
             ("smoothed", found.accuracy, "what is certified, no change of the input; abstentions are wrong"),
         ]
     lines.append(("abstained", found.abstention, "no class certified even without a change"))
     columns = (
-        Column("accuracy", "accuracy", words=True),
+        *words_columns("accuracy"),
         Column("value", "of the inputs"),
         Column("ci_low", "95% CI from"),
         Column("ci_high", "to"),
@@ -267,7 +265,7 @@ def class_table(
     certified = found.certified[measure, bound][:, place]
     kept = "class unchanged" if measure == CLASS else f"{measure} > {exact_text(threshold)} by {bound}"
     columns = (
-        Column("class", "class", words=True),
+        *words_columns("class"),
         Column("inputs", "inputs"),
         Column("right", "right"),
         Column("abstained", "abstained"),
@@ -291,7 +289,7 @@ def summary_table(name: str, found: RunSummary, *, expected: int | None) -> Tabl
         (
             "certified inputs",
             f"{found.inputs:,}",
-            f"{stored:,} stored{of}" if expected != stored else "all of them",
+            "all of them" if found.inputs == expected else f"{stored:,} stored{of}",
         ),
         ("skipped inputs", f"{len(found.skipped):,}", "could not be read; in no fraction on this page"),
     ]
@@ -311,12 +309,7 @@ def summary_table(name: str, found: RunSummary, *, expected: int | None) -> Tabl
 
 def words_table(name: str, caption: str, rows: Sequence[tuple[str, str, str]]) -> Table:
     """A table of names, values and what they mean, all of them words."""
-    columns = (
-        Column("name", "name", words=True),
-        Column("value", "value", words=True),
-        Column("meaning", "meaning", words=True),
-    )
-    return Table(name, caption, columns, tuple(rows), tuple(rows))
+    return Table(name, caption, words_columns("name", "value", "meaning"), tuple(rows), tuple(rows))
 
 
 def facts(

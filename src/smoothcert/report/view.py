@@ -14,9 +14,10 @@ from smoothcert.analysis.certified_accuracy import CLASS, CLASS_BOUND
 from smoothcert.analysis.joint import DATASET, EACH, INPUT, About, Joint, prices_of
 from smoothcert.analysis.stored_histograms import RunLike
 from smoothcert.bounds import TABLE, ceil_decimals, exact_text, plain_number
+from smoothcert.console import one_line
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.report import gallery, tables
-from smoothcert.report.inputs import InputView, holds_above
+from smoothcert.report.inputs import BINS, InputView, holds_above
 from smoothcert.report.pictures import Pictures, pictures_of
 from smoothcert.report.plot import Plot
 from smoothcert.report.svg import Chart, chart
@@ -158,8 +159,9 @@ class _View:
         if self.measures and inputs > at_most:  # its fractions are of all
             self.table.lowers(measure=self.first, bounds=self.bounds, radii=self.radii)
         self.few = self.table.thinned(at_most)
+        uppers = [bound for bound in self.bounds if holds_above(bound)]
         for measure in self.measures:  # at once: whatever is drawn and counted is among them
-            self.few.lowers(measure=measure, bounds=self.bounds, radii=self.grid)
+            self.few.ahead(measure=measure, bounds=self.bounds, uppers=uppers, radii=self.grid, bins=BINS)
 
     def _joint_table(self) -> BoundsTable:
         if self.config.kind == IMPORTED:
@@ -254,7 +256,7 @@ class _View:
             asked=self._asked(pictures),
             expected_wrong=ceil_decimals(table.alpha * found.inputs, 2),
             key_tables={measure: by_bound[self.bounds[0]] for measure, by_bound in tabled.items()},
-            accuracies=tables.accuracy_table(f"{self.key}-accuracy", found),
+            accuracies=tables.accuracy_table(f"{self.key}-accuracy", found, imported=config.kind == IMPORTED),
             certified=tables.certified_table(
                 f"{self.key}-certified",
                 [share for by_bound in tabled.values() for shares in by_bound.values() for share in shares],
@@ -316,7 +318,7 @@ class _View:
             "names": {bound: TABLE[bound].label for bound in self.bounds},
             "start": [headline.measure, headline.bound, headline.radius, headline.threshold],
             "labelled": table.inputs.has_labels,
-            "classNames": config.class_names,
+            "classNames": config.class_names and [one_line(name) for name in config.class_names],
             "alpha": table.alpha,
             "sigma": table.sigma,
             "n0": config.n0,

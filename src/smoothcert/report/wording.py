@@ -66,7 +66,8 @@ def proportion_words(found: Proportion) -> str:
         >>> proportion_words(proportion(41, inputs=60))
         '68.3% (55.0–79.8%)'
     """
-    return f"{percent(found.count, found.inputs)} ({percent_interval(found.ci_low, found.ci_high)})"
+    value, interval = proportion_pair(found)
+    return f"{value} ({interval})"
 
 
 def accuracy_words(row: CertifiedAccuracy) -> tuple[str, str]:
