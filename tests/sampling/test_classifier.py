@@ -21,8 +21,9 @@ BATCH = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
         (lambda b: torch.zeros(3, 5), r"got shape \(3, 5\)"),
         (lambda b: torch.zeros(len(b), 5, dtype=torch.int64), r"torch.int64$"),
         (lambda b: torch.zeros(len(b), 5).to_sparse(), "must return a dense tensor; got one that is torch.sparse_coo"),
-        (lambda b: torch.full((len(b), 5), float("nan")), "finite logits; got NaN or infinite .*the first batch"),
-        (lambda b: torch.tensor([[0.0] * 4 + [float("-inf")]] * len(b)), "finite logits"),
+        (lambda b: torch.full((len(b), 5), float("nan")), "finite logits .*; got NaN or infinite .*first batch"),
+        (lambda b: torch.tensor([[0.0] * 4 + [float("inf")]] * len(b)), "finite logits"),
+        (lambda b: torch.full((len(b), 5), float("-inf")), "finite logits"),
         (lambda b: torch.rand(len(b), 5).softmax(dim=1), 'must return logits.*softmax, or declare outputs="probab'),
         (lambda b: b @ torch.zeros(99, 5), r"failed on a float32 batch of shape \(8, 3, 8, 8\) on cpu: mat1"),
     ],
@@ -30,6 +31,15 @@ BATCH = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 def test_outputs_that_are_not_logits_are_refused(value, message):
     with pytest.raises(ModelError, match=message):
         BaseClassifier(value, num_classes=5).probe(BATCH)
+
+
+def test_a_class_that_is_ruled_out_has_the_score_0():
+    logits = torch.tensor([[0.0, 1.0, float("-inf")]] * 8)
+    classifier = BaseClassifier(lambda batch: logits, num_classes=3)
+    classifier.probe(BATCH)
+    scores, valid = classifier.scores(BATCH)
+    assert valid.all()
+    torch.testing.assert_close(scores, torch.tensor([[0.268941, 0.731059, 0.0]] * 8))
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,11 @@ class BaseClassifier:
         """
         if not bool(valid.all()):
             are_logits = self.outputs != "probabilities"
-            wanted = "finite logits" if are_logits else "probabilities: rows in [0, 1] that sum to one"
+            wanted = (
+                "finite logits, or -inf for classes it rules out"
+                if are_logits
+                else "probabilities: rows in [0, 1] that sum to one"
+            )
             came = "NaN or infinite values" if are_logits else "something else"
             hint = "; float16 overflows above 65504, try bfloat16" if self.precision == "float16" else ""
             raise ModelError(f"the base classifier must return {wanted}; got {came} during {stage}{hint}")
@@ -179,8 +183,8 @@ class BaseClassifier:
         """Which rows are what was declared, shape ``(batch,)``."""
         if self.outputs == "probabilities":
             return _are_probabilities(values)
-        low, high = values.aminmax(dim=1)  # NaN if any is; far cheaper than looking at each
-        return low.isfinite() & high.isfinite()
+        # NaN if any is; far cheaper than looking at each. Classes that a model rules out have -inf and the score 0.
+        return values.amax(dim=1).isfinite()
 
 
 def _are_probabilities(values: Tensor) -> Tensor:
