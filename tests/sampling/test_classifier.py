@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -21,7 +23,7 @@ BATCH = torch.rand(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
         (lambda b: torch.zeros(3, 5), r"got shape \(3, 5\)"),
         (lambda b: torch.zeros(len(b), 5, dtype=torch.int64), r"torch.int64$"),
         (lambda b: torch.zeros(len(b), 5).to_sparse(), "must return a dense tensor; got one that is torch.sparse_coo"),
-        (lambda b: torch.full((len(b), 5), float("nan")), "finite logits .*; got NaN or infinite .*first batch"),
+        (lambda b: torch.full((len(b), 5), float("nan")), "finite logits.*; got NaN or infinite .*first batch"),
         (lambda b: torch.tensor([[0.0] * 4 + [float("inf")]] * len(b)), "finite logits"),
         (lambda b: torch.full((len(b), 5), float("-inf")), "finite logits"),
         (lambda b: torch.rand(len(b), 5).softmax(dim=1), 'must return logits.*softmax, or declare outputs="probab'),
@@ -89,8 +91,13 @@ def test_labels_that_apply_together_have_scores_of_their_own():
         broken.probe(BATCH)
 
 
-@pytest.mark.parametrize("outputs", ["logits", "probabilities"])
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize(
+    ("outputs", "value"),
+    [
+        *((outputs, value) for outputs in ("logits", "probabilities") for value in (math.nan, math.inf)),
+        ("probabilities", -math.inf),
+    ],
+)
 def test_invalid_rows_are_told_apart_and_reported_with_their_stage(outputs, value):
     returned = torch.full((8, 5), 0.2)
     returned[3, 2] = value

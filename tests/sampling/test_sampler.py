@@ -345,7 +345,7 @@ class Failing(Corners):
 
 
 def test_a_rare_nan_is_found_with_its_stage():
-    with pytest.raises(ModelError, match=r"finite logits .*; got NaN or infinite values during the pilot samples"):
+    with pytest.raises(ModelError, match=r"finite logits.*; got NaN or infinite values during the pilot samples"):
         sampler(Failing(4)).sample(X, n0=1_000, n=10, seed=0)
     with pytest.raises(ModelError, match=r"during the estimation samples"):
         sampler(Failing(4)).sample(X, n0=1, n=1_000, seed=0)
