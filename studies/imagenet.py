@@ -70,9 +70,9 @@ class Decided:
 DECIDED = (
     Decided("class@0.25", 0.25, 300, tuned=False),
     Decided("class@0.25", 0.5, 300, tuned=False),
-    Decided("score:0.5@0.25", 0.25, 2_000, tuned=False),
     Decided("class@0.25", 0.25, 300, tuned=True),
     Decided("class@0.25", 0.5, 300, tuned=True),
+    Decided("score:0.5@0.25", 0.25, 2_000, tuned=True),
 )
 
 
