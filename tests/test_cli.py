@@ -163,7 +163,7 @@ def test_a_whole_table_costs_alpha_by_the_number_of_statements(capsys, stored):
     assert at["dataset"] == pytest.approx({"dual": 0.001 / 30, "cdf": 0.001 / 10})
     assert run_cli("query", stored, *asked, "--joint", "dataset") == 0
     assert (
-        "alpha 0.001 for all lines of a bound together about all inputs (each statement at dual 3.33e-05, cdf 0.0001)"
+        "alpha 0.001 for all lines of a bound together about all inputs (each statement at dual 3.34e-05, cdf 0.0001)"
         in capsys.readouterr().out
     )
 
