@@ -9,6 +9,7 @@ Writes ``results/imagenet/denoisers.md``. Costs are in processor seconds, which 
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,13 +19,14 @@ from steps import HERE, RESULTS, between, fraction, markdown, write_csv
 from smoothcert import load_data
 from smoothcert.analysis import proportion
 from smoothcert.backends import with_backend
+from smoothcert.backends.runtimes import has_bfloat16
 from smoothcert.models import resolve_model
 from smoothcert.models.denoised import behind_denoiser
 
-SIZE = 224
+SIZE, BATCH = 224, 8
 CLASSIFIER = f"python:{HERE / 'efficientnet_lite0.py'}:classifier"
 HALF_SIZE = f"python:{HERE / 'half_size_ffdnet.py'}:denoiser"
-HEADER = ("sigma", "denoiser", "images", "accuracy", "ci_low", "ci_high", "images_a_second_eager", "images_a_second")
+HEADER = ("sigma", "denoiser", "images", "accuracy", "ci_low", "ci_high", "eager", "onnxruntime", "openvino_bfloat16")
 
 
 class Known(NamedTuple):
@@ -42,7 +44,6 @@ def main() -> None:
     parser.add_argument("--stride", type=int, default=1, help="every so many-th image")
     parser.add_argument("--ffdnet", type=Path, required=True)
     parser.add_argument("--tuned", type=Path, help="weights by tune_denoiser.py")
-    parser.add_argument("--backend", default="onnxruntime", help="what runs denoiser and classifier, as one graph")
     parser.add_argument("--out", type=Path, default=RESULTS / "imagenet")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -55,13 +56,15 @@ def main() -> None:
             model = resolve_model(CLASSIFIER)
             if denoiser is not None:
                 model = behind_denoiser(model, denoiser, sigma=sigma, weights=weights)
-            fast = with_backend(model.module, options.backend, example_shape=(3, SIZE, SIZE), num_threads=1)
+            make = partial(with_backend, model.module, example_shape=(3, SIZE, SIZE), num_threads=1)
+            fast = make("onnxruntime")
             with torch.inference_mode():
-                right, seconds = one_draw(fast, data, sigma)
-                eager = cost(model.module)
+                right = one_draw(fast, data, sigma)
+                speeds = [speed(model.module), speed(fast)]
+                if has_bfloat16():
+                    speeds.append(speed(make("openvino", precision="bfloat16")))
             share = proportion(right, inputs=len(data))
-            numbers = (share.value, share.ci_low, share.ci_high, 1 / eager, len(data) / seconds)
-            rows.append([sigma, title, len(data), *numbers])
+            rows.append([sigma, title, len(data), share.value, share.ci_low, share.ci_high, *speeds])
             print(*rows[-1], flush=True)
     options.out.mkdir(parents=True, exist_ok=True)
     write_csv(options.out / "denoisers.csv", HEADER, rows)
@@ -80,43 +83,39 @@ def known(options: argparse.Namespace) -> list[Known]:
     return found
 
 
-def one_draw(run, data, sigma: float) -> tuple[int, float]:
-    """Images right under noise that is the same for every denoiser, and processor seconds of the passes."""
-    right, seconds = 0, 0.0
+def one_draw(run, data, sigma: float) -> int:
+    """Images right under noise that is the same for every denoiser."""
+    right = 0
     for position in range(len(data)):
         item = data.load(position)
         generator = torch.Generator().manual_seed(position)
         noisy = torch.as_tensor(item.x) + sigma * torch.randn(item.x.shape, generator=generator)
-        began = time.process_time()
-        scores = run(noisy[None])
-        seconds += time.process_time() - began
-        right += int(scores.argmax()) == item.label
-    return right, seconds
+        right += int(run(noisy[None]).argmax()) == item.label
+    return right
 
 
-def cost(module: torch.nn.Module, repeats: int = 3) -> float:
-    """Processor seconds for an image, eager, the least of a few."""
-    batch, least = torch.rand(4, 3, SIZE, SIZE), float("inf")
+def speed(run, repeats: int = 5) -> float:
+    """Images in a second of the processor, the most of a few batches."""
+    batch, least = torch.rand(BATCH, 3, SIZE, SIZE), float("inf")
     for _ in range(repeats):
         began = time.process_time()
-        module(batch)
+        run(batch)
         least = min(least, time.process_time() - began)
-    return least / len(batch)
+    return len(batch) / least
 
 
 def page(rows: list[list]) -> str:
     """The table for people."""
     lines = [
-        [f"{sigma:g}", title, fraction(value), between(low, high), f"{eager:.1f}", f"{fast:.1f}"]
-        for sigma, title, _, value, low, high, eager, fast in rows
+        [f"{sigma:g}", title, fraction(value), between(low, high), *(f"{speed:.1f}" for speed in speeds)]
+        for sigma, title, _, value, low, high, *speeds in rows
     ]
-    header = ["sigma", "denoiser", "accuracy under one draw", "95% interval"]
-    header += ["images a second, PyTorch", "images a second, one ONNX graph"]
+    header = ["sigma", "denoiser", "accuracy under one draw", "95% interval", "PyTorch", "ONNX Runtime"]
+    header += ["OpenVINO, bfloat16"] * (len(lines[0]) - len(header))
     return f"""# ImageNet: which denoiser
 
 Written by `studies/denoisers.py`: {rows[0][2]} images that nothing was trained on, one noise draw for each,
-the same for all. Costs are passes through denoiser and classifier in a second of one processor core, four images at
-a time in PyTorch, one at a time in ONNX Runtime, float32.
+the same for all. Then passes through denoiser and classifier in a second of one processor core, in batches of {BATCH}.
 
 {markdown(header, lines)}"""
 

@@ -281,5 +281,6 @@ def test_the_imagenet_study_certifies_decides_and_writes_pages(
 
 def test_denoisers_are_put_side_by_side(studies: None) -> None:
     study = import_module("denoisers")
-    rows = [[0.25, "FFDNet", 100, 0.45, 0.3502, 0.5527, 2.71, 4.49]]
-    assert "| 0.25 | FFDNet | .450 | .350 to .553 | 2.7 | 4.5 |" in study.page(rows)
+    row = [0.25, "FFDNet", 100, 0.45, 0.3502, 0.5527, 2.71, 4.49]
+    assert "| 0.25 | FFDNet | .450 | .350 to .553 | 2.7 | 4.5 |" in study.page([row])
+    assert "| 2.7 | 4.5 | 31.0 |" in study.page([[*row, 31.0]])

@@ -122,11 +122,11 @@ def _deliver(answer: _Answer, format: _Rows, out: AnyPath | None) -> None:
     """Print an answer, or write it to a file."""
     from smoothcert.cli import printing
 
-    if format == "parquet" and out is None:
-        raise InvalidArgumentError("--format parquet needs --out FILE: it is no text")
     for note in answer.notes if format in ("csv", "json", "parquet") else ():
         say(note, err=True)
     if format == "parquet":
+        if out is None:
+            raise InvalidArgumentError("--format parquet needs --out FILE: it is no text")
         write_file(out, printing.as_parquet(answer.rows))
         say(f"{len(answer.rows):,} rows in {out}")
         return
