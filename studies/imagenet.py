@@ -15,6 +15,7 @@ What is sampled already is not sampled again. A GPU does it in minutes; two core
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from steps import BOUNDS, HERE, RESULTS, between, fraction, markdown, smoothcert, write_csv
@@ -222,7 +223,27 @@ denoiser that was tuned is asked about images that it has not seen.
 `class@R` certified: with probability 1 - alpha no change of the image within R changes the class; `score:C@R`: none
 brings the score to C or below.
 
-{markdown(header, lines)}"""
+{markdown(header, lines)}
+{" ".join(on_the_same(runs))}
+"""
+
+
+def on_the_same(runs: list[Run]) -> Iterator[str]:
+    """What both denoisers certify of the images that both were asked about."""
+    for one, other in product(runs, runs):
+        config = one.config
+        same = (config.question, config.sigma) == (other.config.question, other.config.sigma)
+        if same and "tuned" in other.path.name and "tuned" not in one.path.name:
+            held = [
+                {row["index"]: row["answer"] == "certified" and row["prediction"] == row["label"] for row in rows}
+                for rows in (run.per_input().to_pylist() for run in (one, other))
+            ]
+            both = held[0].keys() & held[1].keys()
+            found = [sum(answers[index] for index in both) for answers in held]
+            yield (
+                f"`{config.question}`, sigma {config.sigma:g}, on the {len(both)} images of both: {found[0]} right and "
+                f"certified as it is, {found[1]} tuned."
+            )
 
 
 def write(file: Path, text: str) -> None:

@@ -277,6 +277,7 @@ def test_the_imagenet_study_certifies_decides_and_writes_pages(
     decided = (tmp_path / "results" / "decided.md").read_text()
     assert "| 0.25 | as it is | `class@0.25` | 6 | 32 + 20 |" in decided
     assert "| 0.5 | tuned | `class@0.25` | 6 | 32 + 20 |" in decided
+    assert "`class@0.25`, sigma 0.5, on the 6 images of both: " in decided
 
 
 def test_denoisers_are_put_side_by_side(studies: None) -> None:
