@@ -96,8 +96,10 @@ def test_workers_give_what_one_process_gives(cluster, tmp_path):
     assert all(record.seconds > 0.0 for record in run.records() if record.error is None)
     logs = sorted((tmp_path / "ray" / "logs").iterdir())
     assert len(logs) == 2
-    texts = [log.read_text() for log in logs]
-    assert all("ready after" in text and "its output is in" in text for text in texts)
+    # One may have sampled everything before the other was ready.
+    texts = [text for text in (log.read_text() for log in logs) if "ready after" in text]
+    assert texts
+    assert all("its output is in" in text for text in texts)
     assert sum(int(text.rpartition("sampled ")[2].split()[0]) for text in texts) == 60
 
 
