@@ -318,6 +318,15 @@ def test_exact_noise_is_named_with_its_step(run, tmp_path):
     assert "1e-06 at most, is paid for out of alpha" in text
 
 
+def test_no_claim_of_the_page_reads_as_a_larger_one(run, tmp_path):
+    more = {"radii": [0.1234565], "thresholds": [0.5000005]}
+    text = Page(write_report([run], tmp_path / "r.html", **{**QUICK, **more}).read_text()).text
+    assert "0.1234565" in text
+    assert "0.5000005" in text
+    assert "0.123457" not in text
+    assert "0.500001" not in text
+
+
 def test_the_page_says_what_is_true_of_all_such_inputs(run, page):
     (row,) = certified_accuracy(run, measures=["score"], bounds=["cdf"], radii=[0.25], thresholds=[0.5])
     least = percent_below(row.population_lower)

@@ -19,7 +19,7 @@ from smoothcert.analysis.certified_accuracy import CLASS, check_thresholds
 from smoothcert.analysis.joint import DATASET, EACH, INPUT, About
 from smoothcert.analysis.stored_histograms import RunLike
 from smoothcert.analysis.table import DEFAULT_BOUNDS
-from smoothcert.bounds import TABLE, exact_text, plain_number
+from smoothcert.bounds import TABLE, ceil_digits, exact_text, plain_number
 from smoothcert.console import printable
 from smoothcert.errors import DataError, InvalidArgumentError
 from smoothcert.files import write_file
@@ -212,7 +212,7 @@ def _render(views: Sequence[RunView | DecidedView], **shared: Any) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_without_steering
     )
-    environment.filters["themed"] = themed
+    environment.filters |= {"themed": themed, "exact": exact_text, "ceil_digits": ceil_digits}
     template = environment.from_string((folder / "report.html.j2").read_text(encoding="utf-8"))
     parts = [(folder / name).read_text(encoding="utf-8") for name in SCRIPTS]
     script = "\n" + '"use strict";\n(() => {\n' + "\n".join(parts) + "})();\n"
