@@ -21,7 +21,8 @@ QUICK = {"radii": [0.0, 0.25], "thresholds": [0.5], "bounds": ["dual"]}
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return os.environ.get("SMOOTHCERT_TEST_MLFLOW") or tmp_path_factory.mktemp("mlflow").as_uri()
+    """A store of its own. Only in a folder that it makes itself does it begin with an experiment."""
+    return os.environ.get("SMOOTHCERT_TEST_MLFLOW") or (tmp_path_factory.mktemp("mlflow") / "new").as_uri()
 
 
 @pytest.fixture(autouse=True)
